@@ -1,0 +1,11 @@
+"""Who may use which world seeds: the ranges are disjoint, and nothing is tuned on reported ones."""
+
+from __future__ import annotations
+
+TRAIN = range(0, 100_000)
+"""Worlds that policies learn from."""
+VALIDATION = range(100_000, 200_000)
+"""Worlds on which a version is chosen."""
+REPORTED = range(200_000, 300_000)
+"""Worlds behind every success rate that the project reports."""
+# Higher seeds belong to nobody: demos and tests fly there.

@@ -1,0 +1,152 @@
+"""One description of a world, from which physics, camera and (later) Gazebo's SDF are generated.
+
+All positions are metres in the world frame (ENU: x east, y north, z up); the ground is ``z = 0``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+Vector = tuple[float, float, float]
+
+
+class Shape(IntEnum):
+    """Shape of a solid; the numbers are those of the camera's ray-caster."""
+
+    BOX = 0
+    CYLINDER = 1
+    ELLIPSOID = 2
+
+
+class Role(str, Enum):
+    """What a solid is in the task."""
+
+    TREE = "tree"
+    PILLAR = "pillar"
+    WALL = "wall"
+    TARGET = "target"
+    DISTRACTOR = "distractor"
+
+
+class Pattern(IntEnum):
+    """Procedural texture between a material's two colours; numbers as in the ray-caster."""
+
+    PLAIN = 0
+    NOISE = 1
+    STRIPES = 2
+    CHECKER = 3
+
+
+@dataclass(frozen=True)
+class Material:
+    """Surface of a solid or of the ground.
+
+    Attributes
+    ----------
+    pattern : Pattern
+        NOISE: smooth value noise; STRIPES: along the vertical axis, around the solid;
+        CHECKER: squares.
+    color, accent : tuple of 3 float
+        RGB in [0, 1] between which the pattern mixes.
+    scale : float
+        Size of the pattern's features, metres.
+    """
+
+    pattern: Pattern
+    color: Vector
+    accent: Vector
+    scale: float
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A fixed body that one can see and collide with.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its world.
+    role : Role
+        What it is in the task.
+    shape : Shape
+        Geometry.
+    position : tuple of 3 float
+        Centre, metres, world frame.
+    size : tuple of 3 float
+        Half extents, metres: BOX (x, y, z); CYLINDER (radius, radius, half height), axis vertical;
+        ELLIPSOID semi-axes.
+    yaw : float
+        Rotation about the vertical, rad.
+    material : Material
+        Its surface.
+    """
+
+    name: str
+    role: Role
+    shape: Shape
+    position: Vector
+    size: Vector
+    yaw: float
+    material: Material
+
+
+@dataclass(frozen=True)
+class Light:
+    """Sun and sky light.
+
+    Attributes
+    ----------
+    direction : tuple of 3 float
+        Unit vector towards the sun.
+    sun, ambient : float
+        Intensities; a surface facing the sun has brightness ``sun + ambient`` times its colour.
+    zenith, horizon : tuple of 3 float
+        RGB of the sky overhead and at the horizon; the latter is also the fog's colour.
+    fog : float
+        Distance in metres at which half of a surface's colour has turned into ``horizon``.
+    """
+
+    direction: Vector
+    sun: float
+    ambient: float
+    zenith: Vector
+    horizon: Vector
+    fog: float
+
+
+@dataclass(frozen=True)
+class World:
+    """A world, complete: equal seeds and tasks give equal worlds.
+
+    Attributes
+    ----------
+    seed : int
+        Where it was made from; also names its textures.
+    task : str
+        Name of the task it was made for.
+    start : tuple of 3 float
+        Where the vehicle hovers at first, metres.
+    start_yaw : float
+        Its heading there, rad.
+    target : Solid
+        The coloured column to fly to; also among ``solids``.
+    solids : tuple of Solid
+        Everything that one can see and collide with, but the ground.
+    ground : Material
+        The ground's surface.
+    light : Light
+        Sun, sky and fog.
+    bounds : tuple of 4 float
+        x_min, x_max, y_min, y_max of the populated area, metres.
+    """
+
+    seed: int
+    task: str
+    start: Vector
+    start_yaw: float
+    target: Solid
+    solids: tuple[Solid, ...]
+    ground: Material
+    light: Light
+    bounds: tuple[float, float, float, float]

@@ -1,0 +1,87 @@
+"""The ``lnn_ros`` command: the library from a terminal.
+
+Every subcommand lives in a module with ``add_arguments(parser)``, ``run(args) -> int`` (the exit
+status) and a first docstring line that is its help. The modules are imported only when their
+subcommand is used, so that ``lnn_ros --help`` is quick and works without the extras.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lnn_ros.errors import LnnError
+
+# Name, module, and the summary for `lnn_ros --help`, which imports none of the modules.
+COMMANDS = {
+    "demo": ("lnn_ros.nodes.demo",
+             "Fly the shipped policy in the embedded simulator, as real ROS 2 nodes."),
+    "demonstrate": ("lnn_ros.learning.demonstrate",
+                    "Record flights of the expert, from which a policy learns."),
+    "train": ("lnn_ros.learning.train",
+              "Train a policy, and write it as a checkpoint."),
+    "evaluate": ("lnn_ros.learning.evaluate",
+                 "Fly a policy and the controls through many worlds, and count."),
+}
+
+# Top-level module -> the extra of setup.py that installs it.
+EXTRAS = {
+    **dict.fromkeys(("rclpy", "sensor_msgs", "geometry_msgs", "nav_msgs", "std_msgs", "std_srvs",
+                     "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces"),
+                    "ros"),
+    "rosbags": "ros",
+    **dict.fromkeys(("mujoco", "numba", "matplotlib", "av"), "sim"),
+    "torch": "train",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The subcommand's status; 2 for input that a person can correct, said in one line.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = words[0] if words and words[0] in COMMANDS else None
+    parser = argparse.ArgumentParser(prog="lnn_ros", description=__doc__.splitlines()[0])
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    try:
+        run = None
+        for name, (module_name, summary) in COMMANDS.items():
+            subparser = subparsers.add_parser(name, help=summary, description=summary)
+            if name == chosen:
+                module = importlib.import_module(module_name)
+                subparser.description = (module.__doc__ or summary).strip().splitlines()[0]
+                module.add_arguments(subparser)
+                run = module.run
+        args = parser.parse_args(words)
+        return 2 if run is None else run(args)
+    except LnnError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        return _fail(f"lnn_ros {chosen} needs the Python module {missing}, which is not "
+                     f"installed: install the extra '{EXTRAS[missing]}' with "
+                     f"pip install 'lnn_ros[{EXTRAS[missing]}]'")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"lnn_ros: {sentence}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

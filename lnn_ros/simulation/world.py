@@ -5,8 +5,11 @@ All positions are metres in the world frame (ENU: x east, y north, z up); the gr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+
+import numpy as np
 
 Vector = tuple[float, float, float]
 
@@ -150,3 +153,39 @@ class World:
     ground: Material
     light: Light
     bounds: tuple[float, float, float, float]
+
+    def blocked(self, radius: float) -> bool:
+        """Whether a body of this radius meets a solid on the straight line to the target.
+
+        The line runs at the start's height from the start to the target's surface.
+        """
+        x, y, z = self.start
+        length = math.hypot(self.target.position[0] - x, self.target.position[1] - y)
+        for at in np.arange(0.0, length - self.target.size[0] - radius, 0.05):
+            point = (x + (self.target.position[0] - x) * at / length,
+                     y + (self.target.position[1] - y) * at / length, z)
+            if any(distance_to(s, point) < radius for s in self.solids if s is not self.target):
+                return True
+        return False
+
+
+def distance_to(solid: Solid, point: Vector) -> float:
+    """Distance from a point to a solid's surface, metres; negative inside.
+
+    Exact for boxes and cylinders; for ellipsoids the first-order estimate ``k0 (k0 - 1) / k1``
+    (k0 the scaled radius, k1 the length of its gradient), exact on the surface and for spheres.
+    """
+    dx, dy, dz = (p - q for p, q in zip(point, solid.position, strict=True))
+    cos, sin = math.cos(solid.yaw), math.sin(solid.yaw)
+    x, y, z = cos * dx + sin * dy, cos * dy - sin * dx, dz
+    a, b, c = solid.size
+    if solid.shape == Shape.ELLIPSOID:
+        k0 = math.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2)
+        k1 = math.sqrt((x / a**2) ** 2 + (y / b**2) ** 2 + (z / c**2) ** 2)
+        return k0 * (k0 - 1.0) / k1 if k1 > 0.0 else -min(a, b, c)
+    if solid.shape == Shape.CYLINDER:
+        excess = (math.hypot(x, y) - a, abs(z) - c)
+    else:
+        excess = (abs(x) - a, abs(y) - b, abs(z) - c)
+    outside = math.sqrt(sum(max(e, 0.0) ** 2 for e in excess))
+    return outside + min(max(excess), 0.0)

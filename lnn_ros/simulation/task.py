@@ -1,0 +1,172 @@
+"""Tasks: what makes a world hard and what counts as success, read from ``config/tasks/*.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from lnn_ros.errors import LnnError
+from lnn_ros.resources import share_path
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CameraTask:
+    """Camera that the vehicle carries: size in pixels, horizontal field of view in degrees."""
+
+    width: int
+    height: int
+    field_of_view: float
+
+
+@dataclass(frozen=True)
+class VehicleTask:
+    """Vehicle: body radius (m), command ceilings (m/s, rad/s), height of the first hover (m)."""
+
+    radius: float
+    max_speed: float
+    max_climb: float
+    max_yaw_rate: float
+    start_height: Range
+
+
+@dataclass(frozen=True)
+class TargetTask:
+    """Target column: diameter, height, distance from the start (m), bearing there (degrees)."""
+
+    width: float
+    height: float
+    distance: Range
+    bearing: Range
+
+
+@dataclass(frozen=True)
+class ObstaclesTask:
+    """Obstacles: how many, of which kinds and sizes (m), and how often one blocks the way."""
+
+    count: Range
+    tree_share: float
+    wall_share: float
+    trunk_radius: Range
+    tree_height: Range
+    crown_radius: Range
+    pillar_radius: Range
+    pillar_height: Range
+    wall_length: Range
+    wall_thickness: float
+    wall_height: Range
+    gap: float
+    blocked: float
+
+
+@dataclass(frozen=True)
+class DistractorsTask:
+    """Distractors: how many, their half extent (m), and how near to the target they may stand."""
+
+    count: Range
+    size: Range
+    free_radius: float
+
+
+@dataclass(frozen=True)
+class AreaTask:
+    """Populated area around the straight line from start to target, and its clearings (m)."""
+
+    behind: float
+    beyond: float
+    sideways: float
+    free_at_start: float
+    free_at_target: float
+
+
+@dataclass(frozen=True)
+class SuccessTask:
+    """Success: within `distance` (m) of the column, slower than `speed`, for `hold` s, in time."""
+
+    distance: float
+    speed: float
+    hold: float
+    time_limit: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as its YAML file states it."""
+
+    name: str
+    camera: CameraTask
+    vehicle: VehicleTask
+    target: TargetTask
+    obstacles: ObstaclesTask
+    distractors: DistractorsTask
+    area: AreaTask
+    success: SuccessTask
+
+    @staticmethod
+    def load(name: str) -> Task:
+        """Read a task.
+
+        Parameters
+        ----------
+        name : str
+            Name of a file in ``config/tasks`` without its ending, or the path of a YAML file.
+
+        Raises
+        ------
+        LnnError
+            When there is no such file, or a key is missing, unknown or out of its domain.
+        """
+        path = Path(name) if name.endswith((".yaml", ".yml")) else None
+        if path is None:
+            path = share_path(f"config/tasks/{name}.yaml")
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = yaml.safe_load(file)
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise LnnError(f"task file {path} cannot be read: {reason}") from error
+        sections = {f.name for f in dataclasses.fields(Task)} - {"name"}
+        found = set(data) if isinstance(data, dict) else set()
+        if found != sections:
+            raise LnnError(f"task file {path} must hold exactly the sections "
+                           f"{', '.join(sorted(sections))}, found {', '.join(sorted(found))}")
+        hints = get_type_hints(Task)
+        return Task(name=path.stem,
+                    **{s: _section(path, s, hints[s], data[s]) for s in sections})
+
+
+def _section(path: Path, section: str, kind: type, data: Any) -> Any:
+    """Build one section's dataclass, every value checked against its type."""
+    hints = get_type_hints(kind)
+    found = set(data) if isinstance(data, dict) else set()
+    if found != set(hints):
+        missing, unknown = sorted(set(hints) - found), sorted(found - set(hints))
+        raise LnnError(f"task file {path}, section {section}: missing keys {missing}, "
+                       f"unknown keys {unknown}")
+    return kind(**{key: _value(path, f"{section}.{key}", hints[key], data[key]) for key in hints})
+
+
+def _value(path: Path, key: str, kind: type, value: Any) -> Union[float, int, Range]:
+    """Return one number or range, checked."""
+    def number(x: Any) -> bool:
+        return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
+
+    if get_origin(kind) is tuple:
+        size = len(get_args(kind))
+        if (isinstance(value, list) and len(value) == size and all(map(number, value))
+                and value[0] <= value[1]):
+            return float(value[0]), float(value[1])
+        raise LnnError(f"task file {path}: {key} must be a range [low, high], found {value!r}")
+    if kind is int:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        raise LnnError(f"task file {path}: {key} must be a positive integer, found {value!r}")
+    if number(value) and value >= 0:
+        return float(value)
+    raise LnnError(f"task file {path}: {key} must be a number >= 0, found {value!r}")

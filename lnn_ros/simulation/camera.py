@@ -1,0 +1,315 @@
+"""The simulated camera: pictures of a world from any pose, by ray casting on the CPU.
+
+A renderer turns a :class:`~lnn_ros.simulation.world.World` into tables once, bakes the shadows on
+the ground, and then answers every pose with the same bytes, on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation import rays, shading
+from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Vector, World
+
+_GRID = {1: ((0.0, 0.0),),
+         4: ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))}
+_TEXEL = 0.1
+_MOST_TEXELS = 1_000_000
+# Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
+_DARK, _RED, _GREY, _WHITE = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08), (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
+_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
+    (Shape.ELLIPSOID, (0.0, 0.0, 0.01), (0.13, 0.08, 0.045), 0.0, _WHITE),
+    (Shape.BOX, (0.0, 0.0, -0.02), (0.08, 0.05, 0.025), 0.0, _DARK),
+    (Shape.ELLIPSOID, (0.11, 0.0, 0.0), (0.03, 0.03, 0.03), 0.0, _DARK),
+    (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), math.pi / 4, _GREY),
+    (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), -math.pi / 4, _GREY),
+]
+for _x, _y in ((0.17, 0.17), (0.17, -0.17), (-0.17, 0.17), (-0.17, -0.17)):
+    _PARTS += [
+        (Shape.CYLINDER, (_x, _y, 0.015), (0.02, 0.02, 0.025), 0.0, _DARK),
+        (Shape.CYLINDER, (_x, _y, 0.045), (0.115, 0.115, 0.003), 0.0, _RED if _x > 0 else _DARK),
+    ]
+for _y in (0.07, -0.07):
+    _PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
+    for _x in (0.06, -0.06):
+        _PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
+
+
+@dataclass(frozen=True)
+class CameraGeometry:
+    """Pinhole camera and its mount on the vehicle.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels; they are square.
+    horizontal_fov : float
+        Angle of view across the width, rad.
+    position : tuple of 3 float
+        Optical centre in the body frame, metres.
+    tilt : float
+        Rotation about the body's y axis, rad, down positive.
+
+    Raises
+    ------
+    LnnError
+        When a value is out of range.
+    """
+
+    width: int = 64
+    height: int = 48
+    horizontal_fov: float = math.pi / 2
+    position: Vector = (0.12, 0.0, 0.03)
+    tilt: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) \
+                    or not 1 <= value <= 8192:
+                raise LnnError(f"camera {name} is {value!r}, expected a whole number of pixels "
+                               f"from 1 to 8192")
+        if not 0.0 < self.horizontal_fov < math.pi:
+            raise LnnError(f"camera horizontal_fov is {self.horizontal_fov!r} rad, expected more "
+                           f"than 0 and less than pi")
+        if not -math.pi / 2 <= self.tilt <= math.pi / 2:
+            raise LnnError(f"camera tilt is {self.tilt!r} rad, expected -pi/2 to pi/2")
+        _vector("camera position", self.position)
+
+    @property
+    def focal_length(self) -> float:
+        """Focal length in pixels, the same across and down; the centre is (width/2, height/2)."""
+        # Rounded, as the last bit of a library's tan differs between CPUs.
+        return float(self.width / 2 / round(math.tan(self.horizontal_fov / 2), 12))
+
+
+class Renderer:
+    """Pictures of one world.
+
+    Parameters
+    ----------
+    world : World
+        What is to be seen.
+    geometry : CameraGeometry
+        Camera and mount.
+    samples : int
+        Rays per pixel: 1 (pixel centres) or 4 (a rotated grid).
+    vehicle : bool
+        Whether :meth:`render` can draw a vehicle. An onboard camera does not see its own.
+
+    Raises
+    ------
+    LnnError
+        When ``samples`` is neither 1 nor 4, or a solid or the light of the world is not usable.
+    """
+
+    def __init__(self, world: World, geometry: CameraGeometry = CameraGeometry(), samples: int = 4,
+                 vehicle: bool = False) -> None:
+        if samples not in _GRID:
+            raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
+        self.world = world
+        self.geometry = geometry
+        self._solids = len(world.solids)
+        parts = _PARTS if vehicle else []
+        count = self._solids + len(parts)
+        self._shapes = np.empty(count, np.int64)
+        self._rows = np.empty((count, rays.COLUMNS))
+        self._patterns = np.zeros(count + 1, np.int64)
+        self._paints = np.empty((count + 1, shading.PAINT))
+        self._salts = (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF
+        self._paint(0, world.ground)
+        for k, solid in enumerate(world.solids):
+            if min(solid.size) <= 0.0 or not all(map(math.isfinite, solid.size)):
+                raise LnnError(f"solid {solid.name!r} has size {solid.size!r}, expected three "
+                               f"positive half extents in metres")
+            self._shapes[k] = solid.shape
+            self._rows[k] = _row(solid.position, solid.size, solid.yaw)
+            self._paint(k + 1, solid.material)
+        for k, (shape, centre, half, yaw, colour) in enumerate(parts, self._solids):
+            self._shapes[k] = shape
+            self._rows[k] = _row(centre, half, yaw)
+            self._paint(k + 1, Material(Pattern.PLAIN, colour, colour, 1.0))
+        self._body_rows = self._rows[self._solids:].copy()
+        self._targets = np.array([k for k, s in enumerate(world.solids) if s.role is Role.TARGET])
+        self._light = _light(world)
+        self._bake()
+
+        focal = geometry.focal_length
+        tilt = round(math.cos(geometry.tilt), 12), round(math.sin(geometry.tilt), 12)
+        # Forward, right and up of the camera in the body frame (rows).
+        self._mount = np.array([[tilt[0], 0.0, -tilt[1]], [0.0, -1.0, 0.0], [tilt[1], 0.0, tilt[0]]])
+        self._mount_position = np.array(geometry.position, float)
+        self._us, self._vs = _slopes(geometry, focal, _GRID[samples])
+        self._centre_us, self._centre_vs = _slopes(geometry, focal, _GRID[1])
+        self._depth = np.empty((samples, geometry.height, geometry.width))
+        self._surface = np.empty(self._depth.shape, np.int64)
+
+    def render(self, position: Any, rotation: Any, out: NDArray[np.uint8] | None = None,
+               vehicle_pose: tuple[Any, Any] | None = None) -> NDArray[np.uint8]:
+        """Take a picture.
+
+        Parameters
+        ----------
+        position : array_like (3,)
+            The body's position, metres, world frame; the mount is applied to it.
+        rotation : array_like (3, 3)
+            world_from_body.
+        out : ndarray (height, width, 3) uint8, optional
+            Written to and returned.
+        vehicle_pose : tuple, optional
+            Position and rotation of a vehicle to draw, if the renderer was made to.
+
+        Returns
+        -------
+        ndarray (height, width, 3) uint8
+            RGB, rows from top to bottom, columns from left to right.
+
+        Raises
+        ------
+        LnnError
+            When a pose is not finite, or ``out`` has another shape or type.
+        """
+        shape = (self.geometry.height, self.geometry.width, 3)
+        if out is None:
+            out = np.empty(shape, np.uint8)
+        elif out.shape != shape or out.dtype != np.uint8:
+            raise LnnError(f"out is {out.dtype} {out.shape}, expected uint8 {shape}")
+        origin, axes = self._pose(position, rotation)
+        count = self._solids
+        if len(self._body_rows) and vehicle_pose is not None:
+            where = _vector("vehicle position", vehicle_pose[0])
+            turned = _matrix("vehicle rotation", vehicle_pose[1])
+            rays.place(self._body_rows, where, turned, self._rows[self._solids:])
+            count = len(self._rows)
+        rays.cast(origin, axes, self._us, self._vs, self._shapes, self._rows, count,
+                  self._depth, self._surface)
+        shading.develop(origin, axes, self._us, self._vs, self.geometry.focal_length, self._shapes,
+                        self._rows, self._patterns, self._paints, self._salts, self._light,
+                        self._grid, self._cover, self._shadow, self._hollow, self._depth,
+                        self._surface, out)
+        return out
+
+    def cast(self, position: Any, rotation: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """See what the rays through the pixels' centres meet first.
+
+        Parameters
+        ----------
+        position, rotation : array_like (3,), (3, 3)
+            Pose of the body, as for :meth:`render`.
+
+        Returns
+        -------
+        index : ndarray (height, width) int64
+            Of the solid in ``world.solids``; -1 for the ground, -2 for the sky.
+        depth : ndarray (height, width) float64
+            Metres along the optical axis; infinite for the sky.
+        """
+        origin, axes = self._pose(position, rotation)
+        depth = np.empty((1, self.geometry.height, self.geometry.width))
+        surface = np.empty(depth.shape, np.int64)
+        rays.cast(origin, axes, self._centre_us, self._centre_vs, self._shapes, self._rows,
+                  self._solids, depth, surface)
+        return surface[0] >> 2, np.where(surface[0] == rays.SKY, np.inf, depth[0])
+
+    def target_mask(self, position: Any, rotation: Any) -> NDArray[np.bool_]:
+        """See where the target is.
+
+        Parameters
+        ----------
+        position, rotation : array_like (3,), (3, 3)
+            Pose of the body, as for :meth:`render`.
+
+        Returns
+        -------
+        ndarray (height, width) bool
+            True where the ray through the pixel's centre meets the target first.
+        """
+        return np.isin(self.cast(position, rotation)[0], self._targets)
+
+    def _pose(self, position: Any, rotation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Camera position and axes in the world for a pose of the body."""
+        where = _vector("position", position)
+        turned = _matrix("rotation", rotation)
+        return rays.mounted(where, turned, self._mount_position, self._mount)
+
+    def _paint(self, index: int, material: Material) -> None:
+        if not material.scale > 0.0:
+            raise LnnError(f"material scale is {material.scale!r}, expected more than 0 metres")
+        self._patterns[index] = material.pattern
+        self._paints[index, :3] = np.square(material.color)
+        self._paints[index, 3:6] = np.square(material.accent)
+        self._paints[index, 6] = material.scale
+
+    def _bake(self) -> None:
+        """Make the ground's maps, as large as the populated area and all shadows."""
+        suns = _sun_points(self._light[:3])
+        x_min, x_max, y_min, y_max = self.world.bounds
+        slope_x, slope_y = suns[0, 0] / suns[0, 2], suns[0, 1] / suns[0, 2]
+        for shape, row in zip(self._shapes[:self._solids], self._rows[:self._solids]):
+            for x, y in ((row[0], row[1]), (row[0] - row[2] * slope_x, row[1] - row[2] * slope_y)):
+                half_x = rays.support(shape, row, 1.0, 0.0, -slope_x) + 1.0
+                half_y = rays.support(shape, row, 0.0, 1.0, -slope_y) + 1.0
+                x_min, x_max = min(x_min, x - half_x), max(x_max, x + half_x)
+                y_min, y_max = min(y_min, y - half_y), max(y_max, y + half_y)
+        texel = max(_TEXEL, math.sqrt((x_max - x_min) * (y_max - y_min) / _MOST_TEXELS))
+        size = int((y_max - y_min) / texel) + 2, int((x_max - x_min) / texel) + 2
+        self._grid = np.array([x_min, y_min, 1.0 / texel])
+        self._cover, self._shadow, self._hollow = (np.empty(size, np.float32) for _ in range(3))
+        shading.bake(self._shapes, self._rows, self._solids, suns, self._grid, self._cover,
+                     self._shadow, self._hollow)
+
+
+def _vector(name: str, value: Any) -> NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise LnnError(f"{name} is {value!r}, expected three finite numbers")
+    return np.ascontiguousarray(array)
+
+
+def _matrix(name: str, value: Any) -> NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (3, 3) or not np.isfinite(array).all():
+        raise LnnError(f"{name} is {value!r}, expected a (3, 3) rotation of finite numbers")
+    return np.ascontiguousarray(array)
+
+
+def _row(centre: Vector, half: Vector, yaw: float) -> NDArray[np.float64]:
+    cos, sin = round(math.cos(yaw), 12), round(math.sin(yaw), 12)
+    return np.array([*centre, *half, cos, sin, 0.0, -sin, cos, 0.0, 0.0, 0.0, 1.0])
+
+
+def _light(world: World) -> NDArray[np.float64]:
+    light = world.light
+    x, y, z = light.direction
+    norm = math.sqrt(x * x + y * y + z * z)
+    if not z > 0.05 * norm:
+        raise LnnError(f"light direction is {light.direction!r}, expected a vector that points up "
+                       f"to the sun, at least 3 degrees above the horizon")
+    if not light.fog > 0.0:
+        raise LnnError(f"light fog is {light.fog!r}, expected more than 0 metres")
+    return np.array([x / norm, y / norm, z / norm, light.sun, light.ambient,
+                     *np.square(light.zenith), *np.square(light.horizon), light.fog])
+
+
+def _sun_points(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Middle of the sun and four points around it; wider than the real one, for soft shadows."""
+    x, y, z = direction
+    points = [direction]
+    for dx, dy in ((0.016, 0.006), (-0.006, 0.016), (-0.016, -0.006), (0.006, -0.016)):
+        points.append(np.array([x + dx, y + dy, z]))
+    return np.array([p / math.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2) for p in points])
+
+
+def _slopes(geometry: CameraGeometry, focal: float, offsets: tuple[tuple[float, float], ...],
+            ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slopes (right, up) of the rays through columns and rows, for every sample of a pixel."""
+    columns = np.arange(geometry.width) + 0.5 - geometry.width / 2
+    rows = geometry.height / 2 - 0.5 - np.arange(geometry.height)
+    return (np.array([(columns + x) / focal for x, _ in offsets]),
+            np.array([(rows - y) / focal for _, y in offsets]))

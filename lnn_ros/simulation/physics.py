@@ -1,0 +1,304 @@
+"""A quadrotor with its cascaded velocity controller in a world of fixed solids, on MuJoCo.
+
+The vehicle behaves like one behind an autopilot: it takes a velocity in its levelled body frame
+and tracks an *estimated* velocity that lags, is noisy and drifts, so that a pilot has to see
+where it really goes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.simulation.world import Shape, World
+
+STEP_NS = 2_500_000
+"""Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
+_DT = STEP_NS * 1e-9
+GRAVITY = 9.81
+MASS = 0.8  # kg
+_INERTIA = (0.006, 0.006, 0.011)  # kg m^2
+_HALF_HEIGHT = 0.08  # metres, of the body's ellipsoid
+_ARM = 0.15  # metres, of each rotor along x and y
+_DRAG_TORQUE = 0.02  # N m of yaw torque per N of thrust
+_MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
+_ROTOR_TIME = 0.03  # s
+_AIR = 0.25  # N s/m of linear drag
+_MAX_ACCELERATION = 3.0  # m/s^2, horizontal
+
+# State of the controller and of the estimator, one float64 array for the compiled step.
+_THRUST, _INTEGRAL, _LAGGED, _DRIFT, _GUST, _SIZE = 0, 4, 7, 10, 13, 16
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How the vehicle's own velocity estimate errs.
+
+    Attributes
+    ----------
+    lag_s : float
+        Time constant of its low-pass, s.
+    noise : float
+        Standard deviation per physics step, m/s.
+    drift : float
+        Standard deviation of the slow bias, m/s horizontally; a quarter of it vertically.
+    drift_time_s : float
+        Time in which the bias forgets itself (Ornstein-Uhlenbeck process), s.
+    """
+
+    lag_s: float = 0.06
+    noise: float = 0.02
+    drift: float = 0.06
+    drift_time_s: float = 15.0
+
+
+@dataclass(frozen=True)
+class Wind:
+    """Wind at the vehicle.
+
+    Attributes
+    ----------
+    mean : float
+        Constant horizontal part, m/s; its direction comes from the seed.
+    gust : float
+        Standard deviation of the gusts per axis, m/s.
+    gust_time_s : float
+        Time in which a gust forgets itself, s.
+    """
+
+    mean: float = 0.5
+    gust: float = 0.3
+    gust_time_s: float = 1.5
+
+
+def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
+    """Compile the MuJoCo model of a world with one quadrotor.
+
+    Parameters
+    ----------
+    world : World
+        Where it flies.
+    vehicle_radius : float
+        Horizontal semi-axis of the body's ellipsoid, metres.
+
+    Returns
+    -------
+    mujoco.MjModel
+        Body ``vehicle`` on a free joint, sensors ``accelerometer`` and ``gyro`` in the body frame.
+    """
+    spec = mujoco.MjSpec()
+    spec.option.timestep = _DT
+    spec.option.gravity = [0.0, 0.0, -GRAVITY]
+    kinds = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
+             Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
+    spec.worldbody.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE,
+                            size=[0.0, 0.0, 1.0])
+    for solid in world.solids:
+        a, b, c = solid.size
+        size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
+        half = solid.yaw / 2.0
+        spec.worldbody.add_geom(name=solid.name, type=kinds[solid.shape], size=size,
+                                pos=list(solid.position),
+                                quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
+    body = spec.worldbody.add_body(
+        name="vehicle", pos=list(world.start),
+        quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)],
+        mass=MASS, inertia=list(_INERTIA), ipos=[0.0, 0.0, 0.0], explicitinertial=True)
+    body.add_freejoint(name="free")
+    body.add_geom(name="vehicle", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+                  size=[vehicle_radius, vehicle_radius, _HALF_HEIGHT])
+    body.add_site(name="imu")
+    for index, (x, y, spin) in enumerate(((1, 1, 1), (-1, 1, -1), (-1, -1, 1), (1, -1, -1))):
+        body.add_site(name=f"rotor_{index}", pos=[x * _ARM, y * _ARM, 0.0])
+        rotor = spec.add_actuator(name=f"rotor_{index}", target=f"rotor_{index}",
+                                  trntype=mujoco.mjtTrn.mjTRN_SITE)
+        rotor.gear = [0.0, 0.0, 1.0, 0.0, 0.0, spin * _DRAG_TORQUE]
+    spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
+                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
+    spec.add_sensor(name="gyro", type=mujoco.mjtSensor.mjSENS_GYRO,
+                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
+    return spec.compile()
+
+
+
+@numba.njit(cache=True)
+def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDArray[np.float64],
+             normal: NDArray[np.float64], options: NDArray[np.float64],
+             state: NDArray[np.float64], ctrl: NDArray[np.float64],
+             force: NDArray[np.float64]) -> None:
+    """One step of estimator, wind, velocity -> attitude -> rate cascade and rotors.
+
+    `normal` (9,) holds standard normal numbers (velocity noise, drift, gust); `options` (8,) the
+    estimator's lag, noise, drift and its time, mean wind x and y, gust and its time; `state`
+    (16,) is updated in place; `ctrl` (4,) gets rotor thrusts (N) and `force` (3,) the air's force
+    on the body (N, world frame).
+    """
+    w, x, y, z = qpos[3], qpos[4], qpos[5], qpos[6]
+    # Columns of world_from_body.
+    r00, r01, r02 = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
+    r10, r11, r12 = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+    r20, r21, r22 = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+    norm = math.sqrt(r00 * r00 + r10 * r10)
+    cos, sin = r00 / norm, r10 / norm
+    velocity = (cos * qvel[0] + sin * qvel[1], cos * qvel[1] - sin * qvel[0], qvel[2])
+
+    error = np.empty(3)
+    drift_step = math.sqrt(2.0 * _DT / options[3]) * options[2]
+    gust_step = math.sqrt(2.0 * _DT / options[7]) * options[6]
+    for i in range(3):
+        state[_LAGGED + i] += (velocity[i] - state[_LAGGED + i]) * _DT / (options[0] + _DT)
+        scale = 0.25 if i == 2 else 1.0  # a barometer holds the vertical better
+        state[_DRIFT + i] += (-state[_DRIFT + i] * _DT / options[3]
+                              + scale * drift_step * normal[3 + i])
+        estimate = state[_LAGGED + i] + state[_DRIFT + i] + scale * options[1] * normal[i]
+        error[i] = command[i] - estimate
+        state[_GUST + i] += (-state[_GUST + i] * _DT / options[7]
+                             + (0.3 if i == 2 else 1.0) * gust_step * normal[6 + i])
+    force[0] = -_AIR * (qvel[0] - options[4] - state[_GUST])
+    force[1] = -_AIR * (qvel[1] - options[5] - state[_GUST + 1])
+    force[2] = -_AIR * (qvel[2] - state[_GUST + 2])
+
+    # Velocity -> acceleration, with anti-windup by the clamp on the integral.
+    for i in range(3):
+        state[_INTEGRAL + i] = min(max(state[_INTEGRAL + i] + 0.8 * error[i] * _DT, -1.5), 1.5)
+    ax = 2.5 * error[0] + state[_INTEGRAL]
+    ay = 2.5 * error[1] + state[_INTEGRAL + 1]
+    size = math.sqrt(ax * ax + ay * ay)
+    if size > _MAX_ACCELERATION:
+        ax, ay = ax * _MAX_ACCELERATION / size, ay * _MAX_ACCELERATION / size
+    az = min(max(5.0 * error[2] + state[_INTEGRAL + 2], -4.0), 5.0) + GRAVITY
+    fx, fy = cos * ax - sin * ay, sin * ax + cos * ay
+
+    # Acceleration -> thrust along the body's z and the tilt that is missing.
+    thrust = MASS * (fx * r02 + fy * r12 + az * r22)
+    length = math.sqrt(fx * fx + fy * fy + az * az)
+    bx = (fx * r00 + fy * r10 + az * r20) / length  # wanted z axis, seen in the body frame
+    by = (fx * r01 + fy * r11 + az * r21) / length
+    torque_x = _INERTIA[0] * (120.0 * -by - 20.0 * qvel[3])
+    torque_y = _INERTIA[1] * (120.0 * bx - 20.0 * qvel[4])
+    torque_z = min(max(_INERTIA[2] * 12.0 * (command[3] - qvel[5]), -0.08), 0.08)
+
+    # Mixer: rotors at (+,+), (-,+), (-,-), (+,-), spins +, -, +, -.
+    for i in range(4):
+        sx = 1.0 if i == 0 or i == 3 else -1.0
+        sy = 1.0 if i < 2 else -1.0
+        spin = 1.0 if i % 2 == 0 else -1.0
+        wanted = 0.25 * (thrust + sy * torque_x / _ARM - sx * torque_y / _ARM
+                         + spin * torque_z / _DRAG_TORQUE)
+        wanted = min(max(wanted, 0.0), _MAX_THRUST)
+        state[_THRUST + i] += (wanted - state[_THRUST + i]) * _DT / (_ROTOR_TIME + _DT)
+        ctrl[i] = state[_THRUST + i]
+
+
+class Quadrotor:
+    """The vehicle in its world: one physics step at a time.
+
+    Parameters
+    ----------
+    world : World
+        Where it flies.
+    vehicle_radius : float
+        Its body's radius, metres.
+    estimator : Estimator
+        How its velocity estimate errs.
+    wind : Wind
+        What blows.
+    """
+
+    def __init__(self, world: World, vehicle_radius: float, estimator: Estimator,
+                 wind: Wind) -> None:
+        self._model = build_model(world, vehicle_radius)
+        self._data = mujoco.MjData(self._model)
+        self._estimator = estimator
+        self._wind = wind
+        self._options = np.zeros(8)
+        self._state = np.zeros(_SIZE)
+        self._normal = np.zeros((256, 9))
+        self._used = 0
+        self._rng = np.random.default_rng(0)
+        data = self._data
+        self._qpos, self._qvel, self._ctrl = data.qpos, data.qvel, data.ctrl
+        self._sensors = data.sensordata
+        self._force = data.xfrc_applied[self._model.body("vehicle").id]
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Hover at the start again; `rng` gives wind and estimation errors from here on."""
+        mujoco.mj_resetData(self._model, self._data)
+        self._rng = rng
+        estimator, wind = self._estimator, self._wind
+        direction = rng.uniform(-math.pi, math.pi)
+        self._options[:] = (estimator.lag_s, estimator.noise, estimator.drift,
+                            estimator.drift_time_s, wind.mean * math.cos(direction),
+                            wind.mean * math.sin(direction), wind.gust, wind.gust_time_s)
+        self._state[:] = 0.0
+        self._state[_THRUST:_THRUST + 4] = MASS * GRAVITY / 4.0
+        self._state[_DRIFT:_DRIFT + 3] = estimator.drift * rng.standard_normal(3) * (1, 1, 0.25)
+        self._ctrl[:] = MASS * GRAVITY / 4.0
+        self._used = len(self._normal)
+        mujoco.mj_forward(self._model, self._data)
+
+    def step(self, command: NDArray[np.float64]) -> None:
+        """Advance by one physics step.
+
+        Afterwards :attr:`specific_force` and :attr:`angular_velocity` are those of the instant at
+        the step's *beginning*, pose and velocity those of its end.
+
+        Parameters
+        ----------
+        command : ndarray (4,)
+            Velocity in the levelled body frame, m/s, and yaw rate, rad/s.
+        """
+        if self._used == len(self._normal):
+            self._rng.standard_normal(out=self._normal)
+            self._used = 0
+        _control(self._qpos, self._qvel, command, self._normal[self._used], self._options,
+                 self._state, self._ctrl, self._force[:3])
+        self._used += 1
+        mujoco.mj_step(self._model, self._data)
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the vehicle touches anything."""
+        return bool(self._data.ncon)
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """Position (3,), metres, world frame; a copy."""
+        return self._qpos[:3].copy()
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """Attitude (3, 3), world_from_body; a copy."""
+        matrix = np.empty(9)
+        mujoco.mju_quat2Mat(matrix, self._qpos[3:7])
+        return matrix.reshape(3, 3)
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """Velocity (3,), m/s, world frame; a copy."""
+        return self._qvel[:3].copy()
+
+    @property
+    def body_rates(self) -> NDArray[np.float64]:
+        """Angular velocity (3,), rad/s, body frame, at the step's end; a copy."""
+        return self._qvel[3:6].copy()
+
+    @property
+    def specific_force(self) -> NDArray[np.float64]:
+        """What an ideal accelerometer reads (3,), m/s^2, body frame, at the step's beginning."""
+        return self._sensors[:3].copy()
+
+    @property
+    def angular_velocity(self) -> NDArray[np.float64]:
+        """What an ideal gyroscope reads (3,), rad/s, body frame, at the step's beginning."""
+        return self._sensors[3:6].copy()
+
+    @property
+    def estimated_velocity(self) -> NDArray[np.float64]:
+        """Velocity as the vehicle believes it (3,), m/s, levelled body frame."""
+        return self._state[_LAGGED:_LAGGED + 3] + self._state[_DRIFT:_DRIFT + 3]

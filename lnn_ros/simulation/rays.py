@@ -1,0 +1,294 @@
+"""Which surface a camera's rays meet first: intersection and visibility kernels of the camera.
+
+A primitive is a convex body given by one row of a float64 table: centre (3), half extents (3) and
+its three local axes in the world (9). Every kernel works in the primitive's own frame, scaled so
+that its half extents are 1: a box is the cube, a cylinder and an ellipsoid the unit ones. Rays are
+``origin + t * (forward + u * right + v * up)``, so that ``t`` is the depth along the optical axis.
+
+The kernels use +, -, *, / and square roots only, which IEEE 754 rounds the same everywhere, and no
+fast-math: one scene gives the same bytes on every CPU.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+BOX, CYLINDER, ELLIPSOID = 0, 1, 2
+COLUMNS = 15
+"""Floats per primitive."""
+SKY, GROUND = -8, -4
+"""Surface codes besides those of primitives, which are ``4 * index + face``."""
+FAR = 1e30
+"""Depth of the sky."""
+TINY = 1e-12
+
+jit = numba.njit(cache=True, error_model="numpy", nogil=True)
+inlined = numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")
+
+
+@inlined
+def slab(o, d):
+    """Entry and exit of a line ``o + t d`` into ``[-1, 1]``."""
+    inverse = 1.0 / (d if abs(d) > TINY else TINY)
+    one = (-1.0 - o) * inverse
+    two = (1.0 - o) * inverse
+    return min(one, two), max(one, two)
+
+
+@inlined
+def box_span(ox, oy, oz, dx, dy, dz):
+    """Entry, exit and entered face (0, 1, 2: x, y, z) of a line through the cube; missed: entry > exit."""
+    ax, bx = slab(ox, dx)
+    ay, by = slab(oy, dy)
+    az, bz = slab(oz, dz)
+    enter = max(ax, ay, az)
+    face = 0 if ax == enter else (1 if ay == enter else 2)
+    return enter, min(bx, by, bz), face
+
+
+@inlined
+def cylinder_span(ox, oy, oz, dx, dy, dz):
+    """Entry, exit and entered face (0 side, 2 cap) of a line through the unit cylinder."""
+    a = max(dx * dx + dy * dy, TINY)
+    b = ox * dx + oy * dy
+    h = b * b - a * (ox * ox + oy * oy - 1.0)
+    root = np.sqrt(max(h, 0.0))
+    az, bz = slab(oz, dz)
+    side = (-b - root) / a
+    enter = max(side, az) if h > 0.0 else FAR
+    return enter, min((root - b) / a, bz), 0 if side > az else 2
+
+
+@inlined
+def ellipsoid_span(ox, oy, oz, dx, dy, dz):
+    """Entry, exit and face (0) of a line through the unit sphere."""
+    a = dx * dx + dy * dy + dz * dz
+    b = ox * dx + oy * dy + oz * dz
+    h = b * b - a * (ox * ox + oy * oy + oz * oz - 1.0)
+    root = np.sqrt(max(h, 0.0))
+    enter = (-b - root) / a if h > 0.0 else FAR
+    return enter, (root - b) / a, 0
+
+
+@jit
+def span(shape, ox, oy, oz, dx, dy, dz):
+    """Entry, exit and entered face of a line through a unit primitive of any shape."""
+    if shape == BOX:
+        return box_span(ox, oy, oz, dx, dy, dz)
+    if shape == CYLINDER:
+        return cylinder_span(ox, oy, oz, dx, dy, dz)
+    return ellipsoid_span(ox, oy, oz, dx, dy, dz)
+
+
+@jit
+def support(shape, row, wx, wy, wz):
+    """Half width of a primitive along a (not normalised) direction: max of ``w . (p - centre)``."""
+    x = row[3] * abs(row[6] * wx + row[7] * wy + row[8] * wz)
+    y = row[4] * abs(row[9] * wx + row[10] * wy + row[11] * wz)
+    z = row[5] * abs(row[12] * wx + row[13] * wy + row[14] * wz)
+    if shape == BOX:
+        return x + y + z
+    if shape == CYLINDER:
+        return np.sqrt(x * x + y * y) + z
+    return np.sqrt(x * x + y * y + z * z)
+
+
+@jit
+def outline(centre, spread_ff, spread_fs, spread_ss, side):
+    """Least and greatest ``side / forward`` over an ellipsoid wholly in front of the camera.
+
+    The planes through the camera that touch an ellipsoid of centre c and matrix S hold
+    ``(n . c)^2 = n' S n``; with ``n = (s, -1)`` that is quadratic in the slope s.
+    """
+    a = centre * centre - spread_ff
+    b = centre * side - spread_fs
+    root = np.sqrt(max(b * b - a * (side * side - spread_ss), 0.0))
+    return (b - root) / a, (b + root) / a
+
+
+@jit
+def screen_bounds(shape, row, origin, axes, limits):
+    """Least depth and bounds of a primitive's picture.
+
+    Parameters
+    ----------
+    shape : int
+        Its shape.
+    row : ndarray (15,)
+        The primitive.
+    origin, axes : ndarray (3,), (3, 3)
+        Camera position and its forward, right and up axes (rows), world frame.
+    limits : ndarray (4,)
+        Least and greatest u and v of any ray.
+
+    Returns
+    -------
+    near, u_min, u_max, v_min, v_max : float
+        The picture lies within them. Not visible at all: ``u_min > u_max``.
+    """
+    cx, cy, cz = row[0] - origin[0], row[1] - origin[1], row[2] - origin[2]
+    f = axes[0, 0] * cx + axes[0, 1] * cy + axes[0, 2] * cz
+    near = f - support(shape, row, axes[0, 0], axes[0, 1], axes[0, 2])
+    if f + (f - near) <= 0.0:
+        return near, 1.0, 0.0, 1.0, 0.0
+    # Outside of one side plane of the view: n . p < 0 for all its points, n pointing inwards.
+    for k in range(4):
+        side = 1 + k // 2
+        sign = 1.0 if k % 2 == 0 else -1.0
+        nx = sign * (axes[side, 0] - limits[k] * axes[0, 0])
+        ny = sign * (axes[side, 1] - limits[k] * axes[0, 1])
+        nz = sign * (axes[side, 2] - limits[k] * axes[0, 2])
+        if nx * cx + ny * cy + nz * cz + support(shape, row, nx, ny, nz) < 0.0:
+            return near, 1.0, 0.0, 1.0, 0.0
+    if near < 1e-3:  # reaches behind the camera: no bounded picture
+        return near, limits[0], limits[1], limits[2], limits[3]
+
+    # Local axes times half extents, in camera coordinates (forward, right, up).
+    local = np.empty((3, 3))
+    for k in range(3):
+        for m in range(3):
+            local[k, m] = row[3 + k] * (row[6 + 3 * k] * axes[m, 0] + row[7 + 3 * k] * axes[m, 1]
+                                        + row[8 + 3 * k] * axes[m, 2])
+    r = axes[1, 0] * cx + axes[1, 1] * cy + axes[1, 2] * cz
+    u = axes[2, 0] * cx + axes[2, 1] * cy + axes[2, 2] * cz
+    u_min, u_max, v_min, v_max = FAR, -FAR, FAR, -FAR
+    if shape == BOX:
+        for corner in range(8):
+            a = 1.0 if corner & 1 else -1.0
+            b = 1.0 if corner & 2 else -1.0
+            c = 1.0 if corner & 4 else -1.0
+            depth = f + a * local[0, 0] + b * local[1, 0] + c * local[2, 0]
+            x = (r + a * local[0, 1] + b * local[1, 1] + c * local[2, 1]) / depth
+            y = (u + a * local[0, 2] + b * local[1, 2] + c * local[2, 2]) / depth
+            u_min, u_max = min(u_min, x), max(u_max, x)
+            v_min, v_max = min(v_min, y), max(v_max, y)
+        return near, u_min, u_max, v_min, v_max
+    # A cylinder is the hull of its two end discs, which are flat ellipsoids.
+    radial = 3 if shape == ELLIPSOID else 2
+    ff = fr = fu = rr = uu = 0.0
+    for k in range(radial):
+        ff += local[k, 0] * local[k, 0]
+        fr += local[k, 0] * local[k, 1]
+        fu += local[k, 0] * local[k, 2]
+        rr += local[k, 1] * local[k, 1]
+        uu += local[k, 2] * local[k, 2]
+    for end in range(2):
+        along = 0.0 if shape == ELLIPSOID else (1.0 if end == 0 else -1.0)
+        depth = f + along * local[2, 0]
+        low, high = outline(depth, ff, fr, rr, r + along * local[2, 1])
+        u_min, u_max = min(u_min, low), max(u_max, high)
+        low, high = outline(depth, ff, fu, uu, u + along * local[2, 2])
+        v_min, v_max = min(v_min, low), max(v_max, high)
+    return near, u_min, u_max, v_min, v_max
+
+
+@jit
+def into_unit(row, vx, vy, vz):
+    """A world vector in a primitive's frame, in units of its half extents."""
+    return ((row[6] * vx + row[7] * vy + row[8] * vz) / row[3],
+            (row[9] * vx + row[10] * vy + row[11] * vz) / row[4],
+            (row[12] * vx + row[13] * vy + row[14] * vz) / row[5])
+
+
+@jit
+def cast(origin, axes, us, vs, shapes, rows, count, depth, surface):
+    """First hit of every ray.
+
+    Parameters
+    ----------
+    origin, axes : ndarray (3,), (3, 3)
+        Camera position and its forward, right and up axes (rows), world frame.
+    us, vs : ndarray (samples, width), (samples, height)
+        Ray slopes to the right and upwards.
+    shapes, rows : ndarray (>= count,), (>= count, 15)
+        Primitives.
+    count : int
+        How many of them.
+    depth, surface : ndarray (samples, height, width)
+        Out: depth along the optical axis (``FAR`` for the sky) and surface code.
+    """
+    samples, height, width = depth.shape
+    for s in range(samples):
+        for i in range(height):
+            base = axes[0, 2] + vs[s, i] * axes[2, 2]
+            for j in range(width):
+                fall = base + us[s, j] * axes[1, 2]
+                if fall < 0.0 and origin[2] > 0.0:
+                    depth[s, i, j] = -origin[2] / fall
+                    surface[s, i, j] = GROUND
+                else:
+                    depth[s, i, j] = FAR
+                    surface[s, i, j] = SKY
+
+    limits = np.array([us.min(), us.max(), vs.min(), vs.max()])
+    bounds = np.empty((count, 4))
+    nearest = np.empty(count)
+    visible = np.empty(count, np.int64)
+    found = 0
+    for p in range(count):
+        near, u_min, u_max, v_min, v_max = screen_bounds(shapes[p], rows[p], origin, axes, limits)
+        if u_min > u_max:
+            continue
+        # Rounding must not cost a pixel: widen by far more than it can amount to.
+        bounds[p, 0], bounds[p, 1] = u_min - 1e-7, u_max + 1e-7
+        bounds[p, 2], bounds[p, 3] = v_min - 1e-7, v_max + 1e-7
+        nearest[p] = near - 1e-7
+        visible[found] = p
+        found += 1
+    order = np.argsort(nearest[visible[:found]])
+
+    for rank in range(found):
+        p = visible[order[rank]]
+        shape, row, near = shapes[p], rows[p], nearest[p]
+        ox, oy, oz = into_unit(row, origin[0] - row[0], origin[1] - row[1], origin[2] - row[2])
+        fx, fy, fz = into_unit(row, axes[0, 0], axes[0, 1], axes[0, 2])
+        rx, ry, rz = into_unit(row, axes[1, 0], axes[1, 1], axes[1, 2])
+        ux, uy, uz = into_unit(row, axes[2, 0], axes[2, 1], axes[2, 2])
+        for s in range(samples):
+            first = np.searchsorted(us[s], bounds[p, 0])
+            last = np.searchsorted(us[s], bounds[p, 1])
+            for i in range(height):
+                v = vs[s, i]
+                if v < bounds[p, 2] or v > bounds[p, 3]:
+                    continue
+                bx, by, bz = fx + v * ux, fy + v * uy, fz + v * uz
+                for j in range(first, last):
+                    if depth[s, i, j] <= near:
+                        continue
+                    u = us[s, j]
+                    dx, dy, dz = bx + u * rx, by + u * ry, bz + u * rz
+                    enter, leave, face = span(shape, ox, oy, oz, dx, dy, dz)
+                    # Seen from outside only: a camera inside of a body looks through it.
+                    if 0.0 < enter < depth[s, i, j] and enter < leave:
+                        depth[s, i, j] = enter
+                        surface[s, i, j] = 4 * p + face
+
+
+@jit
+def mounted(position, rotation, mount_position, mount):
+    """Camera position and axes (rows) in the world, of a camera mounted on a body."""
+    origin = np.empty(3)
+    axes = np.empty((3, 3))
+    for k in range(3):
+        origin[k] = position[k] + (rotation[k, 0] * mount_position[0]
+                                   + rotation[k, 1] * mount_position[1]
+                                   + rotation[k, 2] * mount_position[2])
+        for m in range(3):
+            axes[m, k] = (rotation[k, 0] * mount[m, 0] + rotation[k, 1] * mount[m, 1]
+                          + rotation[k, 2] * mount[m, 2])
+    return origin, axes
+
+
+@jit
+def place(parts, position, rotation, rows):
+    """Primitives of a body at a pose: ``parts`` in its frame, ``rows`` (out) in the world."""
+    for p in range(len(parts)):
+        for k in range(3):
+            rows[p, k] = position[k] + (rotation[k, 0] * parts[p, 0] + rotation[k, 1] * parts[p, 1]
+                                        + rotation[k, 2] * parts[p, 2])
+            rows[p, 3 + k] = parts[p, 3 + k]
+            for m in range(3):
+                rows[p, 6 + 3 * m + k] = (rotation[k, 0] * parts[p, 6 + 3 * m]
+                                          + rotation[k, 1] * parts[p, 7 + 3 * m]
+                                          + rotation[k, 2] * parts[p, 8 + 3 * m])

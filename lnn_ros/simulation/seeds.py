@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRAIN = range(0, 100_000)
+TRAIN = range(100_000)
 """Worlds that policies learn from."""
 VALIDATION = range(100_000, 200_000)
 """Worlds on which a version is chosen."""

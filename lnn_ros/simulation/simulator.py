@@ -83,8 +83,8 @@ class SimulatorOptions:
     ----------
     camera, imu : StreamTiming
         Timing of the streams.
-    geometry : CameraGeometry
-        The camera and its mount.
+    geometry : CameraGeometry, optional
+        The camera and its mount; by default of the size and field of view that the task states.
     samples : int
         Rays per pixel, 1 or 4.
     imu_noise, imu_bias : tuple of 2 float
@@ -100,12 +100,12 @@ class SimulatorOptions:
 
     camera: StreamTiming = StreamTiming(rate_hz=20.0, latency_s=0.01)
     imu: StreamTiming = StreamTiming(rate_hz=200.0)
-    geometry: CameraGeometry = field(default_factory=CameraGeometry)
+    geometry: CameraGeometry | None = None
     samples: int = 4
     imu_noise: tuple[float, float] = (0.005, 0.08)
     imu_bias: tuple[float, float] = (0.003, 0.05)
-    estimator: Estimator = Estimator()
-    wind: Wind = Wind()
+    estimator: Estimator = field(default_factory=Estimator)
+    wind: Wind = field(default_factory=Wind)
     render: bool = True
 
 
@@ -196,6 +196,13 @@ class Simulator:
     task : Task, optional
         The task that the world was made for; read by its name by default.
 
+    Attributes
+    ----------
+    world, options, task
+        As given.
+    geometry : CameraGeometry
+        The camera that it carries.
+
     Raises
     ------
     LnnError
@@ -212,7 +219,10 @@ class Simulator:
         self.options.imu.validate("imu")
         self._vehicle = Quadrotor(world, self.task.vehicle.radius, self.options.estimator,
                                   self.options.wind)
-        self._renderer = (Renderer(world, self.options.geometry, self.options.samples)
+        camera = self.task.camera
+        self.geometry = self.options.geometry or CameraGeometry(
+            camera.width, camera.height, math.radians(camera.field_of_view))
+        self._renderer = (Renderer(world, self.geometry, self.options.samples)
                           if self.options.render else None)
         self._command = np.zeros(4)
         self._centres = np.array([s.position for s in world.solids])

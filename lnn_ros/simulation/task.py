@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -152,7 +152,7 @@ def _section(path: Path, section: str, kind: type, data: Any) -> Any:
     return kind(**{key: _value(path, f"{section}.{key}", hints[key], data[key]) for key in hints})
 
 
-def _value(path: Path, key: str, kind: type, value: Any) -> Union[float, int, Range]:
+def _value(path: Path, key: str, kind: type, value: Any) -> float | int | Range:
     """Return one number or range, checked."""
     def number(x: Any) -> bool:
         return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)

@@ -41,6 +41,20 @@ for _y in (0.07, -0.07):
         _PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
 
 
+def _vector(name: str, value: Any) -> NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise LnnError(f"{name} is {value!r}, expected three finite numbers")
+    return np.ascontiguousarray(array)
+
+
+def _matrix(name: str, value: Any) -> NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != (3, 3) or not np.isfinite(array).all():
+        raise LnnError(f"{name} is {value!r}, expected a (3, 3) rotation of finite numbers")
+    return np.ascontiguousarray(array)
+
+
 @dataclass(frozen=True)
 class CameraGeometry:
     """Pinhole camera and its mount on the vehicle.
@@ -263,20 +277,6 @@ class Renderer:
         self._cover, self._shadow, self._hollow = (np.empty(size, np.float32) for _ in range(3))
         shading.bake(self._shapes, self._rows, self._solids, suns, self._grid, self._cover,
                      self._shadow, self._hollow)
-
-
-def _vector(name: str, value: Any) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape != (3,) or not np.isfinite(array).all():
-        raise LnnError(f"{name} is {value!r}, expected three finite numbers")
-    return np.ascontiguousarray(array)
-
-
-def _matrix(name: str, value: Any) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape != (3, 3) or not np.isfinite(array).all():
-        raise LnnError(f"{name} is {value!r}, expected a (3, 3) rotation of finite numbers")
-    return np.ascontiguousarray(array)
 
 
 def _row(centre: Vector, half: Vector, yaw: float) -> NDArray[np.float64]:

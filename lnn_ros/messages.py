@@ -1,0 +1,325 @@
+"""Message <-> arrays, duck-typed: takes rclpy's and rosbags' message objects, imports neither.
+
+Decoding never guesses: what cannot be read in exactly one way raises an :class:`LnnError` whose
+sentence names the topic's kind, what was found and what was expected. Encoding fills a message that
+the caller made, because only the caller knows which library's class it wants.
+
+Frames and units are those of REP-103 and REP-105: metres, seconds, radians; x forward, y left, z up
+in the body frame. Stamps are integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.errors import LnnError
+
+NS_PER_S = 1_000_000_000
+
+# encoding -> (bytes per channel, channels, index of red, green and blue among the channels)
+_ENCODINGS = {
+    "rgb8": (1, 3, (0, 1, 2)),
+    "bgr8": (1, 3, (2, 1, 0)),
+    "rgba8": (1, 4, (0, 1, 2)),
+    "bgra8": (1, 4, (2, 1, 0)),
+    "mono8": (1, 1, (0, 0, 0)),
+    "8UC1": (1, 1, (0, 0, 0)),
+    "8UC3": (1, 3, (2, 1, 0)),  # OpenCV's order: cv_bridge reads and writes 8UC3 as BGR
+    "mono16": (2, 1, (0, 0, 0)),
+    "16UC1": (2, 1, (0, 0, 0)),
+}
+ENCODINGS = tuple(_ENCODINGS)
+"""Encodings of ``sensor_msgs/Image`` that :func:`image_array` reads."""
+
+
+def time_ns(time: Any) -> int:
+    """Return a ``builtin_interfaces/Time`` as integer nanoseconds.
+
+    Parameters
+    ----------
+    time : builtin_interfaces/Time
+        With ``sec`` and ``nanosec``.
+    """
+    return int(time.sec) * NS_PER_S + int(time.nanosec)
+
+
+def stamp_ns(message: Any) -> int:
+    """Return the stamp of a message with a header, in nanoseconds.
+
+    Raises
+    ------
+    LnnError
+        When the stamp is zero ("no stamp" in ROS), negative, or has a second of nanoseconds or
+        more.
+    """
+    stamp = message.header.stamp
+    nanoseconds = time_ns(stamp)
+    if not 0 <= int(stamp.nanosec) < NS_PER_S or nanoseconds <= 0:
+        raise LnnError(f"stamp is {int(stamp.sec)} s {int(stamp.nanosec)} ns: expected the time of "
+                       f"measurement, later than zero")
+    return nanoseconds
+
+
+def set_time(time: Any, nanoseconds: int) -> None:
+    """Fill a ``builtin_interfaces/Time`` from integer nanoseconds."""
+    time.sec, time.nanosec = divmod(int(nanoseconds), NS_PER_S)
+
+
+def image_array(message: Any) -> NDArray[np.uint8]:
+    """Decode a ``sensor_msgs/Image``.
+
+    Parameters
+    ----------
+    message : sensor_msgs/Image
+        Of one of ``ENCODINGS``; rows may be padded (``step``). Sixteen-bit pixels keep their high
+        byte.
+
+    Returns
+    -------
+    ndarray of uint8 (H, W, 3)
+        RGB, contiguous, a copy of its own.
+
+    Raises
+    ------
+    LnnError
+        When the encoding is unknown, the size is zero, or the data do not fit size and encoding.
+    """
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    known = _ENCODINGS.get(message.encoding)
+    if known is None:
+        raise LnnError(f"image encoding {message.encoding[:40]!r} is unknown: expected one of "
+                       f"{', '.join(ENCODINGS)}")
+    if height <= 0 or width <= 0:
+        raise LnnError(f"image size is {width}x{height} pixels: expected at least 1x1")
+    depth, channels, order = known
+    row = width * depth * channels
+    if step < row:
+        raise LnnError(f"image step is {step} bytes: expected at least {row} for {width} pixels of "
+                       f"{message.encoding}")
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if data.size < step * height:
+        raise LnnError(f"image data have {data.size} bytes: expected {step * height} for "
+                       f"{height} rows of {step}")
+    pixels = np.lib.stride_tricks.as_strided(
+        data, (height, width, channels), (step, depth * channels, depth), writeable=False)
+    if depth == 2:  # the high byte of each channel: last if little-endian
+        high = 0 if message.is_bigendian else 1
+        pixels = np.lib.stride_tricks.as_strided(
+            data[high:], (height, width, channels), (step, depth * channels, depth),
+            writeable=False)
+    image = np.empty((height, width, 3), np.uint8)
+    for index, channel in enumerate(order):
+        image[:, :, index] = pixels[:, :, channel]
+    return image
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize an image by area averaging.
+
+    Each new pixel is the mean of the area that it covers in the old image, weighted by overlap, so
+    that no pixel is skipped however large the ratio; enlarging repeats pixels.
+
+    Parameters
+    ----------
+    image : ndarray of uint8 (H, W, 3)
+        Any size.
+    height, width : int
+        New size, pixels.
+
+    Returns
+    -------
+    ndarray of uint8 (height, width, 3)
+        The image itself where the size is right already.
+    """
+    rows, columns, channels = image.shape
+    if (rows, columns) == (height, width):
+        return image
+    across = _overlap(columns, width)
+    down = _overlap(rows, height)
+    flat = down @ image.reshape(rows, columns * channels).astype(np.float32)
+    mean = across @ flat.reshape(height, columns, channels)
+    return np.floor(mean + np.float32(0.5)).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _overlap(old: int, new: int) -> NDArray[np.float32]:
+    """Share (new, old) that each old cell has in each new one when both fill the same length."""
+    edges = np.arange(new + 1) * (old / new)
+    cells = np.arange(old)
+    overlap = (np.minimum(edges[1:, None], cells + 1.0) - np.maximum(edges[:-1, None], cells))
+    weights = np.clip(overlap, 0.0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def imu_vector(message: Any) -> NDArray[np.float64]:
+    """Decode a ``sensor_msgs/Imu``.
+
+    Returns
+    -------
+    ndarray (6,)
+        Angular rate (rad/s), then specific force (m/s^2), in the message's frame.
+
+    Raises
+    ------
+    LnnError
+        When a value is not finite, or when the message says that it measures one of the two not at
+        all (first element of its covariance is -1).
+    """
+    rate, force = message.angular_velocity, message.linear_acceleration
+    vector = np.array((rate.x, rate.y, rate.z, force.x, force.y, force.z), np.float64)
+    if not np.isfinite(vector).all():
+        raise LnnError(f"IMU reads {vector.tolist()}: expected finite numbers")
+    for name in ("angular_velocity", "linear_acceleration"):
+        if getattr(message, f"{name}_covariance")[0] == -1.0:
+            raise LnnError(f"IMU says that it has no {name} (covariance[0] is -1): expected both "
+                           f"angular_velocity and linear_acceleration")
+    return vector
+
+
+def command_vector(message: Any) -> NDArray[np.float64]:
+    """Decode a velocity command, ``geometry_msgs/TwistStamped``.
+
+    Returns
+    -------
+    ndarray (4,)
+        vx, vy, vz (m/s) and yaw rate (rad/s), levelled body frame.
+
+    Raises
+    ------
+    LnnError
+        When a value is not finite.
+    """
+    linear, angular = message.twist.linear, message.twist.angular
+    vector = np.array((linear.x, linear.y, linear.z, angular.z), np.float64)
+    if not np.isfinite(vector).all():
+        raise LnnError(f"command is {vector.tolist()}: expected finite numbers")
+    return vector
+
+
+def fill_command(message: Any, command: NDArray[np.float64], at_ns: int, frame: str) -> None:
+    """Write a velocity command into a ``geometry_msgs/TwistStamped``.
+
+    Parameters
+    ----------
+    message : geometry_msgs/TwistStamped
+        To fill.
+    command : ndarray (4,)
+        vx, vy, vz (m/s) and yaw rate (rad/s), levelled body frame.
+    at_ns : int
+        Instant that the command is for, ns.
+    frame : str
+        Name of the body frame.
+    """
+    set_time(message.header.stamp, at_ns)
+    message.header.frame_id = frame
+    linear, angular = message.twist.linear, message.twist.angular
+    linear.x, linear.y, linear.z = (float(v) for v in command[:3])
+    angular.z = float(command[3])
+
+
+def fill_image(message: Any, image: NDArray[np.uint8], at_ns: int, frame: str) -> None:
+    """Write an RGB image (H, W, 3) into a ``sensor_msgs/Image`` as rgb8."""
+    set_time(message.header.stamp, at_ns)
+    message.header.frame_id = frame
+    message.height, message.width = image.shape[:2]
+    message.encoding, message.is_bigendian, message.step = "rgb8", 0, image.shape[1] * 3
+    # rclpy checks every element of anything but an array.array of the right type.
+    message.data = array.array("B", image.tobytes())
+
+
+def fill_imu(message: Any, reading: NDArray[np.float64], at_ns: int, frame: str) -> None:
+    """Write angular rate and specific force (6,) into a ``sensor_msgs/Imu``; no orientation."""
+    set_time(message.header.stamp, at_ns)
+    message.header.frame_id = frame
+    message.orientation_covariance[0] = -1.0  # "no orientation", as sensor_msgs/Imu has it
+    rate, force = message.angular_velocity, message.linear_acceleration
+    rate.x, rate.y, rate.z = (float(v) for v in reading[:3])
+    force.x, force.y, force.z = (float(v) for v in reading[3:])
+
+
+def fill_odometry(message: Any, position: NDArray[np.float64], rotation: NDArray[np.float64],
+                  velocity: NDArray[np.float64], rates: NDArray[np.float64], at_ns: int,
+                  frame: str, child: str) -> None:
+    """Write a pose and a twist into a ``nav_msgs/Odometry``.
+
+    Parameters
+    ----------
+    message : nav_msgs/Odometry
+        To fill.
+    position : ndarray (3,)
+        Metres, in ``frame``.
+    rotation : ndarray (3, 3)
+        From ``child`` to ``frame``.
+    velocity, rates : ndarray (3,)
+        Velocity (m/s) and angular rate (rad/s), both in ``child``, as the message wants it.
+    at_ns : int
+        Stamp, ns.
+    frame, child : str
+        Names of the frames.
+    """
+    set_time(message.header.stamp, at_ns)
+    message.header.frame_id, message.child_frame_id = frame, child
+    pose, twist = message.pose.pose, message.twist.twist
+    pose.position.x, pose.position.y, pose.position.z = (float(v) for v in position)
+    q = pose.orientation
+    q.w, q.x, q.y, q.z = quaternion(rotation)
+    twist.linear.x, twist.linear.y, twist.linear.z = (float(v) for v in velocity)
+    twist.angular.x, twist.angular.y, twist.angular.z = (float(v) for v in rates)
+
+
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return the unit quaternion (w, x, y, z), w >= 0, of a rotation matrix (3, 3).
+
+    Shepperd's method (Journal of Guidance and Control 1, 1978): divide by the largest component,
+    which is never small.
+    """
+    m = np.asarray(rotation, np.float64)
+    trace = float(np.trace(m))
+    squares = (trace, float(m[0, 0]), float(m[1, 1]), float(m[2, 2]))
+    largest = int(np.argmax(squares))
+    if largest == 0:
+        q = [1.0 + trace, m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]]
+    else:
+        i = largest - 1
+        j, k = (i + 1) % 3, (i + 2) % 3
+        q = [m[k, j] - m[j, k], 0.0, 0.0, 0.0]
+        q[1 + i] = 1.0 + m[i, i] - m[j, j] - m[k, k]
+        q[1 + j] = m[j, i] + m[i, j]
+        q[1 + k] = m[k, i] + m[i, k]
+    norm = math.copysign(math.sqrt(sum(float(v) ** 2 for v in q)), q[0])
+    w, x, y, z = (float(v) / norm for v in q)
+    return w, x, y, z
+
+
+def fill_camera_info(message: Any, width: int, height: int, focal: float, at_ns: int,
+                     frame: str) -> None:
+    """Write an ideal pinhole camera into a ``sensor_msgs/CameraInfo``.
+
+    Parameters
+    ----------
+    message : sensor_msgs/CameraInfo
+        To fill.
+    width, height : int
+        Image size, pixels.
+    focal : float
+        Focal length, pixels; the optical axis passes through the middle of the image.
+    at_ns : int
+        Stamp, ns.
+    frame : str
+        Name of the camera's frame.
+    """
+    set_time(message.header.stamp, at_ns)
+    message.header.frame_id = frame
+    message.width, message.height = width, height
+    message.distortion_model, message.d = "plumb_bob", array.array("d", (0.0,) * 5)
+    # Pixel centres have whole coordinates, so that the middle of the image is at (n - 1) / 2.
+    cx, cy = (width - 1) / 2.0, (height - 1) / 2.0
+    message.k[:] = np.array((focal, 0, cx, 0, focal, cy, 0, 0, 1), np.float64)
+    message.r[:] = np.array((1, 0, 0, 0, 1, 0, 0, 0, 1), np.float64)
+    message.p[:] = np.array((focal, 0, cx, 0, 0, focal, cy, 0, 0, 0, 1, 0), np.float64)

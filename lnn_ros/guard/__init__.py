@@ -1,0 +1,1 @@
+"""Everything between the network's wish and the command."""

@@ -1,0 +1,1 @@
+"""Recorded flights to sequences; training and judging. Needs the extras ``sim`` and ``train``."""

@@ -1,0 +1,85 @@
+"""Closed loop: an agent flies a simulator. The pilot is an agent, and so are the controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.simulation.expert import Expert
+from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, START_NS, Outcome, Simulator
+
+
+class Agent(Protocol):
+    """Anything that takes samples and answers with commands."""
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
+        """Take a sample."""
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """Answer with the command for an instant, shape (4,)."""
+
+
+class ExpertAgent:
+    """The privileged expert as an agent: it sees the truth, not the samples."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._expert = Expert(sim.world)
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+        """Ignore the samples."""
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """Answer from the truth."""
+        return self._expert.command(self._sim.truth)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """How a flight ended.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    seconds : float
+        Simulated time to the outcome.
+    distance : float
+        To the target's surface at the end, metres.
+    clearance : float
+        Smallest distance to any solid on the way, metres.
+    path : float
+        Length of the way, metres.
+    """
+
+    outcome: Outcome
+    seconds: float
+    distance: float
+    clearance: float
+    path: float
+
+
+def fly(sim: Simulator, agent: Agent, period_ns: int = CONTROL_PERIOD_NS) -> Flight:
+    """Fly until the outcome is known (the task's time limit ends every flight).
+
+    Parameters
+    ----------
+    sim : Simulator
+        At its first instant.
+    agent : Agent
+    period_ns : int
+        Control period, ns.
+    """
+    tick, path, last = 0, 0.0, sim.truth.position.copy()
+    while sim.outcome is Outcome.FLYING:
+        tick += 1
+        for delivery in sim.advance(START_NS + tick * period_ns):
+            agent.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+        sim.command(agent.command(sim.time_ns))
+        here = sim.truth.position.copy()
+        path += float(np.linalg.norm(here - last))
+        last = here
+    seconds = (sim.time_ns - START_NS) * 1e-9
+    return Flight(sim.outcome, seconds, float(sim.distance), float(sim.clearance), path)

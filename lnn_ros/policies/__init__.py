@@ -1,0 +1,23 @@
+"""The policies that ship with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lnn_ros.errors import LnnError
+
+
+def path(name: str) -> Path:
+    """Return the file of a policy that ships, by its name.
+
+    Raises
+    ------
+    LnnError
+        When there is none of this name.
+    """
+    folder = Path(__file__).parent
+    file = folder / f"{name}.safetensors"
+    if not file.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
+        raise LnnError(f"policy {name!r} does not ship with this package, which has {known}")
+    return file

@@ -1,0 +1,1 @@
+"""Stamps to intervals: what the network sees, ordered and cut by the sensors' own times."""

@@ -1,4 +1,4 @@
-"""Where the files of the package lie: in a checkout, in an environment, or in a colcon workspace."""
+"""Where the package's files lie: in a checkout, an environment or a colcon workspace."""
 
 from __future__ import annotations
 

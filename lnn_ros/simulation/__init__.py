@@ -1,1 +1,1 @@
-"""The embedded simulator: one :class:`~lnn_ros.simulation.world.World`, its physics, camera and expert."""
+"""The embedded simulator: one ``World``, its physics, camera and expert."""

@@ -201,7 +201,8 @@ def make_world(seed: int, task: Task) -> World:
     return World(
         seed=seed, task=task.name, start=(0.0, 0.0, build.draw(task.vehicle.start_height)),
         start_yaw=math.remainder(turn - bearing, 2.0 * math.pi), target=solids[0], solids=solids,
-        ground=ground, light=build.light(), bounds=(min(0.0, *x), max(0.0, *x), min(0.0, *y), max(0.0, *y)))
+        ground=ground, light=build.light(),
+        bounds=(min(0.0, *x), max(0.0, *x), min(0.0, *y), max(0.0, *y)))
 
 
 def _turned(solid: Solid, turn: float) -> Solid:

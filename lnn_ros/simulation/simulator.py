@@ -132,8 +132,21 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the vehicle really is: position (3,) m, rotation (3, 3) world_from_body, velocity (3,)
-    m/s in the world frame, angular_velocity (3,) rad/s in the body frame, yaw rad."""
+    """Where the vehicle really is.
+
+    Attributes
+    ----------
+    stamp_ns : int
+        Instant, ns.
+    position, velocity : ndarray (3,)
+        Metres and m/s, world frame.
+    rotation : ndarray (3, 3)
+        world_from_body.
+    angular_velocity : ndarray (3,)
+        rad/s, body frame.
+    yaw : float
+        Heading, rad.
+    """
 
     stamp_ns: int
     position: NDArray[np.float64]

@@ -121,5 +121,5 @@ def test_a_wrong_task_file_is_named_with_its_fault(tmp_path, change, said):
 
 
 def test_an_unknown_task_says_where_it_looked():
-    with pytest.raises(LnnError, match="config/tasks/nowhere.yaml was not found"):
+    with pytest.raises(LnnError, match=r"config/tasks/nowhere\.yaml was not found"):
         Task.load("nowhere")

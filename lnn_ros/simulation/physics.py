@@ -51,9 +51,9 @@ class Estimator:
         Time in which the bias forgets itself (Ornstein-Uhlenbeck process), s.
     """
 
-    lag_s: float = 0.06
-    noise: float = 0.02
-    drift: float = 0.06
+    lag_s: float
+    noise: float
+    drift: float
     drift_time_s: float = 15.0
 
 
@@ -71,8 +71,8 @@ class Wind:
         Time in which a gust forgets itself, s.
     """
 
-    mean: float = 0.5
-    gust: float = 0.3
+    mean: float
+    gust: float
     gust_time_s: float = 1.5
 
 

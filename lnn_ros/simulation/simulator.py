@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -87,13 +87,10 @@ class SimulatorOptions:
         The camera and its mount; by default of the size and field of view that the task states.
     samples : int
         Rays per pixel, 1 or 4.
-    imu_noise, imu_bias : tuple of 2 float
-        Standard deviations of noise and constant bias per axis: angular rate (rad/s), then
-        specific force (m/s^2).
-    estimator : Estimator
-        How the vehicle's velocity estimate errs.
-    wind : Wind
-        What blows.
+    estimator : Estimator, optional
+        How the vehicle's velocity estimate errs; by default as the task states.
+    wind : Wind, optional
+        What blows; by default as the task states.
     render : bool
         False leaves the camera out, for what needs only the physics.
     """
@@ -102,10 +99,8 @@ class SimulatorOptions:
     imu: StreamTiming = StreamTiming(rate_hz=200.0)
     geometry: CameraGeometry | None = None
     samples: int = 4
-    imu_noise: tuple[float, float] = (0.005, 0.08)
-    imu_bias: tuple[float, float] = (0.003, 0.05)
-    estimator: Estimator = field(default_factory=Estimator)
-    wind: Wind = field(default_factory=Wind)
+    estimator: Estimator | None = None
+    wind: Wind | None = None
     render: bool = True
 
 
@@ -230,8 +225,12 @@ class Simulator:
         self._seed = world.seed if seed is None else seed
         self.options.camera.validate("camera")
         self.options.imu.validate("imu")
-        self._vehicle = Quadrotor(world, self.task.vehicle.radius, self.options.estimator,
-                                  self.options.wind)
+        d = self.task.disturbances
+        self._vehicle = Quadrotor(
+            world, self.task.vehicle.radius,
+            self.options.estimator or Estimator(d.velocity_lag, d.velocity_noise,
+                                                d.velocity_drift, d.velocity_drift_time),
+            self.options.wind or Wind(d.wind, d.gust, d.gust_time))
         camera = self.task.camera
         self.geometry = self.options.geometry or CameraGeometry(
             camera.width, camera.height, math.radians(camera.field_of_view))
@@ -248,9 +247,10 @@ class Simulator:
                                        np.random.SeedSequence((self._seed, 0x51A)).spawn(4))
         self._vehicle.reset(vehicle)
         self._noise = noise
-        rate, force = self.options.imu_bias
-        self._imu_bias = noise.standard_normal(6) * np.repeat((rate, force), 3)
-        self._imu_noise = np.repeat(self.options.imu_noise, 3)
+        d = self.task.disturbances
+        self._imu_bias = noise.standard_normal(6) * np.repeat(
+            (d.gyro_bias, d.accelerometer_bias), 3)
+        self._imu_noise = np.repeat((d.gyro_noise, d.accelerometer_noise), 3)
         self._imu = _Stream("imu", self.options.imu, imu)
         self._camera = _Stream("camera", self.options.camera, camera)
         self._under_way: list[tuple[int, int, int, Delivery]] = []

@@ -86,6 +86,23 @@ class AreaTask:
 
 
 @dataclass(frozen=True)
+class DisturbancesTask:
+    """Wind (m/s, s), errors of the vehicle's velocity estimate, and of its IMU (rad/s, m/s^2)."""
+
+    wind: float
+    gust: float
+    gust_time: float
+    velocity_lag: float
+    velocity_noise: float
+    velocity_drift: float
+    velocity_drift_time: float
+    gyro_noise: float
+    gyro_bias: float
+    accelerometer_noise: float
+    accelerometer_bias: float
+
+
+@dataclass(frozen=True)
 class SuccessTask:
     """Success: within `distance` (m) of the column, slower than `speed`, for `hold` s, in time."""
 
@@ -106,6 +123,7 @@ class Task:
     obstacles: ObstaclesTask
     distractors: DistractorsTask
     area: AreaTask
+    disturbances: DisturbancesTask
     success: SuccessTask
 
     @staticmethod

@@ -95,7 +95,7 @@ def test_flying_into_the_ground_is_a_contact():
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not():
     def track(seed):
-        vehicle = quadrotor(Estimator(), Wind(), seed)
+        vehicle = quadrotor(Estimator(0.06, 0.02, 0.06), Wind(0.5, 0.3), seed)
         fly(vehicle, [0.5, 0.1, 0.0, 0.2], 2.0)
         return np.concatenate([vehicle.position, vehicle.velocity, vehicle.specific_force])
 

@@ -1,0 +1,275 @@
+"""One recorded flight, read back from its run folder: arrays, not messages.
+
+A run folder holds ``bag/`` (rosbag2), ``task.yaml`` (the task as it was flown; optional for a
+shipped task) and whatever a report adds. Topics are known by the last part of their name, so that
+a namespace does not matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import World
+
+Floats = NDArray[np.float64]
+Stamps = NDArray[np.int64]
+
+_TOPICS = ("ground_truth", "cmd_vel", "image", "imu", "neurons", "trace", "simulator/status",
+           "controller/status")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Stamped values of one stream, in the order of their stamps.
+
+    Attributes
+    ----------
+    stamp_ns : ndarray (N,) int64
+        Simulated time.
+    value : ndarray (N, ...)
+        One row for each stamp.
+    log_ns : ndarray (N,) int64
+        When the recorder received them.
+    """
+
+    stamp_ns: Stamps
+    value: NDArray[Any]
+    log_ns: Stamps
+
+    def __len__(self) -> int:
+        return len(self.stamp_ns)
+
+    def latest(self, at_ns: int) -> int | None:
+        """Index of the newest value whose stamp is not after `at_ns`; None before the first."""
+        index = int(np.searchsorted(self.stamp_ns, at_ns, side="right")) - 1
+        return index if index >= 0 else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder says about its flight.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    task, world : Task, World
+        What was to be done, and where.
+    outcome : str
+        The simulator's last word: ``arrived``, ``contact``, ``timeout`` or ``flying``.
+    stamp_ns : ndarray (N,) int64
+        Instants of the ground truth.
+    position, velocity : ndarray (N, 3)
+        Metres and m/s, world frame.
+    quaternion : ndarray (N, 4)
+        x, y, z, w of world_from_body; neighbours lie in one half space.
+    distance : ndarray (N,)
+        Horizontally from the vehicle's centre to the target column's surface, metres.
+    command : Series
+        (M, 4) as in the interface: [vx, vy, vz, yaw_rate].
+    frames : Series
+        (F, height, width, 3) uint8, as the policy saw them.
+    imu : Series
+        (I, 6) angular rate, then specific force.
+    neurons : Series
+        (K, units) activity.
+    neuron_names : tuple of str
+        What the columns are called.
+    ages : dict of str to Series
+        For each stream, the age in seconds of the newest sample behind each command.
+    status, controller : dict of str to str
+        Last key-values of the simulator's and of the controller's status.
+    """
+
+    folder: Path
+    task: Task
+    world: World
+    outcome: str
+    stamp_ns: Stamps
+    position: Floats
+    velocity: Floats
+    quaternion: Floats
+    distance: Floats
+    command: Series
+    frames: Series
+    imu: Series
+    neurons: Series
+    neuron_names: tuple[str, ...]
+    ages: dict[str, Series]
+    status: dict[str, str]
+    controller: dict[str, str]
+
+    @property
+    def start_ns(self) -> int:
+        """Instant of the first ground truth."""
+        return int(self.stamp_ns[0])
+
+    @property
+    def duration_s(self) -> float:
+        """Simulated seconds until the outcome was decided, or until the record ends."""
+        decided = self.status.get("time_s", "")
+        if self.outcome != "flying" and decided:
+            return float(decided)
+        return 1e-9 * float(self.stamp_ns[-1] - self.stamp_ns[0])
+
+    def seconds(self, stamp_ns: Stamps) -> Floats:
+        """Simulated seconds since the start."""
+        return 1e-9 * (stamp_ns - self.start_ns).astype(np.float64)
+
+    def position_at(self, at_ns: int) -> Floats:
+        """Interpolated position (3,) in metres; held at both ends."""
+        return np.array([np.interp(at_ns, self.stamp_ns, column) for column in self.position.T])
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that holds ``bag/``.
+
+    Raises
+    ------
+    LnnError
+        When there is no readable bag, or it does not hold a flight of the simulator.
+    """
+    bag = folder / "bag"
+    if not (bag / "metadata.yaml").is_file():
+        raise LnnError(f"{folder} is no run folder: expected a rosbag2 recording in {bag}")
+    rows = _read_bag(bag)
+    if not rows["simulator/status"] or len(rows["ground_truth"]) < 2:
+        raise LnnError(f"bag {bag} holds {len(rows['simulator/status'])} messages of the "
+                       f"simulator's status and {len(rows['ground_truth'])} of ground_truth: "
+                       f"expected a flight in the embedded simulator")
+    status = _key_values(rows["simulator/status"][-1][1])
+    truth = _series(rows["ground_truth"], _pose)
+    task_file = folder / "task.yaml"
+    task = Task.load(str(task_file) if task_file.is_file() else status.get("task", "fly_to_target"))
+    world = make_world(int(status["seed"]), task)
+    quaternion = truth.value[:, 3:7].copy()
+    flips = np.cumprod(np.sign((quaternion[1:] * quaternion[:-1]).sum(axis=1)))
+    quaternion[1:] *= flips[:, None]
+    position = truth.value[:, :3]
+    rotation = rotations(quaternion)
+    return Run(
+        folder=folder, task=task, world=world, outcome=status.get("outcome", "flying"),
+        stamp_ns=truth.stamp_ns, position=position, quaternion=quaternion,
+        velocity=np.einsum("nij,nj->ni", rotation, truth.value[:, 7:10]),
+        distance=target_distance(world, position),
+        command=_series(rows["cmd_vel"], _command, (4,)),
+        frames=_series(rows["image"], _image, (1, 1, 3)),
+        imu=_series(rows["imu"], _imu, (6,)),
+        neurons=_series(rows["neurons"], lambda m: np.asarray(m.position, dtype=float), (0,)),
+        neuron_names=tuple(rows["neurons"][-1][1].name) if rows["neurons"] else (),
+        ages=_ages(rows["trace"]), status=status,
+        controller=_key_values(rows["controller/status"][-1][1])
+        if rows["controller/status"] else {})
+
+
+def rotations(quaternion: Floats) -> Floats:
+    """Rotation matrices (N, 3, 3) of quaternions (N, 4) x, y, z, w, normalised first."""
+    x, y, z, w = (quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)).T
+    return np.stack([
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ], axis=-1).reshape(-1, 3, 3)
+
+
+def target_distance(world: World, position: Floats) -> Floats:
+    """Horizontal distance (N,) of positions (N, 3) to the target column's surface, metres."""
+    offset = position[:, :2] - np.asarray(world.target.position[:2])
+    return np.asarray(np.hypot(offset[:, 0], offset[:, 1]) - world.target.size[0])
+
+
+def _read_bag(bag: Path) -> dict[str, list[tuple[int, Any]]]:
+    """Messages of the last episode by topic, each with the time at which it was recorded."""
+    rows: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    try:
+        for topic, log_ns, message in _messages(bag):
+            if topic == "ground_truth" and rows[topic] and (
+                    _stamp(message) < _stamp(rows[topic][-1][1])):
+                rows.clear()  # the simulator was reset: what came before is another flight
+            rows[topic].append((log_ns, message))
+    except (AnyReaderError, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise LnnError(f"bag {bag} cannot be read: {reason}") from error
+    return rows
+
+
+def _messages(bag: Path) -> Iterator[tuple[str, int, Any]]:
+    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
+        wanted = {}
+        for connection in reader.connections:
+            for topic in _TOPICS:
+                if connection.topic.endswith("/" + topic):
+                    wanted[connection.id] = topic
+        chosen = [c for c in reader.connections if c.id in wanted]
+        for connection, log_ns, raw in reader.messages(chosen) if chosen else ():
+            yield wanted[connection.id], log_ns, reader.deserialize(raw, connection.msgtype)
+
+
+def _stamp(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def _series(rows: list[tuple[int, Any]], convert: Callable[[Any], NDArray[Any]],
+            empty: tuple[int, ...] = ()) -> Series:
+    """Sort messages by stamp; of equal stamps the last one counts."""
+    unique = {_stamp(message): (log_ns, message) for log_ns, message in rows}
+    stamps = np.array(sorted(unique), dtype=np.int64)
+    if not len(stamps):
+        return Series(stamps, np.zeros((0, *empty)), stamps)
+    return Series(stamps, np.stack([convert(unique[int(s)][1]) for s in stamps]),
+                  np.array([unique[int(s)][0] for s in stamps], dtype=np.int64))
+
+
+def _pose(message: Any) -> Floats:
+    p, q = message.pose.pose.position, message.pose.pose.orientation
+    v = message.twist.twist.linear
+    return np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w, v.x, v.y, v.z])
+
+
+def _command(message: Any) -> Floats:
+    v, w = message.twist.linear, message.twist.angular
+    return np.array([v.x, v.y, v.z, w.z])
+
+
+def _imu(message: Any) -> Floats:
+    w, a = message.angular_velocity, message.linear_acceleration
+    return np.array([w.x, w.y, w.z, a.x, a.y, a.z])
+
+
+def _image(message: Any) -> NDArray[np.uint8]:
+    flat = np.asarray(message.data, dtype=np.uint8).reshape(message.height, message.step)
+    return flat[:, :3 * message.width].reshape(message.height, message.width, 3)
+
+
+def _key_values(status: Any) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+def _ages(rows: list[tuple[int, Any]]) -> dict[str, Series]:
+    """Age of each stream's newest sample at each command, from the controller's trace."""
+    found: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
+    for log_ns, message in rows:
+        for status in message.status:
+            for key, text in _key_values(status).items():
+                stream, _, unit = key.rpartition(".")
+                if unit == "age_s" and text:
+                    found[stream].append((_stamp(message), float(text), log_ns))
+    return {stream: Series(*(np.array(column) for column in zip(*sorted(rows), strict=True)))
+            for stream, rows in sorted(found.items())}

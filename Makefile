@@ -1,0 +1,39 @@
+# make demo   fly the shipped policy in the embedded simulator
+# make test   lint, types and every test
+# make lint   the quick part of it
+# make clean  remove the environment and caches
+#
+# Each makes .venv itself at first. PYTHON=python3.12 chooses its Python; VENV=DIR uses another
+# environment as it is, and installs nothing there; ARGS="..." goes to lnn_ros demo or to pytest.
+
+PYTHON := python3
+ENV := $(or $(VENV),.venv)
+RUN := $(ENV)/bin/python
+
+# $(call environment,extras)
+define environment
+@command -v $(PYTHON) >/dev/null || { echo "lnn_ros: there is no $(PYTHON): install Python 3.10 \
+	to 3.14 with its venv module, or name one with PYTHON=/path/to/python3." >&2; exit 1; }
+@$(PYTHON) scripts/bootstrap.py $(if $(VENV),--given $(VENV) $(1),$(if \
+	$(filter command% environment%,$(origin PYTHON)),--python $(PYTHON)) $(1))
+endef
+
+.PHONY: demo test lint clean
+
+demo:
+	$(call environment,ros$(,)sim)
+	@$(RUN) -m lnn_ros.cli demo $(ARGS)
+
+test:
+	$(call environment,ros$(,)sim$(,)train$(,)dev)
+	@$(RUN) -m pytest $(ARGS)
+
+lint:
+	$(call environment,ros$(,)sim$(,)train$(,)dev)
+	@$(RUN) -m pytest test/test_lint.py
+
+clean:
+	rm -rf .venv build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+, := ,

@@ -1,0 +1,59 @@
+"""Packaging for pip and, as ros.ament_python, for colcon."""
+
+from glob import glob
+from os.path import dirname, isfile
+
+from setuptools import find_packages, setup
+
+NAME = "lnn_ros"
+SHARE = f"share/{NAME}"
+
+
+def tree(folder):
+    """Return the data_files entries that install a folder of the repository below share/."""
+    files = sorted(f for f in glob(f"{folder}/**", recursive=True) if isfile(f))
+    folders = sorted({dirname(f) for f in files if "__pycache__" not in f})
+    return [(f"{SHARE}/{d}", [f for f in files if dirname(f) == d]) for d in folders]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Liquid neural networks that fly and drive ROS 2 robots on the sensors' real "
+                "message times",
+    license="Apache-2.0",
+    maintainer="The lnn_ros maintainers",
+    maintainer_email="maintainers@lnn-ros.org",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"], f"{NAME}.policies": ["*.safetensors"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        *tree("launch"),
+        *tree("config"),
+        *tree("worlds"),
+        # `ros2 run` and launch look for executables here, where pip's console scripts never lie.
+        (f"lib/{NAME}", ["scripts/controller", "scripts/companion", "scripts/simulator"]),
+    ],
+    entry_points={"console_scripts": [f"{NAME} = {NAME}.cli:main"]},
+    python_requires=">=3.10",
+    install_requires=["numpy", "PyYAML", "rosbags", "safetensors", "setuptools"],
+    extras_require={
+        # ROS 2 Jazzy from PyPI, for a machine without a ROS 2 installation.
+        "ros": [
+            "ros-rclpy[fastrtps]==7.1.6",
+            "ros-common-interfaces==5.3.6",
+            "ros-lifecycle-msgs==2.0.3",
+            "ros-rcl-interfaces==2.0.3",
+            "ros-rosgraph-msgs==2.0.3",
+            "ros-ament-index-python==1.8.1",
+            "ros-ament-flake8==0.17.3",
+            "ros-ament-pep257==0.17.3",
+        ],
+        "sim": ["mujoco", "numba", "matplotlib", "av", "pillow"],
+        "train": ["torch==2.13.0"],
+        "dev": ["pytest<9", "hypothesis", "ruff", "mypy", "types-PyYAML", "catkin-pkg", "flake8",
+                "pydocstyle"],
+    },
+    zip_safe=False,
+)

@@ -19,10 +19,12 @@ from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Vector, Wor
 
 _GRID = {1: ((0.0, 0.0),),
          4: ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))}
+_ON_TREES = {Pattern.STRIPES: shading.BARK, Pattern.NOISE: shading.LEAVES}
 _TEXEL = 0.1
 _MOST_TEXELS = 1_000_000
 # Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
-_DARK, _RED, _GREY, _WHITE = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08), (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
+_DARK, _RED = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08)
+_GREY, _WHITE = (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
 _PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
     (Shape.ELLIPSOID, (0.0, 0.0, 0.01), (0.13, 0.08, 0.045), 0.0, _WHITE),
     (Shape.BOX, (0.0, 0.0, -0.02), (0.08, 0.05, 0.025), 0.0, _DARK),
@@ -129,40 +131,45 @@ class Renderer:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
         self.geometry = geometry
-        self._solids = len(world.solids)
         parts = _PARTS if vehicle else []
+        self._solids = len(world.solids)
         count = self._solids + len(parts)
-        self._shapes = np.empty(count, np.int64)
-        self._rows = np.empty((count, rays.COLUMNS))
-        self._patterns = np.zeros(count + 1, np.int64)
-        self._paints = np.empty((count + 1, shading.PAINT))
-        self._salts = (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF
-        self._paint(0, world.ground)
+        materials = [world.ground, *(solid.material for solid in world.solids),
+                     *(Material(Pattern.PLAIN, part[4], part[4], 1.0) for part in parts)]
+        rows = np.empty((count, rays.COLUMNS))
         for k, solid in enumerate(world.solids):
-            if min(solid.size) <= 0.0 or not all(map(math.isfinite, solid.size)):
+            if not all(0.0 < half < math.inf for half in solid.size):
                 raise LnnError(f"solid {solid.name!r} has size {solid.size!r}, expected three "
                                f"positive half extents in metres")
-            self._shapes[k] = solid.shape
-            self._rows[k] = _row(solid.position, solid.size, solid.yaw)
-            self._paint(k + 1, solid.material)
-        for k, (shape, centre, half, yaw, colour) in enumerate(parts, self._solids):
-            self._shapes[k] = shape
-            self._rows[k] = _row(centre, half, yaw)
-            self._paint(k + 1, Material(Pattern.PLAIN, colour, colour, 1.0))
-        self._body_rows = self._rows[self._solids:].copy()
-        self._targets = np.array([k for k, s in enumerate(world.solids) if s.role is Role.TARGET])
-        self._light = _light(world)
-        self._bake()
+            rows[k] = _row(solid.position, solid.size, solid.yaw)
+        self._parts = np.array([_row(*part[1:4]) for part in parts]).reshape(-1, rays.COLUMNS)
+        rows[self._solids:] = self._parts
+        patterns = [int(material.pattern) for material in materials]
+        for k, solid in enumerate(world.solids, 1):
+            if solid.role is Role.TREE:
+                patterns[k] = _ON_TREES.get(solid.material.pattern, patterns[k])
+        light = _light(world)
+        self._suns = _sun_points(light[:3])
+        shapes = np.array([*(s.shape for s in world.solids), *(p[0] for p in parts)], np.int64)
+        grid, size = self._ground(shapes, rows)
+        self._scene = shading.Scene(
+            shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in materials]),
+            (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
+            grid, *(np.empty(size, np.float32) for _ in range(3)))
+        rays.bake(shapes, rows, self._solids, self._suns, grid, self._scene.cover,
+                  self._scene.shadow, self._scene.hollow)
+        self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
 
         focal = geometry.focal_length
-        tilt = round(math.cos(geometry.tilt), 12), round(math.sin(geometry.tilt), 12)
+        cos, sin = round(math.cos(geometry.tilt), 12), round(math.sin(geometry.tilt), 12)
         # Forward, right and up of the camera in the body frame (rows).
-        self._mount = np.array([[tilt[0], 0.0, -tilt[1]], [0.0, -1.0, 0.0], [tilt[1], 0.0, tilt[0]]])
+        self._mount = np.array([[cos, 0.0, -sin], [0.0, -1.0, 0.0], [sin, 0.0, cos]])
         self._mount_position = np.array(geometry.position, float)
         self._us, self._vs = _slopes(geometry, focal, _GRID[samples])
         self._centre_us, self._centre_vs = _slopes(geometry, focal, _GRID[1])
         self._depth = np.empty((samples, geometry.height, geometry.width))
         self._surface = np.empty(self._depth.shape, np.int64)
+        self._veil = np.ones((geometry.height, geometry.width))
 
     def render(self, position: Any, rotation: Any, out: NDArray[np.uint8] | None = None,
                vehicle_pose: tuple[Any, Any] | None = None) -> NDArray[np.uint8]:
@@ -195,17 +202,21 @@ class Renderer:
         elif out.shape != shape or out.dtype != np.uint8:
             raise LnnError(f"out is {out.dtype} {out.shape}, expected uint8 {shape}")
         origin, axes = self._pose(position, rotation)
-        count = self._solids
-        if len(self._body_rows) and vehicle_pose is not None:
-            where = _vector("vehicle position", vehicle_pose[0])
-            turned = _matrix("vehicle rotation", vehicle_pose[1])
-            rays.place(self._body_rows, where, turned, self._rows[self._solids:])
-            count = len(self._rows)
-        rays.cast(origin, axes, self._us, self._vs, self._shapes, self._rows, count,
-                  self._depth, self._surface)
-        shading.develop(origin, axes, self._us, self._vs, self.geometry.focal_length, self._shapes,
-                        self._rows, self._patterns, self._paints, self._salts, self._light,
-                        self._grid, self._cover, self._shadow, self._hollow, self._depth,
+        view = origin, axes, self._us, self._vs
+        scene, count = self._scene, self._solids
+        drawn = vehicle_pose if len(self._parts) else None
+        if drawn is not None:
+            where = _vector("vehicle position", drawn[0])
+            turned = _matrix("vehicle rotation", drawn[1])
+            rays.place(self._parts, where, turned, scene.rows[self._solids:])
+            count = len(scene.rows)
+        rays.cast(*view, scene.shapes, scene.rows, count, self._depth, self._surface)
+        if drawn is not None:
+            rays.veil(*view, scene.shapes, scene.rows, self._solids, count, self._suns,
+                      self._depth, self._surface, self._veil)
+        else:
+            self._veil.fill(1.0)
+        shading.develop(*view, self.geometry.focal_length, scene, self._veil, self._depth,
                         self._surface, out)
         return out
 
@@ -227,8 +238,8 @@ class Renderer:
         origin, axes = self._pose(position, rotation)
         depth = np.empty((1, self.geometry.height, self.geometry.width))
         surface = np.empty(depth.shape, np.int64)
-        rays.cast(origin, axes, self._centre_us, self._centre_vs, self._shapes, self._rows,
-                  self._solids, depth, surface)
+        rays.cast(origin, axes, self._centre_us, self._centre_vs, self._scene.shapes,
+                  self._scene.rows, self._solids, depth, surface)
         return surface[0] >> 2, np.where(surface[0] == rays.SKY, np.inf, depth[0])
 
     def target_mask(self, position: Any, rotation: Any) -> NDArray[np.bool_]:
@@ -246,26 +257,19 @@ class Renderer:
         """
         return np.isin(self.cast(position, rotation)[0], self._targets)
 
-    def _pose(self, position: Any, rotation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _pose(self, position: Any, rotation: Any,
+              ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Camera position and axes in the world for a pose of the body."""
         where = _vector("position", position)
         turned = _matrix("rotation", rotation)
         return rays.mounted(where, turned, self._mount_position, self._mount)
 
-    def _paint(self, index: int, material: Material) -> None:
-        if not material.scale > 0.0:
-            raise LnnError(f"material scale is {material.scale!r}, expected more than 0 metres")
-        self._patterns[index] = material.pattern
-        self._paints[index, :3] = np.square(material.color)
-        self._paints[index, 3:6] = np.square(material.accent)
-        self._paints[index, 6] = material.scale
-
-    def _bake(self) -> None:
-        """Make the ground's maps, as large as the populated area and all shadows."""
-        suns = _sun_points(self._light[:3])
+    def _ground(self, shapes: NDArray[np.int64], rows: NDArray[np.float64],
+                ) -> tuple[NDArray[np.float64], tuple[int, int]]:
+        """Place and size of the ground's maps: the populated area and all shadows."""
         x_min, x_max, y_min, y_max = self.world.bounds
-        slope_x, slope_y = suns[0, 0] / suns[0, 2], suns[0, 1] / suns[0, 2]
-        for shape, row in zip(self._shapes[:self._solids], self._rows[:self._solids]):
+        slope_x, slope_y = self._suns[0, 0] / self._suns[0, 2], self._suns[0, 1] / self._suns[0, 2]
+        for shape, row in zip(shapes[:self._solids], rows[:self._solids], strict=True):
             for x, y in ((row[0], row[1]), (row[0] - row[2] * slope_x, row[1] - row[2] * slope_y)):
                 half_x = rays.support(shape, row, 1.0, 0.0, -slope_x) + 1.0
                 half_y = rays.support(shape, row, 0.0, 1.0, -slope_y) + 1.0
@@ -273,10 +277,13 @@ class Renderer:
                 y_min, y_max = min(y_min, y - half_y), max(y_max, y + half_y)
         texel = max(_TEXEL, math.sqrt((x_max - x_min) * (y_max - y_min) / _MOST_TEXELS))
         size = int((y_max - y_min) / texel) + 2, int((x_max - x_min) / texel) + 2
-        self._grid = np.array([x_min, y_min, 1.0 / texel])
-        self._cover, self._shadow, self._hollow = (np.empty(size, np.float32) for _ in range(3))
-        shading.bake(self._shapes, self._rows, self._solids, suns, self._grid, self._cover,
-                     self._shadow, self._hollow)
+        return np.array([x_min, y_min, 1.0 / texel]), size
+
+
+def _paint(material: Material) -> NDArray[np.float64]:
+    if not material.scale > 0.0:
+        raise LnnError(f"material scale is {material.scale!r}, expected more than 0 metres")
+    return np.array([*np.square(material.color), *np.square(material.accent), material.scale])
 
 
 def _row(centre: Vector, half: Vector, yaw: float) -> NDArray[np.float64]:

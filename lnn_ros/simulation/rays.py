@@ -5,6 +5,7 @@ its three local axes in the world (9). Every kernel works in the primitive's own
 that its half extents are 1: a box is the cube, a cylinder and an ellipsoid the unit ones. Rays are
 ``origin + t * (forward + u * right + v * up)``, so that ``t`` is the depth along the optical axis.
 
+Numba's cache watches a kernel's own file only, so that no kernel here calls one of another file.
 The kernels use +, -, *, / and square roots only, which IEEE 754 rounds the same everywhere, and no
 fast-math: one scene gives the same bytes on every CPU.
 """
@@ -13,6 +14,11 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
+
+Reals = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Texels = NDArray[np.float32]
 
 BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 COLUMNS = 15
@@ -28,7 +34,7 @@ inlined = numba.njit(cache=True, error_model="numpy", nogil=True, inline="always
 
 
 @inlined
-def slab(o, d):
+def slab(o: float, d: float) -> tuple[float, float]:
     """Entry and exit of a line ``o + t d`` into ``[-1, 1]``."""
     inverse = 1.0 / (d if abs(d) > TINY else TINY)
     one = (-1.0 - o) * inverse
@@ -37,8 +43,12 @@ def slab(o, d):
 
 
 @inlined
-def box_span(ox, oy, oz, dx, dy, dz):
-    """Entry, exit and entered face (0, 1, 2: x, y, z) of a line through the cube; missed: entry > exit."""
+def box_span(ox: float, oy: float, oz: float, dx: float, dy: float,
+             dz: float) -> tuple[float, float, int]:
+    """Entry, exit and entered face (0 x, 1 y, 2 z) of a line through the cube.
+
+    As for every shape, a line that misses has its entry behind its exit.
+    """
     ax, bx = slab(ox, dx)
     ay, by = slab(oy, dy)
     az, bz = slab(oz, dz)
@@ -48,7 +58,8 @@ def box_span(ox, oy, oz, dx, dy, dz):
 
 
 @inlined
-def cylinder_span(ox, oy, oz, dx, dy, dz):
+def cylinder_span(ox: float, oy: float, oz: float, dx: float, dy: float,
+                  dz: float) -> tuple[float, float, int]:
     """Entry, exit and entered face (0 side, 2 cap) of a line through the unit cylinder."""
     a = max(dx * dx + dy * dy, TINY)
     b = ox * dx + oy * dy
@@ -61,7 +72,8 @@ def cylinder_span(ox, oy, oz, dx, dy, dz):
 
 
 @inlined
-def ellipsoid_span(ox, oy, oz, dx, dy, dz):
+def ellipsoid_span(ox: float, oy: float, oz: float, dx: float, dy: float,
+                   dz: float) -> tuple[float, float, int]:
     """Entry, exit and face (0) of a line through the unit sphere."""
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
@@ -72,7 +84,8 @@ def ellipsoid_span(ox, oy, oz, dx, dy, dz):
 
 
 @jit
-def span(shape, ox, oy, oz, dx, dy, dz):
+def span(shape: int, ox: float, oy: float, oz: float, dx: float, dy: float,
+         dz: float) -> tuple[float, float, int]:
     """Entry, exit and entered face of a line through a unit primitive of any shape."""
     if shape == BOX:
         return box_span(ox, oy, oz, dx, dy, dz)
@@ -82,7 +95,7 @@ def span(shape, ox, oy, oz, dx, dy, dz):
 
 
 @jit
-def support(shape, row, wx, wy, wz):
+def support(shape: int, row: Reals, wx: float, wy: float, wz: float) -> float:
     """Half width of a primitive along a (not normalised) direction: max of ``w . (p - centre)``."""
     x = row[3] * abs(row[6] * wx + row[7] * wy + row[8] * wz)
     y = row[4] * abs(row[9] * wx + row[10] * wy + row[11] * wz)
@@ -95,7 +108,8 @@ def support(shape, row, wx, wy, wz):
 
 
 @jit
-def outline(centre, spread_ff, spread_fs, spread_ss, side):
+def outline(centre: float, spread_ff: float, spread_fs: float, spread_ss: float,
+            side: float) -> tuple[float, float]:
     """Least and greatest ``side / forward`` over an ellipsoid wholly in front of the camera.
 
     The planes through the camera that touch an ellipsoid of centre c and matrix S hold
@@ -108,7 +122,8 @@ def outline(centre, spread_ff, spread_fs, spread_ss, side):
 
 
 @jit
-def screen_bounds(shape, row, origin, axes, limits):
+def screen_bounds(shape: int, row: Reals, origin: Reals, axes: Reals,
+                  limits: Reals) -> tuple[float, float, float, float, float]:
     """Least depth and bounds of a primitive's picture.
 
     Parameters
@@ -141,7 +156,7 @@ def screen_bounds(shape, row, origin, axes, limits):
         nz = sign * (axes[side, 2] - limits[k] * axes[0, 2])
         if nx * cx + ny * cy + nz * cz + support(shape, row, nx, ny, nz) < 0.0:
             return near, 1.0, 0.0, 1.0, 0.0
-    if near < 1e-3:  # reaches behind the camera: no bounded picture
+    if near < 0.05:  # reaches behind the camera, or almost: no (well) bounded picture
         return near, limits[0], limits[1], limits[2], limits[3]
 
     # Local axes times half extents, in camera coordinates (forward, right, up).
@@ -184,7 +199,7 @@ def screen_bounds(shape, row, origin, axes, limits):
 
 
 @jit
-def into_unit(row, vx, vy, vz):
+def into_unit(row: Reals, vx: float, vy: float, vz: float) -> tuple[float, float, float]:
     """A world vector in a primitive's frame, in units of its half extents."""
     return ((row[6] * vx + row[7] * vy + row[8] * vz) / row[3],
             (row[9] * vx + row[10] * vy + row[11] * vz) / row[4],
@@ -192,7 +207,8 @@ def into_unit(row, vx, vy, vz):
 
 
 @jit
-def cast(origin, axes, us, vs, shapes, rows, count, depth, surface):
+def cast(origin: Reals, axes: Reals, us: Reals, vs: Reals, shapes: Ints, rows: Reals, count: int,
+         depth: Reals, surface: Ints) -> None:
     """First hit of every ray.
 
     Parameters
@@ -231,8 +247,8 @@ def cast(origin, axes, us, vs, shapes, rows, count, depth, surface):
         if u_min > u_max:
             continue
         # Rounding must not cost a pixel: widen by far more than it can amount to.
-        bounds[p, 0], bounds[p, 1] = u_min - 1e-7, u_max + 1e-7
-        bounds[p, 2], bounds[p, 3] = v_min - 1e-7, v_max + 1e-7
+        bounds[p, 0], bounds[p, 1] = u_min - 1e-6, u_max + 1e-6
+        bounds[p, 2], bounds[p, 3] = v_min - 1e-6, v_max + 1e-6
         nearest[p] = near - 1e-7
         visible[found] = p
         found += 1
@@ -266,7 +282,8 @@ def cast(origin, axes, us, vs, shapes, rows, count, depth, surface):
 
 
 @jit
-def mounted(position, rotation, mount_position, mount):
+def mounted(position: Reals, rotation: Reals, mount_position: Reals,
+            mount: Reals) -> tuple[Reals, Reals]:
     """Camera position and axes (rows) in the world, of a camera mounted on a body."""
     origin = np.empty(3)
     axes = np.empty((3, 3))
@@ -281,7 +298,7 @@ def mounted(position, rotation, mount_position, mount):
 
 
 @jit
-def place(parts, position, rotation, rows):
+def place(parts: Reals, position: Reals, rotation: Reals, rows: Reals) -> None:
     """Primitives of a body at a pose: ``parts`` in its frame, ``rows`` (out) in the world."""
     for p in range(len(parts)):
         for k in range(3):
@@ -292,3 +309,117 @@ def place(parts, position, rotation, rows):
                 rows[p, 6 + 3 * m + k] = (rotation[k, 0] * parts[p, 6 + 3 * m]
                                           + rotation[k, 1] * parts[p, 7 + 3 * m]
                                           + rotation[k, 2] * parts[p, 8 + 3 * m])
+
+
+@jit
+def bake(shapes: Ints, rows: Reals, count: int, suns: Reals, grid: Reals, cover: Texels,
+         shadow: Texels, hollow: Texels) -> None:
+    """Fill the ground's maps: what covers it, its shadows and its darkening near bodies.
+
+    Parameters
+    ----------
+    shapes, rows, count
+        Primitives.
+    suns : ndarray (n, 3)
+        Unit directions to points of the sun; the first is its middle.
+    grid : ndarray (3,)
+        x and y of the first texel, texels per metre.
+    cover, shadow, hollow : ndarray (ny, nx)
+        Out: distance along the ray to the sun's middle at which the last body ends (-1: none);
+        share of the sun that is seen, 0 to 1; share of the sky that is seen, 0 to 1.
+    """
+    ny, nx = cover.shape
+    cover[:] = -1.0
+    shadow[:] = 1.0
+    hollow[:] = 1.0
+    blocked = np.zeros((ny, nx), np.uint8)
+    for k in range(len(suns)):
+        lx, ly, lz = suns[k]
+        blocked[:] = 0
+        for p in range(count):
+            row, shape = rows[p], shapes[p]
+            mx, my = row[0] - row[2] * lx / lz, row[1] - row[2] * ly / lz
+            half_x = support(shape, row, 1.0, 0.0, -lx / lz)
+            half_y = support(shape, row, 0.0, 1.0, -ly / lz)
+            left = max(int(np.floor((mx - half_x - grid[0]) * grid[2])), 0)
+            right = min(int(np.ceil((mx + half_x - grid[0]) * grid[2])), nx - 1)
+            below = max(int(np.floor((my - half_y - grid[1]) * grid[2])), 0)
+            above = min(int(np.ceil((my + half_y - grid[1]) * grid[2])), ny - 1)
+            dx, dy, dz = into_unit(row, lx, ly, lz)
+            for i in range(below, above + 1):
+                for j in range(left, right + 1):
+                    ox, oy, oz = into_unit(row, grid[0] + j / grid[2] - row[0],
+                                           grid[1] + i / grid[2] - row[1], -row[2])
+                    enter, leave, _ = span(shape, ox, oy, oz, dx, dy, dz)
+                    if enter < leave and leave > 0.0:
+                        blocked[i, j] = 1
+                        if k == 0:
+                            cover[i, j] = max(cover[i, j], leave)
+        for i in range(ny):
+            for j in range(nx):
+                if blocked[i, j]:
+                    shadow[i, j] -= 1.0 / len(suns)
+    for p in range(count):
+        row, shape = rows[p], shapes[p]
+        rise = max(row[2] - row[5], 0.0)
+        wide, deep = support(shape, row, 1.0, 0.0, 0.0), support(shape, row, 0.0, 1.0, 0.0)
+        reach = 0.6 + rise
+        if rise > 4.0:
+            continue
+        left = max(int((row[0] - wide - reach - grid[0]) * grid[2]), 0)
+        right = min(int((row[0] + wide + reach - grid[0]) * grid[2]) + 1, nx - 1)
+        below = max(int((row[1] - deep - reach - grid[1]) * grid[2]), 0)
+        above = min(int((row[1] + deep + reach - grid[1]) * grid[2]) + 1, ny - 1)
+        for i in range(below, above + 1):
+            for j in range(left, right + 1):
+                x, y = grid[0] + j / grid[2] - row[0], grid[1] + i / grid[2] - row[1]
+                a = abs(row[6] * x + row[7] * y)
+                b = abs(row[9] * x + row[10] * y)
+                if shape == BOX:
+                    ex, ey = max(a - row[3], 0.0), max(b - row[4], 0.0)
+                    gap = np.sqrt(ex * ex + ey * ey)
+                else:
+                    gap = max(np.sqrt(a * a + b * b) - max(row[3], row[4]), 0.0)
+                near = 1.0 - min(gap / reach, 1.0)
+                hollow[i, j] *= 1.0 - 0.55 / (1.0 + rise) * near * near
+
+
+@jit
+def veil(origin: Reals, axes: Reals, us: Reals, vs: Reals, shapes: Ints, rows: Reals, first: int,
+         count: int, suns: Reals, depth: Reals, surface: Ints, out: Reals) -> None:
+    """Share of the sun that the bodies ``first`` to ``count`` leave to what each pixel sees.
+
+    ``out`` is (height, width); the pixel's first sample stands for it. The bodies are a vehicle's:
+    few, and close together.
+    """
+    _, height, width = depth.shape
+    centre = rows[first, :3]
+    reach = 0.0
+    for p in range(first, count):
+        away = 0.0
+        for k in range(3):
+            away += (rows[p, k] - centre[k]) ** 2
+        reach = max(reach, np.sqrt(away) + max(rows[p, 3], rows[p, 4], rows[p, 5]))
+    for i in range(height):
+        for j in range(width):
+            out[i, j] = 1.0
+            if surface[0, i, j] == SKY or surface[0, i, j] >= 4 * first:
+                continue
+            t, u, v = depth[0, i, j], us[0, j], vs[0, i]
+            x = origin[0] + t * (axes[0, 0] + u * axes[1, 0] + v * axes[2, 0]) - centre[0]
+            y = origin[1] + t * (axes[0, 1] + u * axes[1, 1] + v * axes[2, 1]) - centre[1]
+            z = origin[2] + t * (axes[0, 2] + u * axes[1, 2] + v * axes[2, 2]) - centre[2]
+            along = -(x * suns[0, 0] + y * suns[0, 1] + z * suns[0, 2])
+            wide = reach + 0.05 * abs(along)
+            if along < -reach or x * x + y * y + z * z - along * along > wide * wide:
+                continue
+            for k in range(len(suns)):
+                for p in range(first, count):
+                    row = rows[p]
+                    ox, oy, oz = into_unit(row, x + centre[0] - row[0], y + centre[1] - row[1],
+                                           z + centre[2] - row[2])
+                    dx, dy, dz = into_unit(row, suns[k, 0], suns[k, 1], suns[k, 2])
+                    enter, leave, _ = span(shapes[p], ox, oy, oz, dx, dy, dz)
+                    if enter < leave and leave > 0.0:
+                        out[i, j] -= 1.0 / len(suns)
+                        break

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make, or check, the Python environment behind `make demo` and `make test`.
 
-    bootstrap.py [--python PYTHON] EXTRAS [VENV]      make VENV (.venv) with these extras of setup.py
-    bootstrap.py --given VENV EXTRAS                  only check an environment that is not ours
+    bootstrap.py [--python PYTHON] EXTRAS [VENV]     make VENV (.venv) with these extras
+    bootstrap.py --given VENV EXTRAS                 only check an environment that is not ours
 
 What is there already is neither touched nor mentioned. What stands in the way is said in one
 sentence that names the remedy, with exit status 1. Standard library only, and in a syntax that
@@ -157,7 +157,7 @@ def choose_python(python, ros):
         candidates = [python]
     else:
         names = ["python3.{}".format(minor) for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
-        candidates = [sys.executable, "/usr/bin/python3"] + [p for p in map(shutil.which, names) if p]
+        candidates = [sys.executable, "/usr/bin/python3", *filter(None, map(shutil.which, names))]
     versions = [(candidate, version_of(candidate)) for candidate in candidates]
     if python and versions[0][1] is None:
         raise Obstacle("PYTHON={} does not run: expected a Python interpreter.".format(python))
@@ -281,7 +281,7 @@ def check_given(venv, extras):
     if version_of(python) is None:
         raise Obstacle("VENV={} holds no Python that runs: expected {} to be the interpreter of "
                        "an environment.".format(venv, python))
-    modules = sum((MODULES[extra] for extra in [""] + extras), [])
+    modules = [module for extra in ["", *extras] for module in MODULES[extra]]
     missing = ask(python, "import importlib.util as u\n"
                           "print(*[m for m in {!r} if not u.find_spec(m)])".format(modules))
     if missing:

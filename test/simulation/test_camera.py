@@ -1,0 +1,405 @@
+"""The simulated camera: geometry, visibility, light, and the same bytes everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.world import Light, Material, Pattern, Role, Shape, Solid, World
+
+GREY = Material(Pattern.PLAIN, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1.0)
+RED = Material(Pattern.PLAIN, (0.9, 0.0, 0.0), (0.9, 0.0, 0.0), 1.0)
+SUN = Light(direction=(0.0, 0.6, 0.8), sun=0.8, ambient=0.3, zenith=(0.3, 0.5, 0.9),
+            horizon=(0.8, 0.85, 0.9), fog=1e9)
+LEVEL = np.eye(3)
+AHEAD = (0.0, 0.0, 1.5)
+CENTRED = CameraGeometry(position=(0.0, 0.0, 0.0))
+
+
+def solid(name: str, shape: Shape, position: tuple[float, float, float],
+          size: tuple[float, float, float], yaw: float = 0.0, material: Material = GREY,
+          role: Role = Role.PILLAR) -> Solid:
+    return Solid(name, role, shape, position, size, yaw, material)
+
+
+def world_of(*solids: Solid, light: Light = SUN, ground: Material = GREY, seed: int = 1) -> World:
+    target = next((s for s in solids if s.role is Role.TARGET),
+                  solid("target", Shape.CYLINDER, (90.0, 0.0, 1.0), (0.5, 0.5, 1.0)))
+    return World(seed, "test", AHEAD, 0.0, target, tuple(solids), ground, light,
+                 (-10.0, 10.0, -10.0, 10.0))
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
+    return (np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+            @ np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+            @ np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]]))
+
+
+def reals(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, allow_nan=False)
+
+
+rotations = st.builds(rotation, reals(-math.pi, math.pi), reals(-1.5, 1.5),
+                      reals(-math.pi, math.pi))
+solids = st.builds(
+    solid, st.just("some"), st.sampled_from(Shape),
+    st.tuples(reals(-6, 6), reals(-6, 6), reals(0.0, 4.0)),
+    st.tuples(reals(0.05, 3.0), reals(0.05, 3.0), reals(0.05, 3.0)), reals(-4.0, 4.0),
+).map(lambda s: dataclasses.replace(s, size=(s.size[0], s.size[0], s.size[2]))
+      if s.shape is Shape.CYLINDER else s)
+GEOMETRY = CameraGeometry(23, 17, 1.4, position=(0.1, -0.05, 0.03), tilt=0.3)
+
+
+def rays_of(geometry: CameraGeometry, position: np.ndarray, turned: np.ndarray,
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """Optical centre and, per pixel centre, the ray with depth 1, from the definition."""
+    focal = geometry.width / 2 / math.tan(geometry.horizontal_fov / 2)
+    j, i = np.meshgrid(np.arange(geometry.width), np.arange(geometry.height))
+    seen = np.stack([np.ones(j.shape), (geometry.width / 2 - (j + 0.5)) / focal,
+                     (geometry.height / 2 - (i + 0.5)) / focal], axis=-1)
+    tilted = seen @ rotation(0.0, geometry.tilt, 0.0).T
+    return position + turned @ np.array(geometry.position), tilted @ turned.T
+
+
+def first_hits(world: World, origin: np.ndarray, rays: np.ndarray, grow: float,
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Brute force: index of the first hit (-1 ground, -2 sky), and the two least depths."""
+    with np.errstate(all="ignore"):
+        below = (rays[..., 2] < 0.0) & (origin[2] > 0.0)
+        depths = [np.where(below, -origin[2] / rays[..., 2], np.inf)]
+        for s in world.solids:
+            turned = rotation(s.yaw, 0.0, 0.0)
+            size = np.array(s.size) * grow
+            o, d = (origin - s.position) @ turned / size, rays @ turned / size
+            spans = []
+            flat = {Shape.BOX: (0, 1, 2), Shape.CYLINDER: (2,), Shape.ELLIPSOID: ()}[s.shape]
+            for axis in flat:
+                pair = (np.array([-1.0, 1.0])[:, None, None] - o[axis]) / d[..., axis]
+                spans.append((pair.min(axis=0), pair.max(axis=0)))
+            if s.shape is not Shape.BOX:
+                n = 2 if s.shape is Shape.CYLINDER else 3
+                a, b = (d[..., :n] ** 2).sum(-1), d[..., :n] @ o[:n]
+                root = np.sqrt(b * b - a * (o[:n] @ o[:n] - 1.0))  # NaN: missed
+                spans.append(((-b - root) / a, (root - b) / a))
+            enter = np.max([one for one, _ in spans], axis=0)
+            leave = np.min([two for _, two in spans], axis=0)
+            depths.append(np.where((enter < leave) & (enter > 0.0), enter, np.inf))
+    order = np.sort(depths, axis=0)
+    index = np.where(np.isinf(order[0]), -2, np.argmin(depths, axis=0) - 1)
+    return index, order[:2]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(solids, min_size=1, max_size=8),
+       st.tuples(reals(-6, 6), reals(-6, 6), reals(0.05, 5.0)), rotations)
+def test_no_pixel_differs_from_brute_force(bodies, position, turned):
+    """Culling by bounds and by depth order is exact for any pose, also around and behind."""
+    world = world_of(*bodies)
+    index, depth = Renderer(world, GEOMETRY).cast(position, turned)
+    origin, rays = rays_of(GEOMETRY, np.array(position), turned)
+    # Where a hair's change of size changes the answer, rounding may too; likewise for faces of
+    # two bodies that lie in one plane.
+    smaller, _ = first_hits(world, origin, rays, 1.0 - 1e-7)
+    larger, _ = first_hits(world, origin, rays, 1.0 + 1e-7)
+    expected, (nearest, second) = first_hits(world, origin, rays, 1.0)
+    clear = (smaller == larger) & (expected == larger)
+    single = clear & ~(second < nearest + 1e-6)
+    np.testing.assert_array_equal(index[single], expected[single])
+    np.testing.assert_allclose(depth[clear], nearest[clear], rtol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(reals(0.0, 22.9), reals(0.0, 16.9), reals(2.0, 30.0), rotations)
+def test_a_small_ball_is_seen_where_the_pinhole_model_says(column, row, distance, turned):
+    """Columns count to the right, rows downwards, through mount and tilt."""
+    i, j = int(row), int(column)
+    origin, rays = rays_of(GEOMETRY, np.array([0.0, 0.0, 50.0]), turned)
+    centre = origin + distance * rays[i, j]
+    ball = solid("ball", Shape.ELLIPSOID, tuple(centre), (0.02, 0.02, 0.02), role=Role.TARGET)
+    mask = Renderer(world_of(ball), GEOMETRY).target_mask((0.0, 0.0, 50.0), turned)
+    assert np.argwhere(mask).tolist() == [[i, j]]
+
+
+def test_left_is_left_and_up_is_up():
+    """A body to the left and above is in the picture's first columns and rows."""
+    ball = solid("ball", Shape.ELLIPSOID, (5.0, 3.0, 3.5), (0.5, 0.5, 0.5), role=Role.TARGET)
+    mask = Renderer(world_of(ball), CENTRED).target_mask(AHEAD, LEVEL)
+    rows, columns = np.nonzero(mask)
+    assert mask.any()
+    assert rows.max() < 24
+    assert columns.max() < 32
+
+
+def test_sizes_in_pixels_are_those_of_a_pinhole():
+    """A wall 2 m wide and 1 m high, 4 m ahead, covers 16 by 8 pixels at a focal length of 32."""
+    wall = solid("wall", Shape.BOX, (4.5, 0.0, 1.5), (0.5, 1.0, 0.5), role=Role.TARGET)
+    mask = Renderer(world_of(wall), CENTRED).target_mask(AHEAD, LEVEL)
+    assert CENTRED.focal_length == 32.0
+    assert mask.any(axis=0).sum() == 16
+    assert mask.any(axis=1).sum() == 8
+    assert mask.sum() == 16 * 8
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(solids, min_size=1, max_size=6), rotations)
+def test_four_samples_are_the_four_rays_of_a_rotated_grid(bodies, turned):
+    """Unlit, the picture holds the share of fog in front of what each of the rays meets."""
+    horizon = (0.7, 0.7, 0.7)
+    light = dataclasses.replace(SUN, sun=0.0, ambient=0.0, horizon=horizon, fog=5.0)
+    world = world_of(*bodies, light=light)
+    picture = Renderer(world, GEOMETRY, samples=4).render(AHEAD, turned)
+    fine = dataclasses.replace(GEOMETRY, width=4 * GEOMETRY.width, height=4 * GEOMETRY.height)
+    index, depth = Renderer(world, fine).cast(AHEAD, turned)
+    _, rays = rays_of(fine, np.array(AHEAD), turned)
+    distance = np.where(index == -2, 0.0, depth) * np.linalg.norm(rays, axis=-1)
+    haze = (distance / (distance + 5.0)).reshape(17, 4, 23, 4)
+    grid = [haze[:, 0, :, 1], haze[:, 1, :, 3], haze[:, 3, :, 2], haze[:, 2, :, 0]]
+    ground = (index.reshape(17, 4, 23, 4) >= -1).all(axis=(1, 3))
+    # Textures and fog are taken once for the samples of one face; keep to where that is the same.
+    even = ground & (np.ptp(grid, axis=0) < 0.5)
+    expected = 255.0 * np.sqrt(0.49 * np.mean(grid, axis=0))
+    np.testing.assert_allclose(picture[even][:, 0], expected[even], atol=6.0)
+
+
+FOREST = world_of(
+    solid("target", Shape.CYLINDER, (8.0, 1.0, 1.0), (0.5, 0.5, 1.0), material=dataclasses.replace(
+        RED, pattern=Pattern.STRIPES, accent=(0.9, 0.8, 0.8), scale=0.4), role=Role.TARGET),
+    *(solid(f"trunk{k}", Shape.CYLINDER, (2.0 + k, 1.5 * (-1) ** k, 1.5), (0.2, 0.2, 1.5), 0.3 * k,
+            Material(Pattern.STRIPES, (0.4, 0.3, 0.2), (0.2, 0.15, 0.1), 0.1), Role.TREE)
+      for k in range(5)),
+    *(solid(f"crown{k}", Shape.ELLIPSOID, (2.0 + k, 1.5 * (-1) ** k, 3.5), (1.0, 0.9, 1.1), 0.3 * k,
+            Material(Pattern.NOISE, (0.2, 0.5, 0.2), (0.1, 0.2, 0.1), 0.3), Role.TREE)
+      for k in range(5)),
+    solid("wall", Shape.BOX, (6.0, -3.0, 1.0), (1.5, 0.1, 1.0), 1.1,
+          Material(Pattern.CHECKER, (0.6, 0.6, 0.6), (0.3, 0.3, 0.3), 0.3), Role.WALL),
+    light=dataclasses.replace(SUN, fog=60.0),
+    ground=Material(Pattern.NOISE, (0.4, 0.4, 0.2), (0.2, 0.3, 0.1), 0.7))
+
+
+def forest_digest() -> str:
+    """Digest of pictures of the test's forest, of every kernel and pattern."""
+    onboard = Renderer(FOREST)
+    chase = Renderer(FOREST, CameraGeometry(81, 45, tilt=0.2), vehicle=True)
+    digest = hashlib.sha256()
+    for k in range(8):
+        pose = (0.5 * k, 0.1 * k, 1.5), rotation(0.2 * k, 0.05 * k, -0.2 * k)
+        digest.update(onboard.render(*pose).tobytes())
+        digest.update(chase.render((-2.0, 0.0, 2.0), LEVEL, vehicle_pose=pose).tobytes())
+    return digest.hexdigest()
+
+
+def test_same_bytes_again():
+    """Neither the pose before nor another renderer leaves a trace."""
+    renderer = Renderer(FOREST)
+    first = renderer.render(AHEAD, LEVEL)
+    renderer.render((3.0, 1.0, 1.0), rotation(2.0, 0.2, 0.3))
+    out = np.full(first.shape, 77, np.uint8)
+    assert renderer.render(AHEAD, LEVEL, out=out) is out
+    np.testing.assert_array_equal(out, first)
+    np.testing.assert_array_equal(Renderer(FOREST).render(AHEAD, LEVEL), first)
+
+
+def test_same_bytes_when_compiled_for_another_cpu(tmp_path):
+    """Neither vector units nor fused multiply-add may show in a picture."""
+    here = Path(__file__)
+    code = "import test_camera; print(test_camera.forest_digest())"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "",
+                   "NUMBA_CACHE_DIR": str(tmp_path),
+                   "PYTHONPATH": os.pathsep.join([str(here.parent), str(here.parents[2])])}
+    plain = subprocess.run([sys.executable, "-c", code], env=environment, check=True, text=True,
+                           capture_output=True).stdout
+    assert plain.strip() == forest_digest()
+
+
+def test_textures_come_from_the_seed():
+    """Another seed changes the picture, but nothing of what is where."""
+    other = dataclasses.replace(FOREST, seed=2)
+    one, two = Renderer(FOREST), Renderer(other)
+    assert (one.render(AHEAD, LEVEL) != two.render(AHEAD, LEVEL)).mean() > 0.3
+    np.testing.assert_array_equal(one.cast(AHEAD, LEVEL)[0], two.cast(AHEAD, LEVEL)[0])
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+@pytest.mark.parametrize("pattern", [Pattern.NOISE, Pattern.STRIPES, Pattern.CHECKER])
+def test_patterns_mix_both_colours(shape, pattern):
+    """From the side and from above, every pattern shows red and green on every shape."""
+    material = Material(pattern, (0.8, 0.0, 0.0), (0.0, 0.8, 0.0), 0.3)
+    world = world_of(solid("body", shape, (3.0, 0.0, 1.5), (1.0, 1.0, 1.0), 0.4, material,
+                           Role.TARGET))
+    renderer = Renderer(world, CENTRED)
+    for pose in ((AHEAD, LEVEL), ((3.0, 0.1, 5.0), rotation(0.3, 1.5, 0.0))):
+        seen = renderer.render(*pose)[renderer.target_mask(*pose)].astype(int)
+        assert (seen[:, 0] > seen[:, 1] + 20).mean() > 0.1
+        assert (seen[:, 1] > seen[:, 0] + 20).mean() > 0.1
+
+
+def test_a_body_throws_a_shadow_away_from_the_sun():
+    """The sun is at the left (+y) and above: the ground right of a wall is darker, left is not."""
+    high = solid("slab", Shape.BOX, (6.0, 0.0, 3.0), (1.0, 1.0, 0.1))
+    bare, shaded = Renderer(world_of(), CENTRED), Renderer(world_of(high), CENTRED)
+    # Straight down from below the slab; its shadow's middle is 3 m * 0.6 / 0.8 to the right.
+    down = rotation(0.0, math.pi / 2, 0.0)
+    for y, darker in ((-3.0 * 0.75, True), (3.0 * 0.75, False), (-3.0 * 0.75 - 1.5, False)):
+        without = bare.render((6.0, y, 2.0), down)[24, 32].astype(float)
+        under = shaded.render((6.0, y, 2.0), down)[24, 32].astype(float)
+        if darker:
+            assert (under < 0.7 * without).all()
+        else:
+            np.testing.assert_allclose(under, without, rtol=0.03)  # less of the sky
+
+
+def test_bodies_shade_bodies_and_themselves():
+    """A roof darkens a pillar's sunny side, which is brighter than the other without it."""
+    pillar = solid("pillar", Shape.CYLINDER, (4.0, 0.0, 1.5), (0.7, 0.7, 1.5), role=Role.TARGET)
+    roof = solid("roof", Shape.BOX, (4.0, 4.5, 7.0), (3.0, 3.0, 0.1))
+    free, covered = (Renderer(world_of(*s), CENTRED) for s in ((pillar,), (pillar, roof)))
+    mask = free.target_mask(AHEAD, LEVEL)
+    bright = free.render(AHEAD, LEVEL)[..., 0].astype(float)
+    dark = covered.render(AHEAD, LEVEL)[..., 0].astype(float)
+    columns = np.flatnonzero(mask.any(axis=0))
+    left, right = bright[24, columns[1]], bright[24, columns[-2]]
+    assert left > 1.3 * right  # the sun stands at the left
+    assert dark[24, columns[1]] < 0.75 * left
+    assert abs(dark[24, columns[-2]] - right) < 2.0
+
+
+def test_a_lit_flat_top_has_no_shadow_of_its_own():
+    """The bias of the shadow map keeps a sunny surface evenly lit."""
+    table = solid("table", Shape.BOX, (3.0, 0.0, 0.5), (2.0, 2.0, 0.5), role=Role.TARGET)
+    down = rotation(0.0, math.pi / 2, 0.0)
+    seen = Renderer(world_of(table), CENTRED).render((3.0, 0.0, 2.0), down)
+    assert np.ptp(seen.reshape(-1, 3).astype(int), axis=0).max() <= 2
+
+
+def test_own_body_is_hidden_and_a_chased_one_is_seen():
+    """Only a renderer made for it draws a vehicle, where the vehicle is, with its shadow."""
+    pose = (3.0, 0.0, 1.5), rotation(0.4, 0.2, -0.3)
+    onboard, chase = Renderer(FOREST, CENTRED), Renderer(FOREST, CENTRED, vehicle=True)
+    without = onboard.render(AHEAD, LEVEL)
+    np.testing.assert_array_equal(onboard.render(AHEAD, LEVEL, vehicle_pose=pose), without)
+    with_vehicle = chase.render(AHEAD, LEVEL, vehicle_pose=pose)
+    np.testing.assert_array_equal(chase.render(AHEAD, LEVEL), without)
+    rows, columns = np.nonzero((with_vehicle != without).any(axis=-1))
+    near = (abs(rows - 24) < 8) & (abs(columns - 32) < 8)
+    assert near.sum() > 10
+    # What has changed elsewhere is the shadow: on the ground, darker.
+    assert (with_vehicle[rows[~near], columns[~near]] <= without[rows[~near], columns[~near]]).all()
+
+
+def test_the_vehicle_throws_a_shadow():
+    """Straight below it, displaced away from the sun."""
+    chase = Renderer(world_of(), CENTRED, vehicle=True)
+    down = rotation(0.0, math.pi / 2, 0.0)
+    pose = (0.0, 0.75, 4.0), LEVEL
+    without = chase.render((0.0, -2.25, 3.0), down).astype(int)
+    shaded = chase.render((0.0, -2.25, 3.0), down, vehicle_pose=pose).astype(int)
+    assert (shaded[22:27, 30:35] < 0.8 * without[22:27, 30:35]).any()
+    assert np.array_equal(shaded[:, :16], without[:, :16])
+
+
+def test_mask_agrees_with_picture():
+    """With one ray per pixel, what is red is the target, also where it is partly hidden."""
+    target = solid("target", Shape.CYLINDER, (6.0, 0.5, 1.0), (0.5, 0.5, 1.0), 0.0, RED,
+                   Role.TARGET)
+    tree = solid("tree", Shape.CYLINDER, (3.0, 0.0, 1.5), (0.2, 0.2, 1.5))
+    renderer = Renderer(world_of(tree, target), samples=1)
+    for k in range(6):
+        pose = (0.3 * k, 0.0, 1.2), rotation(0.05 * k, 0.03 * k, 0.1 * k)
+        seen = renderer.render(*pose).astype(int)
+        mask = renderer.target_mask(*pose)
+        assert mask.dtype == bool
+        assert mask.any()
+        np.testing.assert_array_equal(mask, seen[..., 0] > seen[..., 1] + 50)
+
+
+def test_fog_turns_what_is_far_into_the_horizon():
+    """At the fog's distance half of the colour, in linear light, is the horizon's."""
+    light = dataclasses.replace(SUN, sun=0.0, ambient=0.0, horizon=(0.6, 0.4, 0.2), fog=20.0)
+    wall = solid("wall", Shape.BOX, (20.5, 0.0, 5.0), (0.5, 50.0, 50.0))
+    picture = Renderer(world_of(wall, light=light), CENTRED, 1).render((0.0, 0.0, 1.5), LEVEL)
+    expected = 255.0 * np.sqrt(0.5 * np.square((0.6, 0.4, 0.2)))
+    np.testing.assert_allclose(picture[23, 32], expected, atol=1.5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (65, 3), (2, 33)])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_odd_sizes(size, samples):
+    """Any size is a picture of that shape, and its middle is that of a larger one."""
+    width, height = size
+    picture = Renderer(FOREST, CameraGeometry(width, height), samples).render(AHEAD, LEVEL)
+    assert picture.shape == (height, width, 3)
+    assert picture.any()
+
+
+@pytest.mark.parametrize("position", [(3.0, 1.5, 3.5), (6.0, -3.0, 1.0), (2.0, 1.5, 1.0),
+                                      (0.0, 0.0, 0.0), (0.0, 0.0, -2.0), (1e6, -1e6, 1e3)])
+@pytest.mark.parametrize("pitch", [0.0, math.pi / 2, -math.pi / 2])
+def test_strange_places_are_harmless(position, pitch):
+    """Inside of bodies, on and below the ground, far away, straight up and down."""
+    renderer = Renderer(FOREST, CENTRED)
+    turned = rotation(0.3, pitch, 0.0)
+    index, depth = renderer.cast(position, turned)
+    assert not np.isnan(depth).any()
+    assert (depth > 0.0).all()
+    np.testing.assert_array_equal(renderer.render(position, turned),
+                                  renderer.render(position, turned))
+    if position[2] <= 0.0:
+        assert (index != -1).all()
+
+
+def test_bodies_are_seen_from_outside_only():
+    """A camera inside of a crown looks through it."""
+    crown = solid("crown", Shape.ELLIPSOID, (0.0, 0.0, 1.5), (1.0, 1.0, 1.0))
+    target = solid("target", Shape.BOX, (4.0, 0.0, 1.5), (0.5, 0.5, 0.5), role=Role.TARGET)
+    assert Renderer(world_of(crown, target), CENTRED).target_mask(AHEAD, LEVEL)[24, 32]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"width": 0}, "width"), ({"height": -3}, "height"), ({"width": 64.5}, "width"),
+    ({"height": 100_000}, "height"), ({"horizontal_fov": math.pi}, "horizontal_fov"),
+    ({"horizontal_fov": math.nan}, "horizontal_fov"), ({"tilt": 2.0}, "tilt"),
+    ({"position": (0.0, math.inf, 0.0)}, "position"), ({"position": (0.0, 0.0)}, "position")])
+def test_bad_geometry_is_named(arguments, says):
+    """One sentence with the parameter, what was found and what was expected."""
+    with pytest.raises(LnnError, match=rf"camera {says} is .*expected"):
+        CameraGeometry(**arguments)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"solids": (solid("flat", Shape.BOX, (0, 0, 1), (1.0, 0.0, 1.0)),)}, "solid 'flat' has size"),
+    ({"ground": dataclasses.replace(GREY, scale=0.0)}, "scale"),
+    ({"light": dataclasses.replace(SUN, direction=(1.0, 0.0, -0.1))}, "light direction"),
+    ({"light": dataclasses.replace(SUN, fog=0.0)}, "light fog")])
+def test_bad_worlds_are_named(change, says):
+    """A world that cannot be drawn is refused when the renderer is made."""
+    with pytest.raises(LnnError, match=rf"{says}.*expected"):
+        Renderer(dataclasses.replace(FOREST, **change))
+
+
+def test_bad_calls_are_named():
+    """Samples, poses and buffers that cannot be used."""
+    with pytest.raises(LnnError, match="samples is 3, expected 1 or 4"):
+        Renderer(FOREST, samples=3)
+    renderer = Renderer(FOREST, vehicle=True)
+    with pytest.raises(LnnError, match="position"):
+        renderer.render((0.0, math.nan, 1.0), LEVEL)
+    with pytest.raises(LnnError, match="rotation"):
+        renderer.render(AHEAD, np.eye(2))
+    with pytest.raises(LnnError, match="vehicle rotation"):
+        renderer.render(AHEAD, LEVEL, vehicle_pose=(AHEAD, np.full((3, 3), np.inf)))
+    for out in (np.empty((48, 64), np.uint8), np.empty((48, 64, 3))):
+        with pytest.raises(LnnError, match="out is"):
+            renderer.render(AHEAD, LEVEL, out=out)

@@ -12,6 +12,8 @@ from lnn_ros.simulation.task import Task
 
 MAX_PARAMETERS = 20_000
 GRAVITY = 9.81
+FIRST_INTERVAL = 0.1
+"""Seconds given to the interval before the first frame."""
 
 
 def make_spec(core: str, task: Task) -> PolicySpec:
@@ -48,7 +50,7 @@ def make_spec(core: str, task: Task) -> PolicySpec:
     spec = PolicySpec(
         encoder=encoder,
         core=CoreSpec(
-            kind=core, layers=kinds[core], rate_min=0.1, rate_max=60.0, first_interval=0.1
+            kind=core, layers=kinds[core], rate_min=0.1, rate_max=60.0, first_interval=FIRST_INTERVAL
         ),
         head=HeadSpec(
             low=(-0.5, -sideways, -vehicle.max_climb, -vehicle.max_yaw_rate),

@@ -1,0 +1,91 @@
+"""What a policy must be better than: agents that lack something, and simple rules."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.pilot import Pilot
+from lnn_ros.timeline.intervals import NS
+
+
+class Blinded:
+    """A pilot whose every frame is black."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        self._pilot = pilot
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
+        """Hand the sample on, without its picture."""
+        seen = np.zeros_like(value) if stream == "camera" else value
+        return self._pilot.observe(stream, stamp_ns, seen)
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """The pilot's command."""
+        return self._pilot.command(at_ns)
+
+
+class Numbed:
+    """A pilot whose inertial samples are all zero."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        self._pilot = pilot
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
+        """Hand the sample on, without its motion."""
+        felt = np.zeros_like(value) if stream == "imu" else value
+        return self._pilot.observe(stream, stamp_ns, felt)
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """The pilot's command."""
+        return self._pilot.command(at_ns)
+
+
+class StraightAhead:
+    """Constant speed forward."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self._command = np.array([speed, 0.0, 0.0, 0.0])
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+        """Ignore the sample."""
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """Forward."""
+        return self._command.copy()
+
+
+class ColorServo:
+    """Turn to the reddest blob, fly to it, stop when it is wide: no memory, sees no obstacle.
+
+    The gains were chosen on validation worlds by hand.
+    """
+
+    SPEED, TURN, REDNESS, STOP = 1.0, 1.2, 1.8, 0.36
+
+    def __init__(self) -> None:
+        self._command = np.zeros(4)
+        self._stamp_ns = 0
+
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+        """Look for the target in a frame."""
+        if stream != "camera":
+            return
+        self._stamp_ns = stamp_ns
+        red, green, blue = (value[..., i].astype(np.float64) + 8.0 for i in range(3))
+        mask = (red > self.REDNESS * green) & (red > self.REDNESS * blue) & (red > 40)
+        columns = mask.sum(axis=0)
+        width = value.shape[1]
+        if columns.sum() < 2:
+            self._command = np.array([0.0, 0.0, 0.0, 0.5])  # search
+            return
+        middle = float((columns * np.arange(width)).sum() / columns.sum())
+        bearing = 1.0 - 2.0 * (middle + 0.5) / width  # 1 at the left edge
+        share = float((columns > 1).mean())
+        speed = self.SPEED * min(1.0, max(-0.3, 4.0 * (self.STOP - share) / self.STOP))
+        self._command = np.array([speed * (1.0 - abs(bearing)), 0.0, 0.0, self.TURN * bearing])
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """The command of the newest frame, if it is fresh."""
+        fresh = self._stamp_ns and (at_ns - self._stamp_ns) * NS < 0.5
+        return self._command.copy() if fresh else np.zeros(4)

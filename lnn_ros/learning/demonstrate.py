@@ -1,0 +1,238 @@
+"""Record flights of the expert, alone or in turns with a student, from which a policy learns.
+
+Every control instant is labelled with what the privileged expert would do, whoever flies. Flights
+in turns with the student are DAgger (Ross et al., AISTATS 2011): the student meets its own mistakes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.architecture import FIRST_INTERVAL
+from lnn_ros.learning.hints import Hinter
+from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
+from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.expert import Expert
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.physics import Estimator, Wind
+from lnn_ros.simulation.simulator import (
+    CONTROL_PERIOD_NS,
+    START_NS,
+    Outcome,
+    Simulator,
+    SimulatorOptions,
+    StreamTiming,
+    Truth,
+)
+from lnn_ros.simulation.task import Task
+from lnn_ros.timeline.intervals import NS, Intervals
+
+LABELS = 3
+"""Control instants kept per frame; more fall between two frames only after drops."""
+AFTER_ARRIVAL_S = 2.5
+"""Flight time recorded after success: the policy must learn to stay."""
+SEGMENT_S = 2.5
+"""Mean time for which one of expert and student flies."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What to record.
+
+    Attributes
+    ----------
+    seed : int
+        Of the world, and of everything random in the flight.
+    file : str
+        Where the sequence goes.
+    policy : str or None
+        Checkpoint of the student.
+    share : float
+        Of the time that the student flies.
+    task : str
+        Name of the task.
+    """
+
+    seed: int
+    file: str
+    policy: str | None = None
+    share: float = 0.0
+    task: str = "fly_to_target"
+
+
+def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
+    """Draw timing and disturbances: cameras of 12 to 30 Hz with jitter, latency and drops, and
+    up to twice the task's wind and drift."""
+    rate = float(rng.uniform(12.0, 30.0))
+    usual, (wind, gust, drift) = task.disturbances, rng.uniform(0.0, 2.0, 3).tolist()
+    return SimulatorOptions(
+        camera=StreamTiming(
+            rate_hz=rate,
+            jitter_s=float(min(rng.uniform(0.0, 0.015), 0.45 / rate)),
+            latency_s=float(rng.uniform(0.0, 0.04)),
+            drop=float(rng.uniform(0.0, 0.1)),
+        ),
+        wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
+        estimator=Estimator(
+            usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift
+        ),
+    )
+
+
+class Recorder:
+    """Collect intervals, and the labels of the control instants that follow each frame."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._intervals = Intervals(shape, FIRST_INTERVAL)
+        self._frames: list[NDArray[np.uint8]] = []
+        self._summaries: list[NDArray[np.float32]] = []
+        self._labels: list[list[tuple[float, NDArray[np.float64]]]] = []
+        self._stamp_ns = 0
+        self._stamps: list[int] = []
+        self._track: list[tuple[float, ...]] = []
+
+    def observe(self, stream: str, stamp_ns: int, value: object) -> None:
+        """Take a sample."""
+        _, interval = self._intervals.observe(stream, stamp_ns, value)
+        if interval is not None:
+            self._frames.append(interval.frame)
+            self._summaries.append(interval.summary)
+            self._labels.append([])
+            self._stamp_ns = interval.stamp_ns
+            self._stamps.append(interval.stamp_ns)
+
+    def label(self, truth: Truth, command: NDArray[np.float64]) -> None:
+        """Note where the vehicle is and what the expert would do there."""
+        at_ns = truth.stamp_ns
+        self._track.append((at_ns, *truth.position.tolist(), truth.yaw))
+        if self._labels and len(self._labels[-1]) < LABELS:
+            self._labels[-1].append(((at_ns - self._stamp_ns) * NS, command))
+
+    def arrays(self, hinter: Hinter) -> dict[str, NDArray[np.generic]]:
+        """frames (K, H, W, 3) uint8; summaries (K, 9); offsets (K, 3) s, NaN where there is no
+        label; labels (K, 3, 4); hints (K, HINTS) at the frames' stamps."""
+        track = np.array(self._track)
+        track[:, 4] = np.unwrap(track[:, 4])
+        poses = np.stack([np.interp(self._stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
+        count = len(self._frames)
+        offsets = np.full((count, LABELS), np.nan, np.float32)
+        labels = np.zeros((count, LABELS, 4), np.float32)
+        for k, noted in enumerate(self._labels):
+            for j, (offset, command) in enumerate(noted):
+                offsets[k, j], labels[k, j] = offset, command
+        return {
+            "frames": np.stack(self._frames),
+            "summaries": np.stack(self._summaries),
+            "offsets": offsets,
+            "labels": labels,
+            "hints": np.stack([hinter(*pose) for pose in poses]),
+        }
+
+
+@lru_cache(maxsize=1)
+def _student(path: str, changed_ns: int) -> Pilot:
+    return Pilot.load(path)
+
+
+def record(episode: Episode) -> str:
+    """Fly and write one episode, unless its file is there already; return the outcome."""
+    file = Path(episode.file)
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as data:
+            return str(json.loads(str(data["meta"]))["outcome"])
+    rng = np.random.default_rng((episode.seed, 0xDE))
+    task = Task.load(episode.task)
+    sim = Simulator(make_world(episode.seed, task), random_options(rng, task), task=task)
+    expert = Expert(sim.world, task=task)
+    student = None
+    if episode.policy is not None:
+        student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
+        student.reset()
+    recorder = Recorder((task.camera.height, task.camera.width, 3))
+    hinter = Hinter(sim.world, sim.geometry.horizontal_fov)
+    tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
+    turn_ns = shove_end_ns = START_NS
+    while sim.outcome is not Outcome.CONTACT and sim.outcome is not Outcome.TIMEOUT:
+        tick += 1
+        for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
+            recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+            if student is not None:
+                student.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+        now = sim.time_ns
+        wish = expert.command(sim.truth)
+        recorder.label(sim.truth, wish)
+        if now >= turn_ns:
+            turn_ns = now + int(rng.exponential(SEGMENT_S) * 1e9)
+            flies = student is not None and rng.random() < episode.share
+            if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
+                shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
+                shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
+        if student is not None and flies:
+            wish = student.command(now)
+        sim.command(wish + shove if now < shove_end_ns else wish)
+        if sim.outcome is Outcome.ARRIVED:
+            stop_ns = stop_ns or now + int(AFTER_ARRIVAL_S * 1e9)
+            if now >= stop_ns:
+                break
+    meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    with open(part, "wb") as out:
+        np.savez_compressed(out, meta=np.array(json.dumps(meta)), **recorder.arrays(hinter))
+    part.replace(file)
+    return str(sim.outcome.value)
+
+
+def record_all(
+    seeds: range,
+    out: Path,
+    workers: int,
+    policy: str | None = None,
+    share: float = 0.0,
+    task: str = "fly_to_target",
+) -> Counter[str]:
+    """Record an episode per seed into ``out``; return how often each outcome came."""
+    jobs = [Episode(s, str(out / f"{s:06d}.npz"), policy, share, task) for s in seeds]
+    outcomes: Counter[str] = Counter()
+    progress = Progress("demonstrations", len(jobs))
+    for done, outcome in enumerate(run_jobs(record, jobs, workers), 1):
+        outcomes[outcome] += 1
+        progress.show(done, dict(outcomes).__repr__())
+    return outcomes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--seeds", type=seed_range, default=range(0, 100), metavar="FIRST:END")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the sequences")
+    parser.add_argument("--task", default="fly_to_target")
+    parser.add_argument("--policy", help="checkpoint of a student that flies in turns")
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="of the time that the student flies, 0 to 1"
+    )
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the outcomes here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record; episodes that are there already are kept."""
+    if not 0.0 <= args.share <= 1.0:
+        raise LnnError(f"--share is {args.share}, expected 0 to 1")
+    share = args.share if args.policy else 0.0
+    outcomes = record_all(args.seeds, args.out, args.workers, args.policy, share, args.task)
+    print(", ".join(f"{name} {count}" for name, count in sorted(outcomes.items())))
+    if args.json:
+        words = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
+        seeds = [args.seeds.start, args.seeds.stop]
+        args.json.write_text(json.dumps({**words, "seeds": seeds, "outcomes": outcomes}, indent=1))
+    return 0

@@ -1,0 +1,174 @@
+"""Fly a policy, and beside it the controls, through the same worlds, and count the outcomes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lnn_ros import policies
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.controls import Blinded, ColorServo, Numbed, StraightAhead
+from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
+from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
+from lnn_ros.learning.statistics import paired_difference, wilson
+from lnn_ros.liquid.checkpoint import load
+from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.simulator import Outcome, Simulator
+from lnn_ros.simulation.task import Task
+
+CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One flight: ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the
+    checkpoint that a control flies with."""
+
+    seed: int
+    agent: str
+    policy: str
+    task: str
+
+
+@lru_cache(maxsize=4)
+def _pilot(path: str) -> Pilot:
+    return Pilot.load(path)
+
+
+def _agent(trial: Trial, sim: Simulator) -> Agent:
+    if trial.agent == "expert":
+        return ExpertAgent(sim)
+    if trial.agent == "straight_ahead":
+        return StraightAhead()
+    if trial.agent == "color_servo":
+        return ColorServo()
+    pilot = _pilot(trial.policy)
+    pilot.reset()
+    if trial.agent == "black_image":
+        return Blinded(pilot)
+    return Numbed(pilot) if trial.agent == "imu_zeroed" else pilot
+
+
+def try_once(trial: Trial) -> dict[str, Any]:
+    """Fly one trial."""
+    task = Task.load(trial.task)
+    sim = Simulator(make_world(trial.seed, task), task=task)
+    flight = fly(sim, _agent(trial, sim))
+    return {
+        "seed": trial.seed,
+        "outcome": flight.outcome.value,
+        "seconds": round(flight.seconds, 3),
+        "distance": round(flight.distance, 3),
+        "clearance": round(flight.clearance, 3),
+        "path": round(flight.path, 2),
+    }
+
+
+def summarise(flights: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count outcomes; rate with its 95 % Wilson interval; mean time of arrivals."""
+    counts = Counter(f["outcome"] for f in flights)
+    arrived = counts[Outcome.ARRIVED.value]
+    low, high = wilson(arrived, len(flights))
+    times = [f["seconds"] for f in flights if f["outcome"] == Outcome.ARRIVED.value]
+    return {
+        "flights": len(flights),
+        **{o.value: counts[o.value] for o in (Outcome.ARRIVED, Outcome.CONTACT, Outcome.TIMEOUT)},
+        "rate": arrived / len(flights),
+        "interval": [low, high],
+        "mean_seconds": sum(times) / len(times) if times else None,
+    }
+
+
+def evaluate(
+    rows: dict[str, tuple[str, str]], seeds: range, workers: int, task: str
+) -> dict[str, dict[str, Any]]:
+    """Fly every row through every world.
+
+    Parameters
+    ----------
+    rows : dict
+        Name of the row to (agent, policy) as in ``Trial``; the first row is what the others are
+        compared with.
+    seeds : range
+        Worlds, the same for all rows.
+    """
+    trials = [Trial(seed, *row, task) for row in rows.values() for seed in seeds]
+    progress = Progress("flights", len(trials))
+    table: dict[str, dict[str, Any]] = {}
+    flights: list[dict[str, Any]] = []
+    names = iter(rows)
+    for done, flight in enumerate(run_jobs(try_once, trials, workers), 1):
+        flights.append(flight)
+        so_far = Counter(f["outcome"] for f in flights)
+        progress.show(done, ", ".join(f"{k} {v}" for k, v in sorted(so_far.items())))
+        if len(flights) == len(seeds):
+            table[next(names)] = {**summarise(flights), "worlds": flights}
+            flights = []
+    first = next(iter(table.values()))
+    for row in table.values():
+        if row is not first and len(seeds) > 1:
+            hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
+            row["policy_minus_this"] = paired_difference(*hits)
+    return table
+
+
+def format_table(table: dict[str, dict[str, Any]]) -> str:
+    """Render the result as Markdown."""
+    lines = [
+        "| agent | arrived | 95 % | contact | timeout | mean s |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in table.items():
+        low, high = row["interval"]
+        seconds = "-" if row["mean_seconds"] is None else f"{row['mean_seconds']:.1f}"
+        lines.append(
+            f"| {name} | {row['arrived']}/{row['flights']} = {100 * row['rate']:.1f} % "
+            f"| {100 * low:.1f} to {100 * high:.1f} | {row['contact']} | {row['timeout']} "
+            f"| {seconds} |"
+        )
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships")
+    parser.add_argument("--seeds", type=seed_range, default=range(100_000, 100_050),
+                        metavar="FIRST:END")
+    parser.add_argument("--task", default="fly_to_target")
+    parser.add_argument("--controls", action="store_true", help="fly the controls, too")
+    parser.add_argument("--feedforward", type=Path,
+                        help="checkpoint of the control without memory")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write table and single flights here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the table."""
+    policy = str(args.policy or policies.path(args.task))
+    digest = load(policy).weights_digest()
+    rows = {"policy": (policy, policy)}
+    if args.feedforward:
+        if load(args.feedforward).spec.core.kind != "feedforward":
+            raise LnnError(f"{args.feedforward}: has a memory, expected a feed-forward policy")
+        rows["feedforward"] = (str(args.feedforward), str(args.feedforward))
+    if args.controls:
+        rows.update({name: (name, policy) for name in CONTROLS})
+    table = evaluate(rows, args.seeds, args.workers, args.task)
+    print(format_table(table))
+    if args.json:
+        result = {
+            **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
+            "weights_sha256": digest,
+            "seeds": [args.seeds.start, args.seeds.stop],
+            "rows": table,
+        }
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0

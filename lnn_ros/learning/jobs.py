@@ -1,0 +1,107 @@
+"""Work in parallel processes, with progress and arrival in order."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lnn_ros.errors import LnnError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def seed_range(text: str) -> range:
+    """Parse ``A:B``, the worlds from A up to but not including B (for argparse)."""
+    try:
+        first, last = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} found, expected FIRST:END") from None
+    if not 0 <= first < last:
+        raise argparse.ArgumentTypeError(f"{text!r} found, expected 0 <= FIRST < END")
+    return range(first, last)
+
+
+class Progress:
+    """One line on stderr that says how far, how fast and how long still."""
+
+    def __init__(self, name: str, total: int, quiet: bool = False) -> None:
+        self._name, self._total, self._quiet = name, total, quiet
+        self._start = self._shown = time.monotonic()
+
+    def show(self, done: int, note: str = "") -> None:
+        """Tell the state; at most every 2 s, but always at the end."""
+        now = time.monotonic()
+        if self._quiet or (done < self._total and now - self._shown < 2.0):
+            return
+        self._shown = now
+        rate = done / max(now - self._start, 1e-9)
+        left = (self._total - done) / rate if rate > 0 else float("inf")
+        line = f"{self._name}: {done}/{self._total}, {rate:.1f}/s, {left:.0f} s left {note}"
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+) -> Iterator[Result]:
+    """Yield ``function(job)`` for all jobs, in their order, from ``workers`` processes.
+
+    One worker runs in this process. Results do not depend on the number of workers.
+    """
+    if workers < 1:
+        raise LnnError(f"workers is {workers}, expected at least 1")
+    if workers == 1 or len(jobs) < 2:
+        yield from map(function, jobs)
+        return
+    # spawn: a forked copy of a process that has run torch or numba threads may hang.
+    context = multiprocessing.get_context("spawn")
+    saved = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        with context.Pool(min(workers, len(jobs)), _one_thread) as pool:
+            yield from pool.imap(function, jobs)
+    finally:
+        if saved is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+        else:
+            os.environ["OPENBLAS_NUM_THREADS"] = saved
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """Who made a result: command, commit, machine; for the header of a result file."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*words: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=root, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return "unknown"
+        return done.stdout.strip()
+
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return {
+        "command": command,
+        "commit": git("rev-parse", "HEAD"),
+        "machine": f"{os.cpu_count()} x {model}",
+        "python": platform.python_version(),
+    }

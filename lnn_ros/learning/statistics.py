@@ -1,0 +1,48 @@
+"""Counts of flights with their uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Z95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+def wilson(successes: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", Journal
+    of the American Statistical Association 22 (1927).
+
+    Raises
+    ------
+    ValueError
+        Unless ``0 <= successes <= total`` and ``total >= 1``.
+    """
+    if not 0 <= successes <= total or total < 1:
+        raise ValueError(f"{successes} of {total} found, expected 0 <= successes <= total >= 1")
+    p = successes / total
+    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, float, float]:
+    """Difference of two success rates on the same worlds, and its 95 % interval.
+
+    The variance is that of the per-world differences (normal approximation).
+
+    Raises
+    ------
+    ValueError
+        When the two have not the same length, or fewer than two worlds.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"{len(a)} and {len(b)} outcomes found, expected equally many, two or more")
+    differences = [int(x) - int(y) for x, y in zip(a, b, strict=True)]
+    n = len(differences)
+    mean = sum(differences) / n
+    variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
+    half = Z95 * math.sqrt(variance / n)
+    return mean, mean - half, mean + half

@@ -1,0 +1,184 @@
+"""One policy in training: loss, optimiser, and a state on disk from which it goes on exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.dataset import Batch, Lanes, Recording
+from lnn_ros.learning.hints import COLUMNS
+from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.torch_policy import TorchPolicy
+from lnn_ros.liquid.wiring import Wiring
+
+SCALE = (0.5, 0.3, 0.15, 0.4)
+"""Size of a typical error per output, m/s and rad/s: what the loss weighs equally."""
+HUBER = 0.5
+SLOW_WEIGHT = 1.5
+"""Extra weight of instants at which the expert flies slowly: near obstacles and the target."""
+HINT_WEIGHT = 0.3
+
+
+class Trainer:
+    """A policy and its optimiser.
+
+    Parameters
+    ----------
+    spec : PolicySpec
+    wiring : Wiring or None
+    seed : int
+        Of the initial weights and of everything random in training.
+    rate : float
+        Learning rate of Adam.
+    lanes, window : int
+        Sequences per batch, frames per window.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        wiring: Wiring | None,
+        seed: int,
+        rate: float,
+        lanes: int,
+        window: int,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.policy = TorchPolicy(spec, wiring)
+        self._seed, self._rate, self._lanes, self._window = seed, rate, lanes, window
+        read = spec.core.read_size
+        # Linear read-outs of the truth from the features and from the memory; not shipped.
+        self._hints = nn.ModuleList(
+            [nn.Linear(spec.encoder.features, COLUMNS + 3), nn.Linear(read, COLUMNS + 3)]
+        )
+        self._parameters = [*self.policy.parameters(), *self._hints.parameters()]
+        self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
+        self._scale = torch.tensor(SCALE)
+
+    def epoch(
+        self, sequences: Sequence[Recording], key: tuple[int, ...], rates: tuple[float, float]
+    ) -> float:
+        """Go through all sequences once; the learning rate moves between two shares of its full
+        value. ``key`` names the epoch and seeds its order. Return the mean command loss."""
+        rng = np.random.default_rng((self._seed, *key))
+        lanes = Lanes(sequences, self._lanes, self._window, rng)
+        state = self.policy.core.initial(self._lanes)
+        losses = []
+        for step, batch in enumerate(lanes):
+            share = rates[0] + (rates[1] - rates[0]) * step / lanes.steps
+            for group in self._optimiser.param_groups:
+                group["lr"] = self._rate * share
+            self._optimiser.zero_grad(set_to_none=True)
+            loss, hints, state = self._loss(batch, state.detach(), rng)
+            (loss + HINT_WEIGHT * hints).backward()
+            nn.utils.clip_grad_norm_(self._parameters, 1.0)
+            self._optimiser.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
+
+    def loss(self, sequences: Sequence[Recording]) -> float:
+        """Mean command loss without learning, augmentation or mirroring."""
+        rng = np.random.default_rng(0)
+        lanes = Lanes(sequences, min(8, len(sequences)), self._window, rng, mirror=False)
+        state = self.policy.core.initial(min(8, len(sequences)))
+        losses = []
+        with torch.no_grad():
+            for batch in lanes:
+                loss, _, state = self._loss(batch, state, None)
+                losses.append(float(loss))
+        return float(np.mean(losses))
+
+    def _loss(
+        self, batch: Batch, state: Tensor, rng: np.random.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        frames = torch.from_numpy(batch.frames).flatten(0, 1).permute(0, 3, 1, 2).float()
+        if rng is not None:  # every lane sees its window in another light
+            steps, lanes = batch.keep.shape
+            shape = (lanes, 3, 1, 1)
+            light = rng.uniform(0.8, 1.2, (lanes, 1, 1, 1)) * rng.uniform(0.93, 1.07, shape)
+            shade = rng.uniform(-12.0, 12.0, (lanes, 1, 1, 1))
+            gain, bias = (
+                torch.from_numpy(np.broadcast_to(a, shape).astype(np.float32)).repeat(steps, 1, 1, 1)
+                for a in (light, shade)
+            )
+            frames = (frames * gain + bias).clamp_(0.0, 255.0)
+        summaries = torch.from_numpy(batch.summaries)
+        inputs = self.policy.inputs(frames, summaries)
+        states = self.policy.core(
+            inputs, summaries[..., -1], torch.from_numpy(batch.keep), state
+        )
+        activity = self.policy.core.predict(states[:, :, :, None], torch.from_numpy(batch.offsets))
+        labels = torch.from_numpy(batch.labels)
+        error = (self.policy.read(activity, clip=False) - labels) / self._scale
+        each = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER)
+        slow = 1.0 - labels[..., 0] / 1.4
+        weights = torch.from_numpy(batch.weights) * (1.0 + SLOW_WEIGHT * slow.clamp(0.0, 1.0))
+        loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
+        return loss, self._hint_loss(batch, inputs, states), states[:, -1]
+
+    def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor) -> Tensor:
+        truth = torch.from_numpy(batch.hints)
+        features, memory = self._hints
+        seen = features(inputs[..., : self.policy.spec.encoder.features])
+        known = memory(states[0][..., -self.policy.spec.core.read_size :])
+        visible = truth[..., COLUMNS]
+        nearness = truth[..., :COLUMNS]
+        # Direction without its cosine: the sine tells the side, the proximity how far.
+        where = truth[..., COLUMNS + 2 :]
+        loss = functional.mse_loss(seen[..., :COLUMNS], nearness)
+        loss = loss + functional.mse_loss(known[..., :COLUMNS], nearness)
+        loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(seen[..., COLUMNS], visible)
+        loss = loss + ((seen[..., COLUMNS + 1 :] - where) ** 2 * visible[..., None]).mean()
+        return 2.0 * (loss + functional.mse_loss(known[..., COLUMNS + 1 :], where))
+
+    def save(self, file: Path, progress: dict[str, Any]) -> None:
+        """Write weights, optimiser and ``progress``, atomically."""
+        tensors = {}
+        for i, parameter in enumerate(self._parameters):
+            tensors[f"p{i}"] = parameter.detach().contiguous()
+            for key, value in self._optimiser.state.get(parameter, {}).items():
+                tensors[f"{key}{i}"] = value.detach().clone().contiguous()
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        save_file(tensors, part, metadata={"progress": json.dumps(progress)})
+        part.replace(file)
+
+    def load(self, file: Path) -> dict[str, Any]:
+        """Go on from ``save``; return its progress.
+
+        Raises
+        ------
+        LnnError
+            When the file is damaged or of another architecture.
+        """
+        try:
+            with safe_open(file, "pt") as saved:
+                tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118
+                progress = json.loads(saved.metadata()["progress"])
+            with torch.no_grad():
+                for i, parameter in enumerate(self._parameters):
+                    parameter.copy_(tensors.pop(f"p{i}"))
+                    self._optimiser.state[parameter] = {
+                        key: tensors[f"{key}{i}"].clone()
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        if f"{key}{i}" in tensors
+                    }
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise LnnError(f"{file}: no training state of this policy ({error})") from None
+        return dict(progress)
+
+
+def cosine(done: float) -> float:
+    """Share of the learning rate when ``done`` (0 to 1) of the last epochs are over."""
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2

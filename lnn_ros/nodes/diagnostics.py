@@ -1,0 +1,79 @@
+"""What nodes say about themselves: diagnostic messages, and warnings that are given once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+_CALM = 1.0  # s without trouble after which trouble counts as over
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    """Return a DiagnosticStatus; floats are written with all their digits.
+
+    Parameters
+    ----------
+    name : str
+        Who speaks about what, ``node: subject``.
+    level : bytes
+        OK, WARN or ERROR.
+    message : str
+        One sentence.
+    values : mapping of str to object
+        Written as text; None as "none".
+    """
+    pairs = [KeyValue(key=key, value="none" if value is None else str(value))
+             for key, value in values.items()]
+    return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
+
+
+class Complaints:
+    """Trouble that is counted every time, but logged only when it begins and when it is over.
+
+    Parameters
+    ----------
+    logger
+        Of the node.
+
+    Attributes
+    ----------
+    counts : Counter of str
+        How often each reason was given, ``subject.reason``.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+        self.counts: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
+        self._begun: Counter[str] = Counter()
+
+    def report(self, subject: str, reason: str, sentence: str) -> None:
+        """Count trouble with a subject; say it if it is new.
+
+        Parameters
+        ----------
+        subject : str
+            What has the trouble, for example a stream.
+        reason : str
+            The kind of trouble, a short word for the count.
+        sentence : str
+            What was found and what was expected.
+        """
+        self.counts[f"{subject}.{reason}"] += 1
+        if subject not in self._since:
+            self._logger.warning(f"{subject}: {sentence} (said once until it is over)")
+        self._since[subject] = time.monotonic()
+        self._begun[subject] += 1
+
+    def fine(self, subject: str) -> None:
+        """Note that a subject is well; say it if its trouble has been over for a second."""
+        since = self._since.get(subject)
+        if since is not None and time.monotonic() - since > _CALM:
+            del self._since[subject]
+            self._logger.info(f"{subject}: well again after {self._begun.pop(subject)} times")

@@ -1,0 +1,210 @@
+"""What can be set on each node: one frozen dataclass per node, without ROS.
+
+A field made by :func:`setting` is a ROS parameter of the same name; a field that is itself such a
+dataclass is a group, whose parameters are named ``group.field``. From these come the parameters'
+declaration and validation (``parameters.py``) and the table in the reference documentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lnn_ros.errors import LnnError
+
+Value = bool | int | float | str
+S = TypeVar("S")
+
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter, as declared to ROS and as printed in the reference.
+
+    Attributes
+    ----------
+    name : str
+        Full name, ``group.field`` inside a group.
+    default : bool, int, float or str
+        Also states the type.
+    description : str
+        What it does; units included.
+    low, high : float or None
+        Least and greatest value of a number.
+    when : str
+        When a new value counts.
+    fixed : bool
+        Whether it can be set only while the node is unconfigured.
+    """
+
+    name: str
+    default: Value
+    description: str
+    low: float | None
+    high: float | None
+    when: str
+    fixed: bool
+
+    @property
+    def constraint(self) -> str:
+        """What a value must be, in words."""
+        if self.low is not None and self.high is not None:
+            return f"{_TYPE_NAMES[type(self.default)]} in [{self.low:g}, {self.high:g}]"
+        return _TYPE_NAMES[type(self.default)]
+
+    def check(self, value: object) -> Value:
+        """Return a value of the parameter's type.
+
+        Raises
+        ------
+        LnnError
+            When the value is of another type, not finite or out of range. A whole number is
+            accepted where a number is expected.
+        """
+        wanted = type(self.default)
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if type(value) is not wanted or (isinstance(value, float) and not math.isfinite(value)):
+            raise LnnError(f"parameter {self.name} is {value!r}: expected {self.constraint}")
+        assert isinstance(value, (bool, int, float, str))
+        low, high = self.low, self.high
+        if low is not None and high is not None and not low <= float(value) <= high:
+            raise LnnError(f"parameter {self.name} is {value!r}: expected {self.constraint}")
+        return value
+
+
+def setting(default: Value, description: str, low: float | None = None, high: float | None = None,
+            when: str = "at configure", fixed: bool = True) -> Any:
+    """Return a dataclass field that is a ROS parameter; see :class:`Row`."""
+    metadata = {"description": description, "low": low, "high": high, "when": when, "fixed": fixed}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def rows(settings: type[Any]) -> tuple[Row, ...]:
+    """Return the parameters of a settings class, groups flattened."""
+    found: list[Row] = []
+    for field in dataclasses.fields(settings):
+        if "description" in field.metadata:
+            default: Any = field.default
+            found.append(Row(field.name, default, **field.metadata))
+        else:
+            group = field.default_factory() if callable(field.default_factory) else field.default
+            found += [dataclasses.replace(row, name=f"{field.name}.{row.name}",
+                                          default=getattr(group, row.name))
+                      for row in rows(type(group))]
+    return tuple(found)
+
+
+def build(settings: type[S], values: Mapping[str, Value]) -> S:
+    """Return settings from parameter values by full name; defaults where a name is missing.
+
+    Raises
+    ------
+    LnnError
+        When the values do not fit each other.
+    """
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if "description" in field.metadata:
+            if field.name in values:
+                arguments[field.name] = values[field.name]
+        elif callable(field.default_factory):
+            group = field.default_factory()
+            prefix = f"{field.name}."
+            inside = {name[len(prefix):]: value for name, value in values.items()
+                      if name.startswith(prefix)}
+            arguments[field.name] = dataclasses.replace(group, **inside)
+    return settings(**arguments)
+
+
+def _autostart() -> Any:
+    return setting(True, "Configure and activate on start; false leaves it to a lifecycle manager.",
+                   when="at start", fixed=False)
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """Parameters of the controller."""
+
+    policy: str = setting("fly_to_target", "The policy that flies: name of one that ships with the "
+                          "package, or path of a .safetensors checkpoint.")
+    engage: bool = setting(False, "Engage on activation. True is for simulation: on a robot a "
+                           "person engages, by the service ~/engage.", when="at activate",
+                           fixed=False)
+    rate_hz: float = setting(30.0, "Rate of commands, Hz. In lock-step the simulator's clock gives "
+                             "the rate instead.", 1.0, 200.0)
+    lockstep: bool = setting(False, "Answer every /clock message with one command stamped with its "
+                             "time, instead of commanding by a timer.")
+    base_frame: str = setting("base_link", "Frame of the commands: the vehicle's body.")
+    autostart: bool = _autostart()
+
+    def __post_init__(self) -> None:
+        """Check what the single values do not show."""
+        if not self.policy.strip():
+            raise LnnError("parameter policy is empty: expected the name of a policy that ships "
+                           "with the package, or the path of a .safetensors checkpoint")
+        if not self.base_frame.strip():
+            raise LnnError("parameter base_frame is empty: expected a frame such as base_link")
+
+
+@dataclass(frozen=True)
+class CompanionSettings:
+    """Parameters of the companion."""
+
+    folder: str = setting("~/lnn_ros_recordings", "Folder for recordings; each is a folder of its "
+                          "own in it, named by date and time.", when="when a recording starts",
+                          fixed=False)
+    record: bool = setting(False, "Record from activation on.", when="at activate", fixed=False)
+    autostart: bool = _autostart()
+
+    def __post_init__(self) -> None:
+        """Check what the single values do not show."""
+        if not self.folder.strip() or os.pathsep in self.folder:
+            raise LnnError(f"parameter folder is {self.folder!r}: expected the path of a folder")
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """When one simulated sensor measures and when its samples arrive."""
+
+    rate_hz: float = setting(20.0, "Samples per second.", 0.1, 400.0, "at ~/reset", False)
+    jitter_s: float = setting(0.0, "Each measurement is moved by up to this, to either side, s.",
+                              0.0, 10.0, "at ~/reset", False)
+    latency_s: float = setting(0.0, "Time from a sample's stamp to its arrival, s.", 0.0, 10.0,
+                               "at ~/reset", False)
+    latency_jitter_s: float = setting(0.0, "Greatest extra latency, drawn per sample, s.",
+                                      0.0, 10.0, "at ~/reset", False)
+    drop: float = setting(0.0, "Share of samples that never arrive.", 0.0, 1.0, "at ~/reset", False)
+    reorder: bool = setting(False, "Whether samples may overtake each other.", when="at ~/reset",
+                            fixed=False)
+
+
+@dataclass(frozen=True)
+class SimulatorSettings:
+    """Parameters of the simulator node."""
+
+    task: str = setting("fly_to_target", "Task whose file (config/tasks) says how hard the worlds "
+                        "are.", when="at ~/reset", fixed=False)
+    seed: int = setting(300_000, "World to fly in; 300000 and above are in no training or "
+                        "evaluation set.", 0, 2**31 - 1, "at ~/reset", False)
+    real_time_factor: float = setting(1.0, "Simulated seconds per second; 0: as fast as "
+                                      "possible.", 0.0, 1000.0, "at once", False)
+    lockstep: bool = setting(False, "Wait for the controller's answer to every /clock message, so "
+                             "that a flight does not depend on the computer's speed.",
+                             when="at start")
+    camera: TimingSettings = dataclasses.field(
+        default_factory=lambda: TimingSettings(rate_hz=20.0, latency_s=0.01))
+    imu: TimingSettings = dataclasses.field(default_factory=lambda: TimingSettings(rate_hz=200.0))
+
+
+SETTINGS: Mapping[str, type[Any]] = {
+    "controller": ControllerSettings,
+    "companion": CompanionSettings,
+    "simulator": SimulatorSettings,
+}
+"""The settings class of each executable."""

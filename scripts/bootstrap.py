@@ -75,33 +75,38 @@ def make(venv, extras, python):
     """Bring the environment up to date; quick and silent where nothing is to be done."""
     ros = os.environ.get("ROS_DISTRO", "") if os.environ.get("AMENT_PREFIX_PATH") else ""
     stamp = read_stamp(venv)
-    wanted = {"key": key(), "ros": ros}
-    usable = stamp.get("ros") == ros and os.path.exists(os.path.join(venv, "bin", "python"))
-    if usable and python:
-        usable = version_of(python) == stamp.get("python")
-    installed = stamp.get("extras", []) if usable and stamp.get("key") == wanted["key"] else []
-    if usable and installed and set(extras) <= set(installed):
+    # An environment knows its own path: one that was moved or copied is made anew.
+    usable = (stamp.get("pip") and stamp["venv"] == venv and stamp["ros"] == ros
+              and os.path.exists(os.path.join(venv, "bin", "python"))
+              and (not python or version_of(python) == stamp["python"]))
+    installed = set(stamp["extras"]) if usable else set()
+    if set(extras) <= installed and stamp["key"] == key():
         return
 
+    name = os.path.relpath(venv)
     if os.path.isdir(venv) and not stamp:
         raise Obstacle(
             "{0} was not made by this Makefile and is left alone: move it away, or use it as it "
-            "is with VENV={0}.".format(os.path.relpath(venv)))
+            "is with VENV={0}.".format(name))
+    if not ros:
+        check_platform(platform.machine(), platform.libc_ver())
     found = None if usable else choose_python(python, ros)
-    check_disk(venv, [e for e in extras if e not in stamp.get("extras", []) or not usable])
-    if not usable:
-        sys.stdout.write("lnn_ros: making {} with Python {}{}; this takes minutes, once.\n".format(
-            os.path.relpath(venv), version_of(found),
-            " beside ROS 2 " + ros if ros else ""))
-        sys.stdout.flush()
-        create(venv, found, ros)
-        write_stamp(venv, dict(wanted, key="", extras=[], python=version_of(found)))
+    check_disk(venv, set(extras) - installed)
+    if usable:
+        say("bringing {} up to date.".format(name))
     else:
-        sys.stdout.write("lnn_ros: bringing {} up to date.\n".format(os.path.relpath(venv)))
-        sys.stdout.flush()
-    all_extras = sorted(set(extras) | (set(stamp.get("extras", [])) if usable else set()))
-    install(venv, all_extras, ros)
-    write_stamp(venv, dict(read_stamp(venv), **dict(wanted, extras=all_extras)))
+        say("making {} with Python {}{}; this takes minutes, once.".format(
+            name, version_of(found), " beside ROS 2 " + ros if ros else ""))
+        create(venv, found, ros)
+    installed |= set(extras)
+    install(venv, installed, ros)
+    write_stamp(venv, dict(read_stamp(venv), key=key(), extras=sorted(installed)))
+
+
+def say(sentence):
+    """Tell at once what is going on."""
+    sys.stdout.write("lnn_ros: {}\n".format(sentence))
+    sys.stdout.flush()
 
 
 def key():
@@ -175,8 +180,6 @@ def choose_python(python, ros):
                 "ROS 2 {} is sourced, but no Python here can import its rclpy: name the one that "
                 "it was built for with PYTHON=/usr/bin/python3, or use a shell in which no ROS is "
                 "sourced.".format(ros))
-    else:
-        check_platform(platform.machine(), platform.libc_ver(fitting[0][0]))
     for candidate, _ in fitting:
         if ask(candidate, "import venv, ensurepip; print()") is not None:
             return candidate
@@ -220,18 +223,30 @@ def check_disk(venv, extras):
 
 def create(venv, python, ros):
     """Make an empty environment, in place of an old one of ours."""
-    if os.path.isdir(venv):
-        shutil.rmtree(venv)
-    command = [python, "-m", "venv", venv] + (["--system-site-packages"] if ros else [])
-    status, output = run(command)
-    if status != 0:
-        raise obstacle_of(output, venv)
+    try:
+        if os.path.isdir(venv):
+            shutil.rmtree(venv)
+        os.makedirs(venv)
+    except OSError as error:
+        raise obstacle_of(str(error), venv) from error
+    # First of all, so that what an interrupted run leaves behind is known as ours.
+    stamp = {"key": "", "extras": [], "venv": venv, "ros": ros, "python": version_of(python),
+             "pip": False}
+    write_stamp(venv, stamp)
+    site = ["--system-site-packages"] if ros else []
+    # `python -m venv` would start ensurepip itself, and keep to itself why it failed.
+    for command in ([python, "-m", "venv", "--without-pip", *site, venv],
+                    [os.path.join(venv, "bin", "python"), "-m", "ensurepip", "--default-pip"]):
+        status, output = run(command)
+        if status != 0:
+            raise obstacle_of(output, venv)
+    write_stamp(venv, dict(stamp, pip=True))
 
 
 def install(venv, extras, ros):
     """Install the package, editable, with the extras, as the constraints say."""
     constraints = os.path.join(ROOT, "constraints", "ros.txt" if ros else "wheels.txt")
-    extras = [extra for extra in extras if not (ros and extra == "ros")]
+    extras = sorted(extra for extra in extras if not (ros and extra == "ros"))
     pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "--disable-pip-version-check",
            "install", "--retries", "3", "--timeout", "60", "--constraint", constraints]
     # Built with the pinned setuptools of the environment: isolation would download another.
@@ -272,7 +287,8 @@ def obstacle_of(output, venv):
             "(behind a proxy or with a mirror: set HTTPS_PROXY or PIP_INDEX_URL) and run the same "
             "command again.")
     tail = "".join(output.splitlines(True)[-15:])
-    return Obstacle("pip could not install what constraints/ asks for, and said:\n" + tail)
+    return Obstacle("{} could not be made; the last words were:\n{}".format(
+        os.path.relpath(venv), tail))
 
 
 def check_given(venv, extras):

@@ -99,7 +99,7 @@ def summarize(run: Run) -> dict[str, Any]:
         "real_time_factor": _real_time_factor(run),
         "policy": {key: run.controller[key] for key in sorted(run.controller)
                    if key.startswith("policy")},
-        "controller": run.controller,
+        "counters": run.counters,
     }
 
 

@@ -1,8 +1,8 @@
 """One recorded flight, read back from its run folder: arrays, not messages.
 
-A run folder holds ``bag/`` (rosbag2), ``task.yaml`` (the task as it was flown; optional for a
-shipped task) and whatever a report adds. Topics are known by the last part of their name, so that
-a namespace does not matter.
+A run folder holds ``bag/`` (rosbag2), the task's file as it was flown (without it, it was the
+shipped ``fly_to_target``) and whatever a report adds. Topics are known by the last part of their
+name, so that a namespace does not matter.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from lnn_ros.errors import LnnError
+from lnn_ros.messages import command_vector, image_array, imu_vector, stamp_ns
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World
@@ -27,7 +28,7 @@ Floats = NDArray[np.float64]
 Stamps = NDArray[np.int64]
 
 _TOPICS = ("ground_truth", "cmd_vel", "image", "imu", "neurons", "trace", "simulator/status",
-           "controller/status")
+           "controller/status", "diagnostics")
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,12 @@ class Run:
         What the columns are called.
     ages : dict of str to Series
         For each stream, the age in seconds of the newest sample behind each command.
-    status, controller : dict of str to str
-        Last key-values of the simulator's and of the controller's status.
+    status : dict of str to str
+        Key-values of the simulator's status: the one that told the outcome, else the last.
+    controller : dict of str to str
+        Last key-values of the controller's status.
+    counters : dict of str to float
+        Numbers of the controller's last diagnostics: samples taken and dropped, interventions.
     """
 
     folder: Path
@@ -110,6 +115,7 @@ class Run:
     ages: dict[str, Series]
     status: dict[str, str]
     controller: dict[str, str]
+    counters: dict[str, float]
 
     @property
     def start_ns(self) -> int:
@@ -154,10 +160,12 @@ def read_run(folder: Path) -> Run:
         raise LnnError(f"bag {bag} holds {len(rows['simulator/status'])} messages of the "
                        f"simulator's status and {len(rows['ground_truth'])} of ground_truth: "
                        f"expected a flight in the embedded simulator")
-    status = _key_values(rows["simulator/status"][-1][1])
+    told = [_key_values(message) for _, message in rows["simulator/status"]]
+    # The simulator goes on after the outcome; time and clearance are those of the decision.
+    status = next((s for s in told if s.get("outcome", "flying") != "flying"), told[-1])
     truth = _series(rows["ground_truth"], _pose)
-    task_file = folder / "task.yaml"
-    task = Task.load(str(task_file) if task_file.is_file() else status.get("task", "fly_to_target"))
+    tasks = sorted(folder.glob("*.yaml"))
+    task = Task.load(str(tasks[0]) if tasks else "fly_to_target")
     world = make_world(int(status["seed"]), task)
     quaternion = truth.value[:, 3:7].copy()
     flips = np.cumprod(np.sign((quaternion[1:] * quaternion[:-1]).sum(axis=1)))
@@ -169,14 +177,15 @@ def read_run(folder: Path) -> Run:
         stamp_ns=truth.stamp_ns, position=position, quaternion=quaternion,
         velocity=np.einsum("nij,nj->ni", rotation, truth.value[:, 7:10]),
         distance=target_distance(world, position),
-        command=_series(rows["cmd_vel"], _command, (4,)),
-        frames=_series(rows["image"], _image, (1, 1, 3)),
-        imu=_series(rows["imu"], _imu, (6,)),
+        command=_series(rows["cmd_vel"], command_vector, (4,)),
+        frames=_series(rows["image"], image_array, (1, 1, 3)),
+        imu=_series(rows["imu"], imu_vector, (6,)),
         neurons=_series(rows["neurons"], lambda m: np.asarray(m.position, dtype=float), (0,)),
         neuron_names=tuple(rows["neurons"][-1][1].name) if rows["neurons"] else (),
         ages=_ages(rows["trace"]), status=status,
         controller=_key_values(rows["controller/status"][-1][1])
-        if rows["controller/status"] else {})
+        if rows["controller/status"] else {},
+        counters=_counters(rows["diagnostics"]))
 
 
 def rotations(quaternion: Floats) -> Floats:
@@ -201,7 +210,7 @@ def _read_bag(bag: Path) -> dict[str, list[tuple[int, Any]]]:
     try:
         for topic, log_ns, message in _messages(bag):
             if topic == "ground_truth" and rows[topic] and (
-                    _stamp(message) < _stamp(rows[topic][-1][1])):
+                    stamp_ns(message) < stamp_ns(rows[topic][-1][1])):
                 rows.clear()  # the simulator was reset: what came before is another flight
             rows[topic].append((log_ns, message))
     except (AnyReaderError, OSError, ValueError, KeyError) as error:
@@ -222,18 +231,22 @@ def _messages(bag: Path) -> Iterator[tuple[str, int, Any]]:
             yield wanted[connection.id], log_ns, reader.deserialize(raw, connection.msgtype)
 
 
-def _stamp(message: Any) -> int:
-    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
-
-
 def _series(rows: list[tuple[int, Any]], convert: Callable[[Any], NDArray[Any]],
             empty: tuple[int, ...] = ()) -> Series:
-    """Sort messages by stamp; of equal stamps the last one counts."""
-    unique = {_stamp(message): (log_ns, message) for log_ns, message in rows}
+    """Sort messages by stamp; of equal stamps the last one counts.
+
+    A message that cannot be decoded is left out, as the controller leaves it out.
+    """
+    unique = {}
+    for log_ns, message in rows:
+        try:
+            unique[stamp_ns(message)] = log_ns, convert(message)
+        except LnnError:
+            continue
     stamps = np.array(sorted(unique), dtype=np.int64)
     if not len(stamps):
         return Series(stamps, np.zeros((0, *empty)), stamps)
-    return Series(stamps, np.stack([convert(unique[int(s)][1]) for s in stamps]),
+    return Series(stamps, np.stack([unique[int(s)][1] for s in stamps]),
                   np.array([unique[int(s)][0] for s in stamps], dtype=np.int64))
 
 
@@ -243,23 +256,27 @@ def _pose(message: Any) -> Floats:
     return np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w, v.x, v.y, v.z])
 
 
-def _command(message: Any) -> Floats:
-    v, w = message.twist.linear, message.twist.angular
-    return np.array([v.x, v.y, v.z, w.z])
-
-
-def _imu(message: Any) -> Floats:
-    w, a = message.angular_velocity, message.linear_acceleration
-    return np.array([w.x, w.y, w.z, a.x, a.y, a.z])
-
-
-def _image(message: Any) -> NDArray[np.uint8]:
-    flat = np.asarray(message.data, dtype=np.uint8).reshape(message.height, message.step)
-    return flat[:, :3 * message.width].reshape(message.height, message.width, 3)
-
-
 def _key_values(status: Any) -> dict[str, str]:
     return {pair.key: pair.value for pair in status.values}
+
+
+def _counters(rows: list[tuple[int, Any]]) -> dict[str, float]:
+    """Numbers of the controller's last message on /diagnostics, but those that are momentary."""
+    found = {}
+    for _, message in rows:
+        for status in message.status:
+            if status.name.rpartition("/")[2].startswith("controller"):
+                found = _key_values(status)
+    return {key: float(text) for key, text in found.items() if _is_number(text)
+            and not key.endswith((".rate_hz", ".age_s"))}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ages(rows: list[tuple[int, Any]]) -> dict[str, Series]:
@@ -269,7 +286,7 @@ def _ages(rows: list[tuple[int, Any]]) -> dict[str, Series]:
         for status in message.status:
             for key, text in _key_values(status).items():
                 stream, _, unit = key.rpartition(".")
-                if unit == "age_s" and text:
-                    found[stream].append((_stamp(message), float(text), log_ns))
+                if unit == "age_s" and _is_number(text):
+                    found[stream].append((stamp_ns(message), float(text), log_ns))
     return {stream: Series(*(np.array(column) for column in zip(*sorted(rows), strict=True)))
             for stream, rows in sorted(found.items())}

@@ -119,12 +119,17 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
                 np.sin(time * np.arange(1.0, 7.0)), np.zeros(0), np.zeros(0)))
             out.write(f"{namespace}/controller/trace", stamp, out.make(
                 "diagnostic_msgs/DiagnosticArray", out.header(stamp), [out.status("trace", {
-                    "camera.age_s": str(CAMERA_AGE_S), "imu.age_s": "0.001"})]))
+                    "camera.age_s": str(CAMERA_AGE_S) if time else "none", "imu.age_s": "0.001"})]))
+        if step % 200 == 0:
+            out.write("/diagnostics", stamp, out.make(
+                "diagnostic_msgs/DiagnosticArray", out.header(stamp), [out.status(
+                    "controller: control", {"mode": "engaged", "camera.age_s": "0.02",
+                                            "camera.late": str(step // 200)})]))
         if step % 40 == 0 or time == seconds:
             out.write(f"{namespace}/simulator/status", stamp, out.status("simulator", {
                 "seed": str(seed), "task": "fly_to_target", "episode": "0",
                 "outcome": outcome if time >= seconds else "flying",
-                "time_s": f"{min(time, seconds):.3f}", "clearance_m": str(CLEARANCE)}))
+                "time_s": f"{time:.3f}", "clearance_m": str(CLEARANCE)}))
             out.write(f"{namespace}/controller/status", stamp, out.status("controller", {
-                "policy": "fly_to_target", "policy_digest": "abc123", "mode": "engaged"}))
+                "policy": "abc123", "policy_file": "fly_to_target", "mode": "engaged"}))
     out.writer.close()

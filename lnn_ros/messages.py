@@ -223,7 +223,7 @@ def fill_command(message: Any, command: NDArray[np.float64], at_ns: int, frame: 
     angular.z = float(command[3])
 
 
-def fill_image(message: Any, image: NDArray[np.uint8], at_ns: int, frame: str) -> None:
+def fill_image(message: Any, image: NDArray[Any], at_ns: int, frame: str) -> None:
     """Write an RGB image (H, W, 3) into a ``sensor_msgs/Image`` as rgb8."""
     set_time(message.header.stamp, at_ns)
     message.header.frame_id = frame
@@ -233,7 +233,7 @@ def fill_image(message: Any, image: NDArray[np.uint8], at_ns: int, frame: str) -
     message.data = array.array("B", image.tobytes())
 
 
-def fill_imu(message: Any, reading: NDArray[np.float64], at_ns: int, frame: str) -> None:
+def fill_imu(message: Any, reading: NDArray[Any], at_ns: int, frame: str) -> None:
     """Write angular rate and specific force (6,) into a ``sensor_msgs/Imu``; no orientation."""
     set_time(message.header.stamp, at_ns)
     message.header.frame_id = frame

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -308,7 +309,9 @@ class Controller(ManagedNode[ControllerSettings]):
         return str(self._pilot.card["weights_sha256"])[:16] if self._pilot else "none"
 
     def _publisher(self, kind: type[Any], topic: str, quality: QoSProfile) -> Any:
-        publisher = self.create_publisher(kind, topic, quality)
+        # Every event callback makes every wake-up of the executor dearer: only commands have one.
+        events = PublisherEventCallbacks(use_default_callbacks=kind is TwistStamped)
+        publisher = self.create_publisher(kind, topic, quality, event_callbacks=events)
         self._entities.append(partial(self.destroy_publisher, publisher))
         return publisher
 

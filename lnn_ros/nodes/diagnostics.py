@@ -26,9 +26,9 @@ def status(name: str, level: bytes, message: str, values: Mapping[str, object]) 
     message : str
         One sentence.
     values : mapping of str to object
-        Written as text; None as "none".
+        Written as text; None as an empty one.
     """
-    pairs = [KeyValue(key=key, value="none" if value is None else str(value))
+    pairs = [KeyValue(key=key, value="" if value is None else str(value))
              for key, value in values.items()]
     return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
 

@@ -12,24 +12,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 
 class DrainedGroup(CallbackGroup):
-    """The callback group of drained subscriptions: the executor never waits for their messages.
-
-    Events of quality of service in the group are served as ever.
-    """
+    """The callback group of drained subscriptions: the executor never waits for anything in it."""
 
     def can_execute(self, entity: object) -> bool:
-        """Refuse subscriptions only."""
-        return not isinstance(entity, Subscription)
+        """Refuse."""
+        return False
 
     def beginning_execution(self, entity: object) -> bool:
-        """Refuse subscriptions only."""
-        return self.can_execute(entity)
+        """Refuse."""
+        return False
 
     def ending_execution(self, entity: object) -> None:
         """Nothing to give back."""
@@ -58,8 +56,10 @@ class Drain:
         self._node, self._depth = node, qos.depth
         # Raw: a payload that is no message of this type is taken like any other and can be counted,
         # whereas rclpy's own take makes it look as if the queue were empty.
-        self.subscription = node.create_subscription(kind, topic, _unused, qos,
-                                                     callback_group=group, raw=True)
+        # No event callbacks: with one, unread data keep waking the executor up.
+        self.subscription = node.create_subscription(
+            kind, topic, _unused, qos, callback_group=group, raw=True,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     @property
     def topic(self) -> str:

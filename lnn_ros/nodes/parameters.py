@@ -26,7 +26,7 @@ def descriptor(row: Row) -> ParameterDescriptor:
     found = ParameterDescriptor(
         name=row.name, description=row.description,
         additional_constraints=f"{row.constraint}; a new value counts {row.when}"
-        + (" and can be set only while the node is unconfigured" if row.fixed else ""))
+        + (" and can be set only before" if row.fixed else ""))
     if row.low is None or row.high is None:
         return found
     if isinstance(row.default, int):
@@ -95,8 +95,8 @@ class Parameters(Generic[S]):
             checked = {name: self._rows[name].check(value) for name, value in mine.items()}
             for name, value in checked.items():
                 if self._rows[name].fixed and value != self._values[name] and self._is_configured():
-                    raise LnnError(f"parameter {name} stays {self._values[name]!r}: it can be set "
-                                   f"only while the node is unconfigured (cleanup first)")
+                    raise LnnError(f"parameter {name} stays {self._values[name]!r}: it counts "
+                                   f"{self._rows[name].when} and can be set only before")
             build(self._settings, {**self._values, **checked})
         except LnnError as error:
             return SetParametersResult(successful=False, reason=str(error))

@@ -76,9 +76,9 @@ def make(venv, extras, python):
     ros = os.environ.get("ROS_DISTRO", "") if os.environ.get("AMENT_PREFIX_PATH") else ""
     stamp = read_stamp(venv)
     # An environment knows its own path: one that was moved or copied is made anew.
-    usable = (stamp.get("pip") and stamp["venv"] == venv and stamp["ros"] == ros
+    usable = (stamp.get("pip") and stamp.get("venv") == venv and stamp.get("ros") == ros
               and os.path.exists(os.path.join(venv, "bin", "python"))
-              and (not python or version_of(python) == stamp["python"]))
+              and (not python or version_of(python) == stamp.get("python")))
     installed = set(stamp["extras"]) if usable else set()
     if set(extras) <= installed and stamp["key"] == key():
         return

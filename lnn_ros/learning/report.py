@@ -77,7 +77,7 @@ def summarize(run: Run) -> dict[str, Any]:
     position, speed = run.position[flown], np.linalg.norm(run.velocity[flown], axis=1)
     length = float(np.linalg.norm(np.diff(position, axis=0), axis=1).sum())
     line = float(np.linalg.norm(position[-1] - position[0]))
-    clearance = run.status.get("clearance_m", "")
+    clearance = run.number("clearance_m")
     return {
         "outcome": run.outcome,
         "arrived": run.outcome == "arrived",
@@ -86,7 +86,7 @@ def summarize(run: Run) -> dict[str, Any]:
         "time_s": round(run.duration_s, 4),
         "distance_at_start_m": _round(run.distance[0]),
         "distance_at_end_m": _round(run.distance[flown][-1]),
-        "min_clearance_m": _round(float(clearance)) if clearance else None,
+        "min_clearance_m": _round(clearance) if clearance is not None else None,
         "path_length_m": _round(length),
         "straight_line_m": _round(line),
         "path_over_straight_line": _round(length / line) if line > 0.1 else None,
@@ -96,9 +96,9 @@ def summarize(run: Run) -> dict[str, Any]:
                      "cmd_vel": _rate(run.command)},
         "messages": {"image": len(run.frames), "imu": len(run.imu), "cmd_vel": len(run.command)},
         "sample_age_ms": {stream: _ages(series) for stream, series in run.ages.items()},
-        "real_time_factor": _real_time_factor(run),
-        "policy": {key: run.controller[key] for key in sorted(run.controller)
-                   if key.startswith("policy")},
+        "real_time_factor": _round(factor) if (factor := run.number("real_time_factor")) else None,
+        "policy": {"file": run.controller.get("policy_file"),
+                   "digest": run.controller.get("policy")},
         "counters": run.counters,
     }
 
@@ -118,15 +118,6 @@ def _ages(series: Series) -> dict[str, float]:
     milliseconds = 1e3 * series.value
     return {"p50": _round(np.percentile(milliseconds, 50)),
             "p99": _round(np.percentile(milliseconds, 99)), "max": _round(milliseconds.max())}
-
-
-def _real_time_factor(run: Run) -> float | None:
-    """Simulated seconds per second of the recorder's clock, while commands were given."""
-    if len(run.command) < 2:
-        return None
-    wall = float(run.command.log_ns[-1] - run.command.log_ns[0])
-    simulated = float(run.command.stamp_ns[-1] - run.command.stamp_ns[0])
-    return _round(simulated / wall) if wall > 0 else None
 
 
 def _earlier(path: Path) -> dict[str, Any]:

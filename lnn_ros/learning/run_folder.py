@@ -41,13 +41,10 @@ class Series:
         Simulated time.
     value : ndarray (N, ...)
         One row for each stamp.
-    log_ns : ndarray (N,) int64
-        When the recorder received them.
     """
 
     stamp_ns: Stamps
     value: NDArray[Any]
-    log_ns: Stamps
 
     def __len__(self) -> int:
         return len(self.stamp_ns)
@@ -125,10 +122,15 @@ class Run:
     @property
     def duration_s(self) -> float:
         """Simulated seconds until the outcome was decided, or until the record ends."""
-        decided = self.status.get("time_s", "")
-        if self.outcome != "flying" and decided:
-            return float(decided)
+        decided = self.number("time_s")
+        if self.outcome != "flying" and decided is not None:
+            return decided
         return 1e-9 * float(self.stamp_ns[-1] - self.stamp_ns[0])
+
+    def number(self, key: str) -> float | None:
+        """A number of the simulator's status; None where it says none."""
+        text = self.status.get(key, "")
+        return float(text) if _is_number(text) else None
 
     def seconds(self, stamp_ns: Stamps) -> Floats:
         """Simulated seconds since the start."""
@@ -160,7 +162,7 @@ def read_run(folder: Path) -> Run:
         raise LnnError(f"bag {bag} holds {len(rows['simulator/status'])} messages of the "
                        f"simulator's status and {len(rows['ground_truth'])} of ground_truth: "
                        f"expected a flight in the embedded simulator")
-    told = [_key_values(message) for _, message in rows["simulator/status"]]
+    told = [_key_values(message) for message in rows["simulator/status"]]
     # The simulator goes on after the outcome; time and clearance are those of the decision.
     status = next((s for s in told if s.get("outcome", "flying") != "flying"), told[-1])
     truth = _series(rows["ground_truth"], _pose)
@@ -181,9 +183,9 @@ def read_run(folder: Path) -> Run:
         frames=_series(rows["image"], image_array, (1, 1, 3)),
         imu=_series(rows["imu"], imu_vector, (6,)),
         neurons=_series(rows["neurons"], lambda m: np.asarray(m.position, dtype=float), (0,)),
-        neuron_names=tuple(rows["neurons"][-1][1].name) if rows["neurons"] else (),
+        neuron_names=tuple(rows["neurons"][-1].name) if rows["neurons"] else (),
         ages=_ages(rows["trace"]), status=status,
-        controller=_key_values(rows["controller/status"][-1][1])
+        controller=_key_values(rows["controller/status"][-1])
         if rows["controller/status"] else {},
         counters=_counters(rows["diagnostics"]))
 
@@ -204,22 +206,22 @@ def target_distance(world: World, position: Floats) -> Floats:
     return np.asarray(np.hypot(offset[:, 0], offset[:, 1]) - world.target.size[0])
 
 
-def _read_bag(bag: Path) -> dict[str, list[tuple[int, Any]]]:
-    """Messages of the last episode by topic, each with the time at which it was recorded."""
-    rows: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+def _read_bag(bag: Path) -> dict[str, list[Any]]:
+    """Messages of the last episode by topic."""
+    rows: dict[str, list[Any]] = defaultdict(list)
     try:
-        for topic, log_ns, message in _messages(bag):
+        for topic, message in _messages(bag):
             if topic == "ground_truth" and rows[topic] and (
-                    stamp_ns(message) < stamp_ns(rows[topic][-1][1])):
+                    stamp_ns(message) < stamp_ns(rows[topic][-1])):
                 rows.clear()  # the simulator was reset: what came before is another flight
-            rows[topic].append((log_ns, message))
+            rows[topic].append(message)
     except (AnyReaderError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise LnnError(f"bag {bag} cannot be read: {reason}") from error
     return rows
 
 
-def _messages(bag: Path) -> Iterator[tuple[str, int, Any]]:
+def _messages(bag: Path) -> Iterator[tuple[str, Any]]:
     with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
         wanted = {}
         for connection in reader.connections:
@@ -227,27 +229,26 @@ def _messages(bag: Path) -> Iterator[tuple[str, int, Any]]:
                 if connection.topic.endswith("/" + topic):
                     wanted[connection.id] = topic
         chosen = [c for c in reader.connections if c.id in wanted]
-        for connection, log_ns, raw in reader.messages(chosen) if chosen else ():
-            yield wanted[connection.id], log_ns, reader.deserialize(raw, connection.msgtype)
+        for connection, _, raw in reader.messages(chosen) if chosen else ():
+            yield wanted[connection.id], reader.deserialize(raw, connection.msgtype)
 
 
-def _series(rows: list[tuple[int, Any]], convert: Callable[[Any], NDArray[Any]],
+def _series(rows: list[Any], convert: Callable[[Any], NDArray[Any]],
             empty: tuple[int, ...] = ()) -> Series:
     """Sort messages by stamp; of equal stamps the last one counts.
 
     A message that cannot be decoded is left out, as the controller leaves it out.
     """
     unique = {}
-    for log_ns, message in rows:
+    for message in rows:
         try:
-            unique[stamp_ns(message)] = log_ns, convert(message)
+            unique[stamp_ns(message)] = convert(message)
         except LnnError:
             continue
     stamps = np.array(sorted(unique), dtype=np.int64)
     if not len(stamps):
-        return Series(stamps, np.zeros((0, *empty)), stamps)
-    return Series(stamps, np.stack([unique[int(s)][1] for s in stamps]),
-                  np.array([unique[int(s)][0] for s in stamps], dtype=np.int64))
+        return Series(stamps, np.zeros((0, *empty)))
+    return Series(stamps, np.stack([unique[int(s)] for s in stamps]))
 
 
 def _pose(message: Any) -> Floats:
@@ -260,10 +261,10 @@ def _key_values(status: Any) -> dict[str, str]:
     return {pair.key: pair.value for pair in status.values}
 
 
-def _counters(rows: list[tuple[int, Any]]) -> dict[str, float]:
+def _counters(rows: list[Any]) -> dict[str, float]:
     """Numbers of the controller's last message on /diagnostics, but those that are momentary."""
     found = {}
-    for _, message in rows:
+    for message in rows:
         for status in message.status:
             if status.name.rpartition("/")[2].startswith("controller"):
                 found = _key_values(status)
@@ -279,14 +280,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _ages(rows: list[tuple[int, Any]]) -> dict[str, Series]:
+def _ages(rows: list[Any]) -> dict[str, Series]:
     """Age of each stream's newest sample at each command, from the controller's trace."""
-    found: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
-    for log_ns, message in rows:
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for message in rows:
         for status in message.status:
             for key, text in _key_values(status).items():
                 stream, _, unit = key.rpartition(".")
                 if unit == "age_s" and _is_number(text):
-                    found[stream].append((stamp_ns(message), float(text), log_ns))
+                    found[stream].append((stamp_ns(message), float(text)))
     return {stream: Series(*(np.array(column) for column in zip(*sorted(rows), strict=True)))
             for stream, rows in sorted(found.items())}

@@ -19,12 +19,11 @@ SPEED = 1.0
 CAMERA_AGE_S = 0.02
 START_NS = 1_000_000_000
 CLEARANCE = 0.4321
-WALL_START_NS = 1_800_000_000_000_000_000
 REAL_TIME_FACTOR = 2.0
 
 
 class BagWriter:
-    """Writes messages at simulated stamps, logged on a wall clock at the real-time factor."""
+    """Writes messages as the companion does with ``use_sim_time``: logged in simulated time."""
 
     def __init__(self, bag: Path) -> None:
         self.store: Typestore = get_typestore(Stores.ROS2_JAZZY)
@@ -53,8 +52,7 @@ class BagWriter:
         if topic not in self.connections:
             self.connections[topic] = self.writer.add_connection(
                 topic, kind, typestore=self.store)
-        log_ns = WALL_START_NS + int((stamp_ns - START_NS) / REAL_TIME_FACTOR)
-        self.writer.write(self.connections[topic], log_ns,  # type: ignore[arg-type]
+        self.writer.write(self.connections[topic], stamp_ns,  # type: ignore[arg-type]
                           self.store.serialize_cdr(message, kind))
 
 
@@ -129,7 +127,8 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
             out.write(f"{namespace}/simulator/status", stamp, out.status("simulator", {
                 "seed": str(seed), "task": "fly_to_target", "episode": "0",
                 "outcome": outcome if time >= seconds else "flying",
-                "time_s": f"{time:.3f}", "clearance_m": str(CLEARANCE)}))
+                "time_s": f"{time:.3f}", "clearance_m": str(CLEARANCE),
+                "real_time_factor": str(REAL_TIME_FACTOR)}))
             out.write(f"{namespace}/controller/status", stamp, out.status("controller", {
                 "policy": "abc123", "policy_file": "fly_to_target", "mode": "engaged"}))
     out.writer.close()

@@ -54,7 +54,7 @@ def test_summary_has_the_numbers_of_the_constructed_flight(folder: Path) -> None
     assert summary["sample_age_ms"]["camera"]["p99"] == pytest.approx(1e3 * CAMERA_AGE_S)
     assert summary["real_time_factor"] == pytest.approx(REAL_TIME_FACTOR, rel=1e-3)
     assert summary["counters"] == {"camera.late": 3.0}
-    assert summary["policy"] == {"policy": "abc123", "policy_file": "fly_to_target"}
+    assert summary["policy"] == {"file": "fly_to_target", "digest": "abc123"}
     assert summary["run"] == {"command": "lnn_ros demo"}
 
 

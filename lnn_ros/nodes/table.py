@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
 
@@ -143,9 +144,12 @@ class NodeOptions:
         if self.use_sim_time is False and self.sim == "embedded":
             raise LnnError("use_sim_time:=false does not go with sim:=embedded, whose sensor "
                            "stamps start at 1 s on its own /clock: use true or auto")
-        if _is_path(self.policy) and not Path(self.policy).expanduser().is_file():
-            raise LnnError(f"policy:={self.policy} is no file: expected the path of a "
-                           f".safetensors checkpoint, or the name of a policy that ships")
+        if _is_path(self.policy):
+            if not Path(self.policy).expanduser().is_file():
+                raise LnnError(f"policy:={self.policy} is no file: expected the path of a "
+                               f".safetensors checkpoint, or the name of a policy that ships")
+        elif self.policy:
+            policies.path(self.policy)
         simulated = {"task": self.task or None, "seed": self.seed, "lockstep": self.lockstep,
                      "real_time_factor": self.real_time_factor}
         for name, value in simulated.items():

@@ -27,7 +27,8 @@ SKY, GROUND = -8, -4
 """Surface codes besides those of primitives, which are ``4 * index + face``."""
 FAR = 1e30
 """Depth of the sky."""
-TINY = 1e-12
+TINY = 1e-100
+"""Least divisor: so small that a ray along a face outside of it misses, and nothing overflows."""
 
 jit = numba.njit(cache=True, error_model="numpy", nogil=True)
 inlined = numba.njit(cache=True, error_model="numpy", nogil=True, inline="always")

@@ -87,7 +87,7 @@ class Pilot:
         return taken
 
     def _at(self, at_ns: int) -> NDArray[np.float32]:
-        """State at an instant, in the scratch copy; an instant before the state's is the state's."""
+        """State at an instant, in the scratch copy; before the last update, that of the update."""
         dt = max(0, at_ns - self._stamp_ns) * NS
         self._engine.predict(self._state, dt, self._scratch)
         return self._scratch

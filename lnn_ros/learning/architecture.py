@@ -50,7 +50,11 @@ def make_spec(core: str, task: Task) -> PolicySpec:
     spec = PolicySpec(
         encoder=encoder,
         core=CoreSpec(
-            kind=core, layers=kinds[core], rate_min=0.1, rate_max=60.0, first_interval=FIRST_INTERVAL
+            kind=core,
+            layers=kinds[core],
+            rate_min=0.1,
+            rate_max=60.0,
+            first_interval=FIRST_INTERVAL,
         ),
         head=HeadSpec(
             low=(-0.5, -sideways, -vehicle.max_climb, -vehicle.max_yaw_rate),

@@ -23,8 +23,11 @@ _MIRROR_COMMAND = np.array([1, -1, 1, -1], np.float32)
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode: frames (K, H, W, 3) uint8, summaries (K, 9), offsets (K, P), labels (K, P, 4),
-    hints (K, HINTS)."""
+    """One episode of K frames with P labels each.
+
+    frames (K, H, W, 3) uint8, summaries (K, 9), offsets (K, P) s, labels (K, P, 4), hints
+    (K, HINTS).
+    """
 
     frames: NDArray[np.uint8]
     summaries: NDArray[np.float32]
@@ -79,9 +82,9 @@ def read_folder(folder: Path) -> list[Recording]:
 class Batch:
     """Windows of all lanes: T frames, B lanes, P labels.
 
-    frames (T, B, H, W, 3) uint8; summaries (T, B, 9); keep (T, B), 0 at an episode's first frame;
-    offsets (T, B, P); labels (T, B, P, 4); weights (T, B, P), 0 where there is no label; hints
-    (T, B, HINTS).
+    frames (B, T, H, W, 3) uint8 (lanes first: quicker to join); summaries (T, B, 9); keep (T, B),
+    0 at an episode's first frame; offsets (T, B, P); labels (T, B, P, 4); weights (T, B, P), 0
+    where there is no label; hints (T, B, HINTS).
     """
 
     frames: NDArray[np.uint8]
@@ -145,8 +148,9 @@ class Lanes:
         cursors = [self._run(lane) for lane in self._lanes]
         for _ in range(self.steps):
             columns = [next(cursor) for cursor in cursors]
-            parts = [np.stack(items, axis=1) for items in zip(*columns, strict=True)]
-            frames, summaries, keep, offsets, labels, hints = parts
+            pictures, *others = zip(*columns, strict=True)
+            frames = np.stack(pictures)
+            summaries, keep, offsets, labels, hints = (np.stack(o, axis=1) for o in others)
             weights = np.isfinite(offsets).astype(np.float32)
             yield Batch(frames, summaries, keep, np.nan_to_num(offsets), labels, weights, hints)
 
@@ -161,7 +165,8 @@ class Lanes:
                 parts.append(self._cut(index, at, at + take, flip, begins=at == first))
                 at, have = at + take, have + take
                 if have == self._window:
-                    yield tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+                    columns = zip(*parts, strict=True)
+                    yield tuple(c[0] if len(c) == 1 else np.concatenate(c) for c in columns)
                     parts, have = [], 0
 
     def _cut(

@@ -1,7 +1,7 @@
 """Record flights of the expert, alone or in turns with a student, from which a policy learns.
 
 Every control instant is labelled with what the privileged expert would do, whoever flies. Flights
-in turns with the student are DAgger (Ross et al., AISTATS 2011): the student meets its own mistakes.
+in turns with the student are DAgger (Ross et al., AISTATS 2011): the student meets its mistakes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +72,10 @@ class Episode:
 
 
 def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
-    """Draw timing and disturbances: cameras of 12 to 30 Hz with jitter, latency and drops, and
-    up to twice the task's wind and drift."""
+    """Draw timing and disturbances of a flight.
+
+    Cameras of 12 to 30 Hz with jitter, latency and drops; up to twice the task's wind and drift.
+    """
     rate = float(rng.uniform(12.0, 30.0))
     usual, (wind, gust, drift) = task.disturbances, rng.uniform(0.0, 2.0, 3).tolist()
     return SimulatorOptions(
@@ -83,9 +86,7 @@ def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
             drop=float(rng.uniform(0.0, 0.1)),
         ),
         wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
-        estimator=Estimator(
-            usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift
-        ),
+        estimator=Estimator(usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift),
     )
 
 
@@ -119,8 +120,11 @@ class Recorder:
             self._labels[-1].append(((at_ns - self._stamp_ns) * NS, command))
 
     def arrays(self, hinter: Hinter) -> dict[str, NDArray[np.generic]]:
-        """frames (K, H, W, 3) uint8; summaries (K, 9); offsets (K, 3) s, NaN where there is no
-        label; labels (K, 3, 4); hints (K, HINTS) at the frames' stamps."""
+        """Everything noted, as stored.
+
+        frames (K, H, W, 3) uint8; summaries (K, 9); offsets (K, 3) s, NaN where there is no
+        label; labels (K, 3, 4); hints (K, HINTS) at the frames' stamps.
+        """
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
         poses = np.stack([np.interp(self._stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
@@ -188,7 +192,8 @@ def record(episode: Episode) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     with open(part, "wb") as out:
-        np.savez_compressed(out, meta=np.array(json.dumps(meta)), **recorder.arrays(hinter))
+        arrays: dict[str, Any] = recorder.arrays(hinter)
+        np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)
     part.replace(file)
     return str(sim.outcome.value)
 
@@ -207,13 +212,13 @@ def record_all(
     progress = Progress("demonstrations", len(jobs))
     for done, outcome in enumerate(run_jobs(record, jobs, workers), 1):
         outcomes[outcome] += 1
-        progress.show(done, dict(outcomes).__repr__())
+        progress.show(done, ", ".join(f"{k} {v}" for k, v in sorted(outcomes.items())))
     return outcomes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--seeds", type=seed_range, default=range(0, 100), metavar="FIRST:END")
+    parser.add_argument("--seeds", type=seed_range, default=range(100), metavar="FIRST:END")
     parser.add_argument("--out", type=Path, required=True, help="folder for the sequences")
     parser.add_argument("--task", default="fly_to_target")
     parser.add_argument("--policy", help="checkpoint of a student that flies in turns")

@@ -28,8 +28,11 @@ CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_serv
 
 @dataclass(frozen=True)
 class Trial:
-    """One flight: ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the
-    checkpoint that a control flies with."""
+    """One flight.
+
+    ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the checkpoint
+    that a control flies with.
+    """
 
     seed: int
     agent: str
@@ -139,12 +142,12 @@ def format_table(table: dict[str, dict[str, Any]]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships")
-    parser.add_argument("--seeds", type=seed_range, default=range(100_000, 100_050),
-                        metavar="FIRST:END")
+    parser.add_argument(
+        "--seeds", type=seed_range, default=range(100_000, 100_050), metavar="FIRST:END"
+    )
     parser.add_argument("--task", default="fly_to_target")
     parser.add_argument("--controls", action="store_true", help="fly the controls, too")
-    parser.add_argument("--feedforward", type=Path,
-                        help="checkpoint of the control without memory")
+    parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write table and single flights here")
 

@@ -1,4 +1,4 @@
-"""What a flight's truth says about a frame: targets of auxiliary losses that help the encoder learn.
+"""What the truth says about a frame: targets of auxiliary losses that help the encoder learn.
 
 Only training uses them; nothing of this is part of a policy.
 """

@@ -25,7 +25,8 @@ def wilson(successes: int, total: int, z: float = Z95) -> tuple[float, float]:
     p = successes / total
     middle = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not push the estimate out of its own interval.
+    return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
 
 
 def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, float, float]:
@@ -39,7 +40,9 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, floa
         When the two have not the same length, or fewer than two worlds.
     """
     if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"{len(a)} and {len(b)} outcomes found, expected equally many, two or more")
+        raise ValueError(
+            f"{len(a)} and {len(b)} outcomes found, expected equally many, two or more"
+        )
     differences = [int(x) - int(y) for x, y in zip(a, b, strict=True)]
     n = len(differences)
     mean = sum(differences) / n

@@ -74,7 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--lanes", type=int, default=32)
     parser.add_argument("--window", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=2, help="of torch, while training")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, while training")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that fly")
     parser.add_argument("--json", type=Path, help="write the course of the training here")
 
@@ -88,7 +91,13 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     state_file, policy_file = args.out / "state.safetensors", args.out / "policy.safetensors"
     trainer = Trainer(
-        spec, make_wiring(spec, args.seed), args.seed, args.rate, args.lanes, args.window
+        spec,
+        make_wiring(spec, args.seed),
+        args.seed,
+        args.rate,
+        args.lanes,
+        args.window,
+        args.bfloat16,
     )
     free = ("out", "threads", "workers", "json", "command")
     arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
@@ -107,9 +116,7 @@ def run(args: argparse.Namespace) -> int:
                 student = str(args.out / f"student_{number}.safetensors")
                 if number >= done["round"] and not Path(student).exists():
                     save(student, _checkpoint(trainer, args, task, rounds, done))
-            outcomes = record_all(
-                plan.seeds, folder, args.workers, student, plan.share, args.task
-            )
+            outcomes = record_all(plan.seeds, folder, args.workers, student, plan.share, args.task)
             if number >= done["round"] and done["epoch"] == 0:
                 done["course"].append({"round": number, "flights": dict(outcomes)})
         data += read_folder(folder)
@@ -124,8 +131,13 @@ def run(args: argparse.Namespace) -> int:
             seconds = time.monotonic() - began
             frames = sum(len(r) for r in data)
             done["course"].append(
-                {"round": number, "epoch": epoch, "loss": loss, "frames": frames,
-                 "seconds": seconds}
+                {
+                    "round": number,
+                    "epoch": epoch,
+                    "loss": loss,
+                    "frames": frames,
+                    "seconds": seconds,
+                }
             )
             following = (number, epoch + 1) if epoch + 1 < plan.epochs else (number + 1, 0)
             done["round"], done["epoch"] = following

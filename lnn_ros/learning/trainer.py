@@ -44,6 +44,8 @@ class Trainer:
         Learning rate of Adam.
     lanes, window : int
         Sequences per batch, frames per window.
+    bfloat16 : bool
+        Compute the encoder in bfloat16: about 1.5 times as fast on a CPU that has it.
     """
 
     def __init__(
@@ -54,24 +56,32 @@ class Trainer:
         rate: float,
         lanes: int,
         window: int,
+        bfloat16: bool = False,
     ) -> None:
         torch.manual_seed(seed)
         self.policy = TorchPolicy(spec, wiring)
+        self.policy.encoder.in_bfloat16 = bfloat16
         self._seed, self._rate, self._lanes, self._window = seed, rate, lanes, window
         read = spec.core.read_size
         # Linear read-outs of the truth from the features and from the memory; not shipped.
-        self._hints = nn.ModuleList(
-            [nn.Linear(spec.encoder.features, COLUMNS + 3), nn.Linear(read, COLUMNS + 3)]
-        )
-        self._parameters = [*self.policy.parameters(), *self._hints.parameters()]
+        self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
+        self._known = nn.Linear(read, COLUMNS + 3)
+        self._parameters = [
+            *self.policy.parameters(),
+            *self._seen.parameters(),
+            *self._known.parameters(),
+        ]
         self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
         self._scale = torch.tensor(SCALE)
 
     def epoch(
         self, sequences: Sequence[Recording], key: tuple[int, ...], rates: tuple[float, float]
     ) -> float:
-        """Go through all sequences once; the learning rate moves between two shares of its full
-        value. ``key`` names the epoch and seeds its order. Return the mean command loss."""
+        """Go through all sequences once; return the mean command loss.
+
+        The learning rate moves between two shares of its full value. ``key`` names the epoch and
+        seeds its order.
+        """
         rng = np.random.default_rng((self._seed, *key))
         lanes = Lanes(sequences, self._lanes, self._window, rng)
         state = self.policy.core.initial(self._lanes)
@@ -103,22 +113,19 @@ class Trainer:
     def _loss(
         self, batch: Batch, state: Tensor, rng: np.random.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        frames = torch.from_numpy(batch.frames).flatten(0, 1).permute(0, 3, 1, 2).float()
+        steps, lanes = batch.keep.shape
+        light = None
         if rng is not None:  # every lane sees its window in another light
-            steps, lanes = batch.keep.shape
-            shape = (lanes, 3, 1, 1)
-            light = rng.uniform(0.8, 1.2, (lanes, 1, 1, 1)) * rng.uniform(0.93, 1.07, shape)
-            shade = rng.uniform(-12.0, 12.0, (lanes, 1, 1, 1))
-            gain, bias = (
-                torch.from_numpy(np.broadcast_to(a, shape).astype(np.float32)).repeat(steps, 1, 1, 1)
-                for a in (light, shade)
+            gain = rng.uniform(0.8, 1.2, (lanes, 1)) * rng.uniform(0.93, 1.07, (lanes, 3))
+            shade = rng.uniform(-12.0, 12.0, (lanes, 1)) + np.zeros((1, 3))
+            first, second = (
+                torch.from_numpy(a.astype(np.float32)).repeat_interleave(steps, 0)
+                for a in (gain, shade)
             )
-            frames = (frames * gain + bias).clamp_(0.0, 255.0)
+            light = first, second
         summaries = torch.from_numpy(batch.summaries)
-        inputs = self.policy.inputs(frames, summaries)
-        states = self.policy.core(
-            inputs, summaries[..., -1], torch.from_numpy(batch.keep), state
-        )
+        inputs = self.policy.inputs(torch.from_numpy(batch.frames), summaries, light)
+        states = self.policy.core(inputs, summaries[..., -1], torch.from_numpy(batch.keep), state)
         activity = self.policy.core.predict(states[:, :, :, None], torch.from_numpy(batch.offsets))
         labels = torch.from_numpy(batch.labels)
         error = (self.policy.read(activity, clip=False) - labels) / self._scale
@@ -130,9 +137,8 @@ class Trainer:
 
     def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor) -> Tensor:
         truth = torch.from_numpy(batch.hints)
-        features, memory = self._hints
-        seen = features(inputs[..., : self.policy.spec.encoder.features])
-        known = memory(states[0][..., -self.policy.spec.core.read_size :])
+        seen = self._seen(inputs[..., : self.policy.spec.encoder.features])
+        known = self._known(states[0][..., -self.policy.spec.core.read_size :])
         visible = truth[..., COLUMNS]
         nearness = truth[..., :COLUMNS]
         # Direction without its cosine: the sine tells the side, the proximity how far.

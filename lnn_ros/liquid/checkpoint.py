@@ -1,8 +1,8 @@
 """Policy files: safetensors with a JSON card in the header. Loading runs no code from the file.
 
 A file holds the tensors that ``PolicySpec.parameters`` and ``PolicySpec.masks`` name, no others,
-and in the header's metadata ``format``, ``version``, ``card`` (JSON) and ``sha256`` (of the card and
-all tensors).
+and in the header's metadata ``format``, ``version``, ``card`` (JSON) and ``sha256`` (of the card
+and all tensors).
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         with open(path, "rb") as file:
             blob = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise LnnError(f"{name}: cannot be read ({error.strerror}), expected a policy file") from None
+        raise LnnError(
+            f"{name}: cannot be read ({error.strerror}), expected a policy file"
+        ) from None
     if len(blob) > MAX_BYTES:
         raise LnnError(f"{name}: larger than {MAX_BYTES} bytes, expected a policy file below that")
     metadata = _metadata(name, blob)
@@ -151,7 +153,10 @@ def _card(name: str, text: str) -> dict[str, Any]:
 
 def _check_arrays(name: str, spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Names, shapes, types, finiteness and masks."""
-    expected = {key: (shape, np.dtype(np.float32)) for key, shape in spec.parameters().items()}
+    expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+    expected.update(
+        {key: (shape, np.dtype(np.float32)) for key, shape in spec.parameters().items()}
+    )
     expected.update({key: (shape, np.dtype(np.uint8)) for key, shape in spec.masks().items()})
     for key in sorted(expected.keys() - arrays.keys()):
         raise LnnError(f"{name}: tensor {key} is missing")

@@ -80,9 +80,7 @@ class Encoder:
         # torch flattens (channel, row, column), this encoder (row, column, channel).
         rows, columns, channels = shapes[-1]
         linear = weights["encoder.linear.weight"].reshape(-1, channels, rows, columns)
-        self._linear = np.ascontiguousarray(
-            linear.transpose(2, 3, 1, 0).reshape(-1, spec.features)
-        )
+        self._linear = np.ascontiguousarray(linear.transpose(2, 3, 1, 0).reshape(-1, spec.features))
         self._bias = weights["encoder.linear.bias"]
         self._features = np.empty(spec.features, np.float32)
 

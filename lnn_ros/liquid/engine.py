@@ -7,8 +7,8 @@ The ``flow`` cell. Every neuron holds its activity ``x`` and latches, at each up
     update(u, D): g = tanh(W_g z + b_g),  r = r_min (r_max / r_min)^sigmoid(W_r z + b_r)
                   x <- x + (1 - exp(-r D)) (g - x)
 
-``z`` are the sources that the wiring allows: sensory inputs for inter neurons, the updated inter and
-the predicted command activities for command neurons, the updated command activities for motor
+``z`` are the sources that the wiring allows: sensory inputs for inter neurons, the updated inter
+and the predicted command activities for command neurons, the updated command activities for motor
 neurons. ``D`` is the time since the last observation. Predict solves ``x' = r (g - x)`` exactly,
 so it is a semigroup: predict(a) then predict(b) is predict(a + b), and predict(0) does nothing.
 The gain ``1 - exp(-r D)`` makes forgetting a matter of seconds, not of the number of observations.
@@ -19,8 +19,9 @@ sigmoidal approximation, because that one is no function of time (it moves at dt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from lnn_ros.liquid.spec import CoreSpec, PolicySpec
 from lnn_ros.liquid.wiring import LAYERS
 
 Float = NDArray[np.float32]
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def _elapsed(dt: float) -> float:
@@ -65,11 +66,11 @@ class Flow:
         self._spec = spec
         self.sizes = spec.layers
         units = sum(self.sizes)
-        self.state_shape = (3, units)
+        self.state_shape: tuple[int, ...] = (3, units)
         self._log_min = np.float32(np.log(spec.rate_min))
         self._log_span = np.float32(np.log(spec.rate_max / spec.rate_min))
         edges = np.cumsum([0, *self.sizes])
-        self._slices = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self._slices = [slice(a, b) for a, b in pairwise(edges.tolist())]
         self._weights, self._biases = [], []
         for name in LAYERS:
             mask = arrays[f"wiring.{name}"].astype(np.float32)
@@ -81,7 +82,9 @@ class Flow:
         self._decay = np.empty(units, np.float32)
 
     def names(self) -> list[str]:
-        return [f"{n}_{i:02d}" for n, size in zip(LAYERS, self.sizes, strict=True) for i in range(size)]
+        return [
+            f"{n}_{i:02d}" for n, size in zip(LAYERS, self.sizes, strict=True) for i in range(size)
+        ]
 
     def predict(self, state: Float, dt: float, out: Float) -> None:
         decay = self._decay
@@ -129,9 +132,13 @@ class Feedforward:
 
     def __init__(self, spec: CoreSpec, arrays: Arrays) -> None:
         self.sizes = spec.layers
-        self.state_shape = (1, sum(self.sizes))
-        self._weights = [np.asarray(arrays[f"core.hidden{i}.weight"], np.float32) for i in range(len(self.sizes))]
-        self._biases = [np.asarray(arrays[f"core.hidden{i}.bias"], np.float32) for i in range(len(self.sizes))]
+        self.state_shape: tuple[int, ...] = (1, sum(self.sizes))
+        self._weights = [
+            np.asarray(arrays[f"core.hidden{i}.weight"], np.float32) for i in range(len(self.sizes))
+        ]
+        self._biases = [
+            np.asarray(arrays[f"core.hidden{i}.bias"], np.float32) for i in range(len(self.sizes))
+        ]
 
     def names(self) -> list[str]:
         return [f"hidden{i}_{j:02d}" for i, size in enumerate(self.sizes) for j in range(size)]
@@ -155,7 +162,7 @@ class Feedforward:
         return state[0]
 
 
-CORES: dict[str, type[Flow] | type[Feedforward]] = {"flow": Flow, "feedforward": Feedforward}
+CORES: dict[str, Callable[[CoreSpec, Arrays], Core]] = {"flow": Flow, "feedforward": Feedforward}
 
 
 class Engine:
@@ -171,7 +178,7 @@ class Engine:
 
     def __init__(self, spec: PolicySpec, arrays: Arrays) -> None:
         self.spec = spec
-        self.encoder = Encoder(spec.encoder, arrays)  # type: ignore[arg-type]
+        self.encoder = Encoder(spec.encoder, arrays)
         self.core: Core = CORES[spec.core.kind](spec.core, arrays)
         self._scale = np.array(spec.summary_scale, np.float32)
         self._offset = np.array(spec.summary_offset, np.float32)

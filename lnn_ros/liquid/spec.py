@@ -269,6 +269,6 @@ def _check(spec: PolicySpec) -> None:
     for values in (spec.summary_scale, spec.summary_offset):
         if len(values) != len(SUMMARY):
             raise LnnError(f"summary has {len(values)} numbers, expected {len(SUMMARY)}")
-        for value in values:
-            _number("summary scale or offset", value, -1e4, 1e4)
+        for number in values:
+            _number("summary scale or offset", number, -1e4, 1e4)
     _number("summary_limit", spec.summary_limit, 0.1, 1e3)

@@ -1,4 +1,4 @@
-"""The same network in torch, for training: whole sequences, gradients, and export to a checkpoint."""
+"""The same network in torch, for training: whole sequences, gradients, export to a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lnn_ros.errors import LnnError
 from lnn_ros.liquid.spec import EncoderSpec, PolicySpec
 from lnn_ros.liquid.wiring import LAYERS, Wiring
 
-ENCODER_CHUNK = 128
+ENCODER_CHUNK = 256
 """Frames per convolution call: small enough for the activations to stay in the cache."""
 
 
 class ConvEncoder(nn.Module):
-    """Frames (N, C, H, W), uint8 scaled to the spec's range, to features (N, F)."""
+    """Frames to features, in chunks whose activations stay in the cache."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
@@ -32,16 +33,73 @@ class ConvEncoder(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
             # Row-major pixels with channels last: about twice as fast on a CPU.
-            self.add_module(f"conv{i}", conv.to(memory_format=torch.channels_last))
+            conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+            self.add_module(f"conv{i}", conv)
         self.linear = nn.Linear(math.prod(shapes[-1]), spec.features)
+        self.in_bfloat16 = False
+        """Compute in bfloat16, weights staying float32: for training, where it is faster."""
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, light: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Encode frames.
+
+        Parameters
+        ----------
+        frames : Tensor of uint8, shape (N, H, W, C)
+        light : tuple of 2 Tensor, optional
+            Gain and offset (N, C) of the pixel values, for augmentation.
+
+        Returns
+        -------
+        Tensor, shape (N, features)
+        """
+        scale, offset = self.spec.pixel_scale, self.spec.pixel_offset
         out = []
-        for x in frames.split(ENCODER_CHUNK):
-            for i in range(len(self.spec.layers)):
-                x = functional.relu(getattr(self, f"conv{i}")(x))
-            out.append(functional.relu(self.linear(x.flatten(1))))
+        for start in range(0, len(frames), ENCODER_CHUNK):
+            part = slice(start, start + ENCODER_CHUNK)
+            # A permuted view of row-major pixels is channels-last already.
+            x = frames[part].permute(0, 3, 1, 2).to(self.linear.weight.dtype)
+            if light is None:
+                x = x.mul_(scale).add_(offset)
+            else:
+                gain, bias = (a[part, :, None, None] for a in light)
+                x = torch.addcmul(bias * scale + offset, x, gain * scale)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.in_bfloat16):
+                for i in range(len(self.spec.layers)):
+                    x = functional.relu(getattr(self, f"conv{i}")(x))
+                out.append(functional.relu(self.linear(x.flatten(1))).to(self.linear.weight.dtype))
         return torch.cat(out)
+
+
+class Affine(nn.Module):
+    """A weight (in, out) and a bias (out,)."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(weight.shape[1]))
+
+
+class FlowLayer(nn.Module):
+    """Both gates of one layer, and the mask of its allowed connections."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        # A buffer, so that no optimiser can open a forbidden connection.
+        self.register_buffer("mask", mask)
+        bound = math.sqrt(3.0 / float(mask.sum(0).mean()))
+        shape = mask.shape
+        self.target = Affine(torch.empty(shape).uniform_(-bound, bound) * mask)
+        self.rate = Affine(torch.empty(shape).uniform_(-0.3 * bound, 0.3 * bound) * mask)
+
+    def gates(self) -> tuple[Tensor, Tensor]:
+        """Masked weights and biases of both gates, side by side."""
+        weight = torch.cat([self.target.weight * self.mask, self.rate.weight * self.mask], 1)
+        return weight, torch.cat([self.target.bias, self.rate.bias])
 
 
 class FlowCore(nn.Module):
@@ -50,27 +108,23 @@ class FlowCore(nn.Module):
     The state is a tensor (3, B, N): activities, asymptotes, rates.
     """
 
-    def __init__(self, spec: PolicySpec, wiring: Wiring) -> None:
+    def __init__(self, spec: PolicySpec, wiring: Wiring | None) -> None:
         super().__init__()
+        if wiring is None:
+            raise LnnError("a flow core was asked for without a wiring, expected one")
         self.spec = spec.core
         self.sizes = spec.core.layers
         self.log_min = math.log(spec.core.rate_min)
         self.log_span = math.log(spec.core.rate_max / spec.core.rate_min)
-        for name, mask in wiring.masks().items():
-            layer = nn.Module()
-            self.add_module(name, layer)
-            # A buffer, so that no optimiser can open a forbidden connection.
-            layer.register_buffer("mask", torch.from_numpy(mask.astype(np.float32)))
-            bound = math.sqrt(3.0 / mask.sum(axis=0).mean())
-            for gate, scale in (("target", bound), ("rate", 0.3 * bound)):
-                part = nn.Module()
-                layer.add_module(gate, part)
-                weight = torch.empty(mask.shape).uniform_(-scale, scale)
-                part.weight = nn.Parameter(weight * torch.from_numpy(mask))
-                part.bias = nn.Parameter(torch.zeros(mask.shape[1]))
-            # Time constants: sensing and acting fast, the command neurons spread to seconds.
-            spread = torch.linspace(-1.0, 2.0, mask.shape[1]) if name == "command" else 2.0
-            layer.rate.bias.data += spread
+        layers = {
+            name: FlowLayer(torch.tensor(m, dtype=torch.float32))
+            for name, m in wiring.masks().items()
+        }
+        self.inter, self.command, self.motor = (layers[name] for name in LAYERS)
+        # Time constants: sensing and acting fast, the command neurons spread to seconds.
+        self.inter.rate.bias.data += 2.0
+        self.command.rate.bias.data += torch.linspace(-1.0, 2.0, self.sizes[1])
+        self.motor.rate.bias.data += 2.0
 
     @property
     def state_size(self) -> int:
@@ -80,12 +134,6 @@ class FlowCore(nn.Module):
     def initial(self, batch: int) -> Tensor:
         """Zero state, shape (3, batch, N)."""
         return torch.zeros(3, batch, self.state_size, dtype=self.inter.target.bias.dtype)
-
-    def _gates(self, name: str) -> tuple[Tensor, Tensor]:
-        """Masked weights and biases of both gates, side by side."""
-        layer = getattr(self, name)
-        weight = torch.cat([layer.target.weight * layer.mask, layer.rate.weight * layer.mask], 1)
-        return weight, torch.cat([layer.target.bias, layer.rate.bias])
 
     def _flow(self, pre: Tensor) -> tuple[Tensor, Tensor]:
         target, rate = pre.chunk(2, -1)
@@ -125,15 +173,15 @@ class FlowCore(nn.Module):
         -------
         Tensor, shape (3, T, B, N)
         """
-        n_inter, n_command, _ = self.sizes
+        n_inter = self.sizes[0]
         dt, keep = dt[..., None], keep[..., None]
         s_inter, s_command, s_motor = state.split(list(self.sizes), -1)
 
-        weight, bias = self._gates("inter")
+        weight, bias = self.inter.gates()
         g_inter, r_inter = self._flow(inputs @ weight + bias)
         x_inter = torch.stack(self._scan(s_inter[0], s_inter, g_inter, r_inter, dt, keep))
 
-        weight, bias = self._gates("command")
+        weight, bias = self.command.gates()
         pre = x_inter @ weight[:n_inter] + bias
         recurrent = weight[n_inter:]
         x, g, r = s_command.unbind(0)
@@ -147,7 +195,7 @@ class FlowCore(nn.Module):
             rs.append(r)
         x_command = torch.stack(xs)
 
-        weight, bias = self._gates("motor")
+        weight, bias = self.motor.gates()
         g_motor, r_motor = self._flow(x_command @ weight + bias)
         x_motor = torch.stack(self._scan(s_motor[0], s_motor, g_motor, r_motor, dt, keep))
         return torch.stack(
@@ -173,11 +221,8 @@ class FeedforwardCore(nn.Module):
         self.sizes = spec.core.layers
         size = spec.sensory
         for i, units in enumerate(self.sizes):
-            layer = nn.Module()
-            self.add_module(f"hidden{i}", layer)
             scale = math.sqrt(3.0 / size)
-            layer.weight = nn.Parameter(torch.empty(size, units).uniform_(-scale, scale))
-            layer.bias = nn.Parameter(torch.zeros(units))
+            self.add_module(f"hidden{i}", Affine(torch.empty(size, units).uniform_(-scale, scale)))
             size = units
 
     def initial(self, batch: int) -> Tensor:
@@ -196,20 +241,26 @@ class FeedforwardCore(nn.Module):
         return states[0].expand(*torch.broadcast_shapes(states[0].shape[:-1], dt.shape), -1)
 
 
-CORES = {"flow": FlowCore, "feedforward": FeedforwardCore}
+CORES: dict[str, type[FlowCore] | type[FeedforwardCore]] = {
+    "flow": FlowCore,
+    "feedforward": FeedforwardCore,
+}
 
 
 class TorchPolicy(nn.Module):
     """Encoder, core and head; parameters carry the names that the checkpoint stores."""
 
+    scale: Tensor
+    offset: Tensor
+    low: Tensor
+    high: Tensor
+
     def __init__(self, spec: PolicySpec, wiring: Wiring | None) -> None:
         super().__init__()
         self.spec = spec
         self.encoder = ConvEncoder(spec.encoder)
-        self.core = CORES[spec.core.kind](spec, wiring)  # type: ignore[arg-type]
-        self.head = nn.Module()
-        self.head.weight = nn.Parameter(torch.randn(spec.core.read_size, 4) * 0.05)
-        self.head.bias = nn.Parameter(torch.zeros(4))
+        self.core: FlowCore | FeedforwardCore = CORES[spec.core.kind](spec, wiring)
+        self.head = Affine(torch.randn(spec.core.read_size, 4) * 0.05)
         for name, values in (
             ("scale", spec.summary_scale),
             ("offset", spec.summary_offset),
@@ -218,14 +269,27 @@ class TorchPolicy(nn.Module):
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
 
-    def inputs(self, frames: Tensor, summary: Tensor) -> Tensor:
-        """Core inputs (T, B, sensory) of pixel values (T*B, C, H, W) and summaries (T, B, S)."""
-        spec = self.spec
-        pixels = frames * spec.encoder.pixel_scale + spec.encoder.pixel_offset
-        features = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
-        limit = spec.summary_limit
+    def inputs(
+        self, frames: Tensor, summary: Tensor, light: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Core inputs of whole windows.
+
+        Parameters
+        ----------
+        frames : Tensor of uint8, shape (B, T, H, W, C)
+        summary : Tensor, shape (T, B, len(SUMMARY))
+        light : tuple of 2 Tensor, optional
+            Gain and offset (B * T, C) of the pixels.
+
+        Returns
+        -------
+        Tensor, shape (T, B, sensory)
+        """
+        features = self.encoder(frames.flatten(0, 1), light)
+        features = features.reshape(*frames.shape[:2], -1).transpose(0, 1)
+        limit = self.spec.summary_limit
         rest = (summary * self.scale + self.offset).clamp(-limit, limit)
-        return torch.cat([features.reshape(*summary.shape[:2], -1), rest], -1)
+        return torch.cat([features, rest], -1)
 
     def read(self, activity: Tensor, clip: bool = True) -> Tensor:
         """Commands (..., 4) of activities (..., N)."""
@@ -242,7 +306,7 @@ class TorchPolicy(nn.Module):
         }
         if isinstance(self.core, FlowCore):
             for name in LAYERS:
-                mask = getattr(self.core, name).mask.numpy().astype(np.uint8)
+                mask = self.core.get_submodule(name).mask.numpy().astype(np.uint8)
                 arrays[f"wiring.{name}"] = mask
                 for gate in ("target", "rate"):
                     arrays[f"core.{name}.{gate}.weight"] *= mask

@@ -137,7 +137,9 @@ class Intervals:
         start = stamp_ns - self._first_ns if self._camera_ns is None else self._camera_ns
         self._camera_ns = stamp_ns
         total = Summary()
-        while self._waiting and self._waiting[0][0] <= stamp_ns:
+        # A sample of the frame's own stamp holds from there on: it belongs to what follows,
+        # whichever of the two arrives first.
+        while self._waiting and self._waiting[0][0] < stamp_ns:
             following = self._waiting.popleft()
             total = self._extend(total, start, following[0])
             self._held = following
@@ -155,4 +157,3 @@ class Intervals:
         stamp, rate, force = self._held
         begin, end = max(start, stamp), min(end, stamp + MAX_HOLD_NS)
         return total.then(hold(rate, force, (end - begin) * NS)) if end > begin else total
-

@@ -105,5 +105,8 @@ def hold(rate: Vector, force: Vector, dt: float) -> Summary:
     fx, fy, fz = rotate(half, force)
     square = dt * dt / 2
     return Summary(
-        dt, multiply(half, half), (fx * dt, fy * dt, fz * dt), (fx * square, fy * square, fz * square)
+        dt,
+        multiply(half, half),
+        (fx * dt, fy * dt, fz * dt),
+        (fx * square, fy * square, fz * square),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,9 @@ def draw_trajectory(run: Run, path: Path) -> None:
     points = np.vstack([way, target[None]])
     low, high = points.min(axis=0) - 3.0, points.max(axis=0) + 3.0
     wide, tall = high - low
-    width = float(np.clip(8.0 * wide / tall, 5.0, 11.0))
+    scale = min(9.0 / wide, 9.0 / tall)
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(width + 1.2, width * tall / wide + 1.1),
+        figure, axes = plt.subplots(figsize=(max(scale * wide + 1.5, 6.5), scale * tall + 1.3),
                                     layout="constrained")
         axes.set_facecolor("#eef1e6")
         for solid in sorted(run.world.solids, key=lambda s: s.position[2] + s.size[2]):
@@ -92,9 +93,9 @@ def draw_trajectory(run: Run, path: Path) -> None:
                 text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal",
                  xlabel="east (m)", ylabel="north (m)")
-        axes.set_title(headline(run), loc="left")
+        figure.suptitle(headline(run), x=0.02, ha="left", fontsize=11)
         figure.colorbar(colored, ax=axes, label="speed (m/s)", shrink=0.6, pad=0.01)
-        axes.legend(handles=_legend(run), loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=4)
+        figure.legend(handles=_legend(run), loc="outside lower center", ncols=4)
         figure.savefig(path, dpi=130)
         plt.close(figure)
 
@@ -200,9 +201,12 @@ def _draw_neurons(run: Run, axes: Axes) -> None:
                            vmin=-limit, vmax=limit, rasterized=True)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    step = math.ceil(len(run.neuron_names) / 24)
-    axes.set_yticks(np.arange(0, len(run.neuron_names), step) + 0.5,
-                    run.neuron_names[::step], fontsize=6.5)
+    layers = [(layer, len(list(names))) for layer, names in
+              itertools.groupby(run.neuron_names, lambda name: name.rpartition("_")[0])]
+    ends = np.cumsum([0, *(count for _, count in layers)])
+    axes.hlines(ends[1:-1], time[0], edges[-1], color=_INK, linewidth=1.0)
+    axes.set_yticks(0.5 * (ends[1:] + ends[:-1]),
+                    [f"{count} {layer}" for layer, count in layers])
     axes.tick_params(axis="y", length=0)
     axes.figure.colorbar(mesh, ax=axes, pad=0.005, aspect=30, label="activity")
 

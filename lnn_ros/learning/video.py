@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 FRAME_RATE = 20
 """Pictures per second of the film, which plays in real (simulated) time."""
 SIZE = (640, 360)
-"""Width and height of the film, pixels."""
+"""Width and height of the film, pixels; of a film longer than 20 s they are smaller."""
+_MOST_PIXELS = 20 * FRAME_RATE * SIZE[0] * SIZE[1]  # in all: half a minute's work for one core
 _FIELD_OF_VIEW = math.radians(75.0)
 _STILL_SCALE = 2
 _LEAD_IN_S = 1.5  # the still shows the flight, not the hover before it
@@ -92,7 +93,7 @@ def draw_film(run: Run, plan: list[Shot], path: Path,
     """
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE)
-        stream.width, stream.height = SIZE
+        stream.width, stream.height = film_size(len(plan))
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "21", "preset": "veryfast"}
         for number, picture in enumerate(_pictures(run, plan), start=1):
@@ -104,7 +105,7 @@ def draw_film(run: Run, plan: list[Shot], path: Path,
 
 def draw_still(run: Run, plan: list[Shot], path: Path) -> None:
     """Render the moment at which the flight looks most like one, large and smooth, as a PNG."""
-    geometry = _film_camera(_STILL_SCALE)
+    geometry = _film_camera(_STILL_SCALE * SIZE[0], _STILL_SCALE * SIZE[1])
     renderer = Renderer(run.world, geometry, vehicle=True)
     shot = _best_shot(run, plan)
     picture = renderer.render(shot.eye, shot.view, vehicle_pose=(shot.position, shot.rotation))
@@ -112,9 +113,14 @@ def draw_still(run: Run, plan: list[Shot], path: Path) -> None:
         path, optimize=True)
 
 
-def _film_camera(scale: int) -> CameraGeometry:
-    return CameraGeometry(width=scale * SIZE[0], height=scale * SIZE[1],
-                          horizontal_fov=_FIELD_OF_VIEW, position=(0.0, 0.0, 0.0), tilt=0.0)
+def _film_camera(width: int, height: int) -> CameraGeometry:
+    return CameraGeometry(width, height, _FIELD_OF_VIEW, position=(0.0, 0.0, 0.0), tilt=0.0)
+
+
+def film_size(pictures: int) -> tuple[int, int]:
+    """Width and height that keep the work for a film within bounds, multiples of 32 and 18."""
+    unit = min(SIZE[0] // 32, int(math.sqrt(_MOST_PIXELS / pictures / (32 * 18))))
+    return 32 * unit, 18 * unit
 
 
 def _pictures(run: Run, plan: list[Shot]) -> Iterator[Picture]:
@@ -124,10 +130,11 @@ def _pictures(run: Run, plan: list[Shot]) -> Iterator[Picture]:
     renderer of its own, because a renderer keeps its buffers.
     """
     own = threading.local()
+    geometry = _film_camera(*film_size(len(plan)))
 
     def picture(shot: Shot) -> Picture:
         if not hasattr(own, "renderer"):
-            own.renderer = Renderer(run.world, _film_camera(1), vehicle=True)
+            own.renderer = Renderer(run.world, geometry, vehicle=True)
         return _decorate(run, shot, own.renderer.render(
             shot.eye, shot.view, vehicle_pose=(shot.position, shot.rotation)), 1)
 
@@ -151,10 +158,7 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
     Both the film camera and the vehicle's own must have the target in view: that is what the
     task looks like.
     """
-    camera = _film_camera(1)
-    film = Renderer(run.world, CameraGeometry(
-        width=camera.width // 8, height=camera.height // 8, horizontal_fov=camera.horizontal_fov,
-        position=camera.position, tilt=camera.tilt), samples=1)
+    film = Renderer(run.world, _film_camera(SIZE[0] // 8, SIZE[1] // 8), samples=1)
     own = Renderer(run.world, samples=1)
     obstacles = [s for s in run.world.solids if s is not run.world.target]
     near = gaps(np.stack([shot.position for shot in plan]), obstacles)

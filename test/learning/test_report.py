@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from synthetic_run import CAMERA_AGE_S, CLEARANCE, REAL_TIME_FACTOR, SECONDS, SEED, SPEED, write_run
 
@@ -17,7 +19,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning.chase import chase, gaps
 from lnn_ros.learning.report import main, make_report, summarize
 from lnn_ros.learning.run_folder import read_run
-from lnn_ros.learning.video import FRAME_RATE, SIZE
+from lnn_ros.learning.video import FRAME_RATE, SIZE, film_size
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import distance_to
@@ -143,3 +145,13 @@ def test_gaps_are_the_worlds_distances() -> None:
     points = np.random.default_rng(0).uniform((-5, -10, 0), (10, 5, 5), (50, 3))
     expected = [min(distance_to(s, tuple(p)) for s in world.solids) for p in points]
     np.testing.assert_allclose(gaps(points, world.solids), expected, atol=1e-9)
+
+
+@given(st.integers(1, 2000))
+def test_film_keeps_its_shape_and_its_work_within_bounds(pictures: int) -> None:
+    width, height = film_size(pictures)
+    assert width * 9 == height * 16
+    assert width % 2 == height % 2 == 0  # yuv420p
+    assert pictures * width * height <= 20 * FRAME_RATE * SIZE[0] * SIZE[1]
+    if pictures <= 20 * FRAME_RATE:
+        assert (width, height) == SIZE

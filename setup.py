@@ -46,7 +46,6 @@ setup(
             "ros-lifecycle-msgs==2.0.3",
             "ros-rcl-interfaces==2.0.3",
             "ros-rosgraph-msgs==2.0.3",
-            "ros-ament-index-python==1.8.1",
             "ros-ament-flake8==0.17.3",
             "ros-ament-pep257==0.17.3",
         ],

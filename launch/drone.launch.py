@@ -30,5 +30,5 @@ def _action(spec: table.NodeSpec) -> Node:
         package="lnn_ros", executable=spec.executable, name=spec.name, namespace=spec.namespace,
         parameters=[str(spec.params_file), parameters],
         arguments=["--ros-args", "--log-level", spec.log_level],
-        output="screen", emulate_tty=True,
+        output="screen",
         on_exit=Shutdown(reason=f"{spec.name} has ended") if spec.essential else None)

@@ -31,7 +31,7 @@ MODULES = {
     "": ["numpy", "yaml", "safetensors", "rosbags"],
     "ros": ["rclpy", "sensor_msgs", "geometry_msgs", "nav_msgs", "std_msgs", "std_srvs",
             "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces",
-            "ament_index_python", "ament_flake8", "ament_pep257"],
+            "ament_flake8", "ament_pep257"],
     "sim": ["mujoco", "numba", "matplotlib", "av", "PIL"],
     "train": ["torch"],
     "dev": ["pytest", "hypothesis", "ruff", "mypy", "catkin_pkg", "flake8", "pydocstyle"],

@@ -128,20 +128,18 @@ class Lanes:
         # A lane is a list of (sequence, first, end, mirrored), all lanes equally long.
         self.steps = max(1, total // (lanes * window))
         length = self.steps * window
-        pieces = [(int(i), 0, len(sequences[i]), bool(flips[i])) for i in order]
         self._lanes: list[list[tuple[int, int, int, bool]]] = []
-        at = 0
+        at = first = 0  # the next lane goes on where this one ends
         for _ in range(lanes):
             lane, need = [], length
             while need:
-                index, first, end, flip = pieces[at % len(pieces)]
-                take = min(need, end - first)
-                lane.append((index, first, first + take, flip))
-                need -= take
-                if first + take == end:
-                    at += 1
-                elif need == 0:  # the next lane goes on where this one ends
-                    pieces[at % len(pieces)] = (index, first + take, end, flip)
+                index = int(order[at % len(order)])
+                end = min(len(sequences[index]), first + need)
+                lane.append((index, first, end, bool(flips[index])))
+                need -= end - first
+                first = end
+                if end == len(sequences[index]):
+                    at, first = at + 1, 0
             self._lanes.append(lane)
 
     def __iter__(self) -> Iterator[Batch]:

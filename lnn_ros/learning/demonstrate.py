@@ -23,7 +23,7 @@ from lnn_ros.learning.architecture import FIRST_INTERVAL
 from lnn_ros.learning.hints import Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.pilot import Pilot
-from lnn_ros.simulation.expert import Expert
+from lnn_ros.simulation.expert import Expert, Manner
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import Estimator, Wind
 from lnn_ros.simulation.simulator import (
@@ -44,6 +44,11 @@ AFTER_ARRIVAL_S = 2.5
 """Flight time recorded after success: the policy must learn to stay."""
 SEGMENT_S = 2.5
 """Mean time for which one of expert and student flies."""
+TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
+"""The teacher is slow near obstacles: that leaves a pupil who sees them late the time to turn."""
+RESCUE_M, RESCUE_S = 0.1, 1.0
+"""In half of the student's flights the expert takes over for so long when an obstacle is so near:
+what follows shows how to get away, where a contact would have ended the lesson."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +162,14 @@ def record(episode: Episode) -> str:
     rng = np.random.default_rng((episode.seed, 0xDE))
     task = Task.load(episode.task)
     sim = Simulator(make_world(episode.seed, task), random_options(rng, task), task=task)
-    expert = Expert(sim.world, task=task)
+    expert = Expert(sim.world, TEACHING, task)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
         student.reset()
+    radius = task.vehicle.radius
     recorder = Recorder((task.camera.height, task.camera.width, 3))
+    rescued = rng.random() < 0.5
     hinter = Hinter(sim.world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
     turn_ns = shove_end_ns = START_NS
@@ -181,8 +188,11 @@ def record(episode: Episode) -> str:
             if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
                 shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
                 shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
-        if student is not None and flies:
-            wish = student.command(now)
+        if rescued and flies and hinter.clearance(*sim.truth.position) < radius + RESCUE_M:
+            flies, turn_ns = False, now + int(RESCUE_S * 1e9)
+        if student is not None:
+            asked = student.command(now)
+            wish = asked if flies else wish
         sim.command(wish + shove if now < shove_end_ns else wish)
         if sim.outcome is Outcome.ARRIVED:
             stop_ns = stop_ns or now + int(AFTER_ARRIVAL_S * 1e9)

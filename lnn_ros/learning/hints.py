@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.world import Shape, World
+from lnn_ros.simulation.world import Shape, World, distance_to
 
 COLUMNS = 8
 """Sectors of the view, left to right, whose nearest obstacle is told."""
@@ -37,6 +37,8 @@ class Hinter:
 
     def __init__(self, world: World, horizontal_fov: float) -> None:
         solids = world.solids
+        self._solids = solids
+        self._reaches = np.array([math.hypot(*s.size) for s in solids])
         self._centres = np.array([s.position for s in solids])
         self._sizes = np.array([s.size for s in solids])
         self._boxes = np.array([s.shape is Shape.BOX for s in solids])
@@ -81,6 +83,17 @@ class Hinter:
         in_the_way = (bottom < z + _BODY) & (top > z - _BODY)
         return np.where(in_the_way, distances, np.inf)
 
+    def clearance(self, x: float, y: float, z: float) -> float:
+        """Distance in metres from a point to the nearest solid but the target."""
+        bound = np.linalg.norm(self._centres - (x, y, z), axis=1) - self._reaches
+        bound[self._target] = np.inf
+        nearest = np.inf
+        for index in np.argsort(bound):
+            if bound[index] >= nearest:
+                break
+            nearest = min(nearest, distance_to(self._solids[index], (x, y, z)))
+        return float(nearest)
+
     def __call__(self, x: float, y: float, z: float, yaw: float) -> NDArray[np.float32]:
         """Hints (HINTS,) for a vehicle at a position (m) with a heading (rad)."""
         out = np.empty(HINTS, np.float32)
@@ -91,8 +104,11 @@ class Hinter:
         dx, dy = self._centres[self._target, :2] - (x, y)
         bearing = math.remainder(math.atan2(dy, dx) - yaw, 2 * math.pi)
         away = math.hypot(dx, dy)
-        blocked = self._cast(x, y, z, np.array([yaw + bearing]))[0]
-        blocked[self._target] = np.inf
-        visible = abs(bearing) < self._half_fov and blocked.min() > away
+        # Any part of it: rays across most of its width.
+        across = math.atan2(float(self._sizes[self._target, 0]), away) * np.linspace(-0.9, 0.9, 7)
+        rays = self._cast(x, y, z, yaw + bearing + across)
+        rays[:, self._target] = np.inf
+        inside = np.abs(bearing + across) < self._half_fov
+        visible = bool((inside & (rays.min(1) > away - self._sizes[self._target, 0])).any())
         out[COLUMNS:] = (visible, math.cos(bearing), math.sin(bearing), proximity(np.array(away)))
         return out

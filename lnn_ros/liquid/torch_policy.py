@@ -116,15 +116,17 @@ class FlowCore(nn.Module):
         self.sizes = spec.core.layers
         self.log_min = math.log(spec.core.rate_min)
         self.log_span = math.log(spec.core.rate_max / spec.core.rate_min)
-        layers = {
-            name: FlowLayer(torch.tensor(m, dtype=torch.float32))
-            for name, m in wiring.masks().items()
-        }
-        self.inter, self.command, self.motor = (layers[name] for name in LAYERS)
+        self.inter, self.command, self.motor = (
+            FlowLayer(torch.tensor(wiring.masks()[name], dtype=torch.float32)) for name in LAYERS
+        )
         # Time constants: sensing and acting fast, the command neurons spread to seconds.
         self.inter.rate.bias.data += 2.0
         self.command.rate.bias.data += torch.linspace(-1.0, 2.0, self.sizes[1])
         self.motor.rate.bias.data += 2.0
+
+    def layer(self, name: str) -> FlowLayer:
+        """Layer of one of the names ``LAYERS``."""
+        return {"inter": self.inter, "command": self.command, "motor": self.motor}[name]
 
     @property
     def state_size(self) -> int:
@@ -306,7 +308,7 @@ class TorchPolicy(nn.Module):
         }
         if isinstance(self.core, FlowCore):
             for name in LAYERS:
-                mask = self.core.get_submodule(name).mask.numpy().astype(np.uint8)
+                mask = self.core.layer(name).mask.numpy().astype(np.uint8)
                 arrays[f"wiring.{name}"] = mask
                 for gate in ("target", "rate"):
                     arrays[f"core.{name}.{gate}.weight"] *= mask

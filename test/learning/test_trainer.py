@@ -1,0 +1,97 @@
+"""Learning learns, repeats itself exactly, and goes on exactly where it was."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.dataset import Recording
+from lnn_ros.learning.hints import HINTS
+from lnn_ros.learning.trainer import Trainer, cosine
+from lnn_ros.liquid.wiring import ncp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "liquid"))
+from policies_for_tests import HEIGHT, WIDTH, small_spec
+
+WIRING = {"inter_fan_in": 8, "command_fan_in": 4, "recurrent_fan_in": 3, "motor_fan_in": 3}
+
+
+def lesson(seed, count=60):
+    """Turn to the brighter side: a rule that can be learnt from the picture alone."""
+    rng = np.random.default_rng(seed)
+    side = rng.choice([-1.0, 1.0], count).astype(np.float32)
+    frames = rng.integers(0, 90, (count, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    for k in range(count):
+        half = slice(0, WIDTH // 2) if side[k] > 0 else slice(WIDTH // 2, WIDTH)
+        frames[k, :, half] += 120
+    summaries = np.zeros((count, 9), np.float32)
+    summaries[:, 5], summaries[:, 6], summaries[:, 8] = 9.81, 1.0, 0.1
+    labels = np.zeros((count, 3, 4), np.float32)
+    labels[..., 3], labels[..., 0] = side[:, None], 0.5
+    offsets = np.full((count, 3), 0.02, np.float32)
+    return Recording(frames, summaries, offsets, labels, np.zeros((count, HINTS), np.float32))
+
+
+def trainer(kind="flow", seed=1):
+    torch.set_num_threads(1)
+    spec = small_spec(kind)
+    wiring = ncp(spec.sensory, *spec.core.layers, **WIRING, seed=0) if kind == "flow" else None
+    return Trainer(spec, wiring, seed=seed, rate=1e-2, lanes=4, window=10)
+
+
+@pytest.mark.parametrize("kind", ["flow", "feedforward"])
+def test_training_improves_the_loss_on_other_data(kind):
+    data = [lesson(i) for i in range(8)]
+    unseen = [lesson(100 + i) for i in range(4)]
+    teacher = trainer(kind)
+    before = teacher.loss(unseen)
+    for epoch in range(8):
+        teacher.epoch(data, (0, epoch), (1.0, 1.0))
+    assert teacher.loss(unseen) < 0.4 * before
+
+
+def test_training_is_deterministic_and_resumable(tmp_path):
+    data = [lesson(i) for i in range(4)]
+    whole, first, other = trainer(), trainer(), trainer(seed=2)
+    for epoch in range(3):
+        whole.epoch(data, (0, epoch), (1.0, 0.5))
+    first.epoch(data, (0, 0), (1.0, 0.5))
+    first.save(tmp_path / "state", {"epoch": 1})
+    rest = trainer()
+    assert rest.load(tmp_path / "state") == {"epoch": 1}
+    for epoch in (1, 2):
+        rest.epoch(data, (0, epoch), (1.0, 0.5))
+    for name, array in whole.policy.arrays().items():
+        np.testing.assert_array_equal(array, rest.policy.arrays()[name])
+    assert not np.array_equal(
+        whole.policy.arrays()["head.weight"], other.policy.arrays()["head.weight"]
+    )
+
+
+def test_forbidden_connections_stay_closed():
+    teacher = trainer()
+    for epoch in range(2):
+        teacher.epoch([lesson(0)], (0, epoch), (1.0, 1.0))
+    arrays = teacher.policy.arrays()
+    for layer in ("inter", "command", "motor"):
+        forbidden = arrays[f"wiring.{layer}"] == 0
+        for gate in ("target", "rate"):
+            assert (arrays[f"core.{layer}.{gate}.weight"][forbidden] == 0).all()
+
+
+def test_a_foreign_state_is_refused(tmp_path):
+    trainer("feedforward").save(tmp_path / "state", {})
+    with pytest.raises(LnnError, match="no training state"):
+        trainer().load(tmp_path / "state")
+    (tmp_path / "state").write_bytes(b"x" * 100)
+    with pytest.raises(LnnError, match="no training state"):
+        trainer().load(tmp_path / "state")
+
+
+def test_the_rate_anneals():
+    shares = [cosine(x) for x in np.linspace(0, 1, 11)]
+    assert shares[0] == 1.0 and shares[-1] == pytest.approx(0.02)
+    assert shares == sorted(shares, reverse=True)

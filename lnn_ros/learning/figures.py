@@ -218,7 +218,7 @@ def _draw_ages(run: Run, axes: Axes) -> None:
                   color=_STREAM_COLORS.get(stream, "#546e7a"), label=stream)
     frames = run.seconds(run.frames.stamp_ns)
     axes.plot(frames, np.zeros(len(frames)), "|", color=_INK, markersize=7, clip_on=False,
-              label="camera frames")
-    axes.set_ylim(bottom=0.0)
+              transform=axes.get_xaxis_transform(), label="camera frames")
+    axes.axhline(0.0, color="#90a4ae", linewidth=0.6)
     axes.set_ylabel("age of the samples\nbehind a command (ms)")
     axes.legend(**_ABOVE, ncols=3)

@@ -91,16 +91,20 @@ def draw_film(run: Run, plan: list[Shot], path: Path,
     progress : callable
         Called with the pictures done and their number.
     """
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FRAME_RATE)
-        stream.width, stream.height = film_size(len(plan))
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "21", "preset": "veryfast"}
-        for number, picture in enumerate(_pictures(run, plan), start=1):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-            progress(number, len(plan))
-        container.mux(stream.encode(None))
+    try:
+        with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream("libx264", rate=FRAME_RATE)
+            stream.width, stream.height = film_size(len(plan))
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": "21", "preset": "veryfast"}
+            for number, picture in enumerate(_pictures(run, plan), start=1):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                container.mux(stream.encode(frame))
+                progress(number, len(plan))
+            container.mux(stream.encode(None))
+    except BaseException:
+        path.unlink(missing_ok=True)  # half a film does not play
+        raise
 
 
 def draw_still(run: Run, plan: list[Shot], path: Path) -> None:

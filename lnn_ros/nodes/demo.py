@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -34,7 +35,7 @@ from lnn_ros.simulation.task import Task
 
 # A demo seed, chosen by looking: the policy has to fly around things here, and it arrives. It is
 # no statistic; `lnn_ros evaluate` is.
-_SEED = 300_007
+_SEED = 300_006
 _POLICY = "fly_to_target"
 _TASK = "fly_to_target"
 _STOP_ORDER = ("controller", "simulator", "companion")  # the recorder sees the last zero command
@@ -103,21 +104,13 @@ def run(args: argparse.Namespace) -> int:
     _make(folder, args.task)
     line = ProgressLine()
     _compile(line, args.seed, task)
+    began = time.monotonic()
     with _interrupts() as interrupted:
-        began = time.monotonic()
         end = _fly(table, factor, folder, line, interrupted)
-        about = {"command": shlex.join(["lnn_ros", *sys.argv[1:]]), "ended_by": end,
-                 "wall_s": round(time.monotonic() - began, 2), "lockstep": args.lockstep,
-                 "wanted_real_time_factor": factor, **_machine()}
-        summary: dict[str, Any] = {}
-        try:
-            _take_bag(folder)
-            from lnn_ros.learning.report import make_report  # matplotlib costs half a second
-            summary = make_report(folder, about, video=not args.no_video and not interrupted,
-                                  progress=line.show)
-        except LnnError as error:
-            line.say(f"There is no report of this run: {error}")
-        line.clear()
+    about = {"command": shlex.join(["lnn_ros", *sys.argv[1:]]), "ended_by": end,
+             "wall_s": round(time.monotonic() - began, 2), "lockstep": args.lockstep,
+             "wanted_real_time_factor": factor, **_machine()}
+    summary = _report(folder, about, not args.no_video and not interrupted, line)
     _print_verdict(end, summary, folder)
     return 0 if summary.get("arrived") else 1
 
@@ -268,6 +261,26 @@ def _compile(line: ProgressLine, seed: int, task: Task) -> None:
                   f"compiling the camera (first time only): {waited:.0f} s")
     if failed:
         raise failed[0]
+
+
+def _report(folder: Path, about: dict[str, Any], video: bool,
+            line: ProgressLine) -> dict[str, Any]:
+    """Make the report as far as it can be made; return its summary, empty if there is none."""
+    try:
+        _take_bag(folder)
+        from lnn_ros.learning.report import make_report  # matplotlib costs half a second
+        return make_report(folder, about, video, progress=line.show)
+    except LnnError as error:
+        line.say(f"There is no report of this run: {error}")
+    except KeyboardInterrupt:
+        line.say(f"The report is not complete; python -m lnn_ros.learning.report {folder} makes "
+                 f"it again.")
+        if (folder / "summary.json").is_file():
+            summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+            return summary
+    finally:
+        line.clear()
+    return {}
 
 
 def _take_bag(folder: Path) -> None:

@@ -14,7 +14,7 @@ from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 
 SEED = 300_007
-SECONDS = 3.0
+SECONDS = 2.0
 SPEED = 1.0
 CAMERA_AGE_S = 0.02
 START_NS = 1_000_000_000

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,12 +146,17 @@ def test_evaluation_flies_the_same_worlds_whatever_the_workers(tmp_path, capsys)
     for row in alone.values():
         assert [w["seed"] for w in row["worlds"]] == list(seeds)
         assert row["arrived"] + row["contact"] + row["timeout"] == 2
-    file = tmp_path / "e.json"
-    assert main(["evaluate", "--seeds", "300005:300006", "--json", str(file)]) == 0
+    file, copy = tmp_path / "e.json", tmp_path / "policy.safetensors"
+    shutil.copy(SHIPPED, copy)
+    words = ["evaluate", "--policy", str(copy), "--seeds", "300005:300006", "--card"]
+    assert main([*words, "--json", str(file)]) == 0
     assert "| policy |" in capsys.readouterr().out
     result = json.loads(file.read_text())
     assert result["weights_sha256"] == load(SHIPPED).weights_digest()
     assert result["rows"]["policy"]["flights"] == 1
+    noted = load(copy)
+    assert noted.weights_digest() == result["weights_sha256"]
+    assert noted.card["evaluation"]["rows"]["policy"]["flights"] == 1
 
 
 def tiny_train(out, *more):

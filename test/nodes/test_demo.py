@@ -76,7 +76,7 @@ class Demo:
         return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def start(tmp_path: Path) -> Iterator[object]:
     """Start demos that are ended with the test, whatever becomes of it."""
     demos = []

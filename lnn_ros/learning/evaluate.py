@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lnn_ros.learning.controls import Blinded, ColorServo, Numbed, StraightAhead
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
 from lnn_ros.learning.statistics import paired_difference, wilson
-from lnn_ros.liquid.checkpoint import load
+from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.simulator import Outcome, Simulator
@@ -149,13 +149,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--controls", action="store_true", help="fly the controls, too")
     parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--card", action="store_true", help="note the result on the policy's card, in its file"
+    )
     parser.add_argument("--json", type=Path, help="write table and single flights here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     policy = str(args.policy or policies.path(args.task))
-    digest = load(policy).weights_digest()
+    checkpoint = load(policy)
     rows = {"policy": (policy, policy)}
     if args.feedforward:
         if load(args.feedforward).spec.core.kind != "feedforward":
@@ -165,13 +168,20 @@ def run(args: argparse.Namespace) -> int:
         rows.update({name: (name, policy) for name in CONTROLS})
     table = evaluate(rows, args.seeds, args.workers, args.task)
     print(format_table(table))
-    if args.json:
-        result = {
-            **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
-            "weights_sha256": digest,
-            "seeds": [args.seeds.start, args.seeds.stop],
-            "rows": table,
+    result = {
+        **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
+        "weights_sha256": checkpoint.weights_digest(),
+        "seeds": [args.seeds.start, args.seeds.stop],
+        "rows": table,
+    }
+    if args.card:
+        short = {
+            name: {key: value for key, value in row.items() if key != "worlds"}
+            for name, row in table.items()
         }
+        card = {**checkpoint.card, "evaluation": {**result, "rows": short}}
+        save(policy, replace(checkpoint, card=card))
+    if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -44,6 +44,7 @@ _CREEP = 1e-4
 _AFTER_S = 1.0
 _POLL_S = 0.05
 _QUICK_S = 5.0
+_DISCOVERY_S = 5.0
 _STUCK_S = 60.0
 _LONGEST_START_S = 120.0
 _NUMBERS = re.compile(r"[-0-9. ]+")  # two lines that differ in these say the same, at another time
@@ -101,12 +102,13 @@ def run(args: argparse.Namespace) -> int:
         record=True, policy=str(policy), task=args.task, seed=args.seed,
         lockstep=args.lockstep, real_time_factor=_CREEP, bag_folder=str(folder / "recording")))
 
+    domain = _domain()
     _make(folder, args.task)
     line = ProgressLine()
     _compile(line, args.seed, task)
     began = time.monotonic()
     with _interrupts() as interrupted:
-        end = _fly(table, factor, folder, line, interrupted)
+        end = _fly(table, factor, domain, folder, line, interrupted)
     about = {"command": shlex.join(["lnn_ros", *sys.argv[1:]]), "ended_by": end,
              "wall_s": round(time.monotonic() - began, 2), "lockstep": args.lockstep,
              "wanted_real_time_factor": factor, **_machine()}
@@ -143,13 +145,28 @@ def _make(folder: Path, task: str) -> None:
         raise LnnError(f"--out {folder.parent} cannot hold a run folder: {error}") from error
 
 
-def _fly(table: tuple[NodeSpec, ...], factor: float, folder: Path, line: ProgressLine,
+def _domain() -> int:
+    """The ROS_DOMAIN_ID to fly in: the one that is set, if nobody flies there, else a free one."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    text = os.environ.get("ROS_DOMAIN_ID", "")
+    if not text:
+        return free_domain()
+    if not text.isdecimal() or int(text) > 232:
+        raise LnnError(f"ROS_DOMAIN_ID is {text!r}: expected a number from 0 to 232, or nothing")
+    with Watcher(int(text)) as watcher:
+        others = watcher.others(_DISCOVERY_S)
+    if others:
+        # Not for the demo's sake alone: its commands could move a robot.
+        raise LnnError(f"ROS_DOMAIN_ID {text} already has nodes on the demo's topics "
+                       f"({', '.join(others)}): unset it, or set one that is free")
+    return int(text)
+
+
+def _fly(table: tuple[NodeSpec, ...], factor: float, domain: int, folder: Path, line: ProgressLine,
          interrupted: list[int]) -> str:
     """Start the processes, watch them until the flight is over, end them; say what ended it."""
-    domain = int(os.environ.get("ROS_DOMAIN_ID") or free_domain())
-    environ = environment(domain)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = environ["ROS_AUTOMATIC_DISCOVERY_RANGE"]
-    with Processes(folder / "logs", environ) as processes, Watcher(domain) as watcher:
+    with (Processes(folder / "logs", environment(domain)) as processes,
+          Watcher(domain) as watcher):
         for spec in table:
             processes.start(spec)
         end = (_gather(processes, watcher, line, interrupted)

@@ -52,11 +52,10 @@ def _free(port: int) -> bool:
 
 
 def environment(domain: int) -> dict[str, str]:
-    """Return the environment of the processes: own domain, this machine only, unbuffered logs."""
+    """Return the environment of the processes: their domain, unbuffered logs, this package."""
     package = str(Path(lnn_ros.__file__).resolve().parent.parent)
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     return {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         **os.environ,
         "ROS_DOMAIN_ID": str(domain),
         "PYTHONUNBUFFERED": "1",

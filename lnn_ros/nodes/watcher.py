@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from types import TracebackType
 from typing import Any
@@ -108,6 +109,20 @@ class Watcher:
                     self.complaints[name] = message.message
                 else:
                     self.complaints.pop(name, None)
+
+    def others(self, patience_s: float) -> list[str]:
+        """Names of nodes that are on the demo's topics, after some time to discover them."""
+        end = time.monotonic() + patience_s
+        found: set[str] = set()
+        # An endpoint may be known before the name of its node is.
+        while time.monotonic() < end and (not found or any("UNKNOWN" in name for name in found)):
+            found = {f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                     for topic in (*_COUNTED, "/clock")
+                     for info in [*self._node.get_publishers_info_by_topic(topic),
+                                  *self._node.get_subscriptions_info_by_topic(topic)]}
+            found.discard("/demo")
+            time.sleep(0.05)
+        return sorted(found)
 
     def missing(self) -> str:
         """What the flight still waits for before it can begin; empty when all are listening."""

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import av
 import pytest
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from rclpy.context import Context
+from rclpy.node import Node
 from rosbags.highlevel import AnyReader
 
 from lnn_ros import policies
@@ -26,11 +30,13 @@ LIMIT_S = 240
 class Demo:
     """A running demo, whose processes are known by a mark in their environment."""
 
-    def __init__(self, out: Path, *options: str) -> None:
+    def __init__(self, out: Path, *options: str, domain: str = "") -> None:
         self.out = out
         self.mark = f"LNN_ROS_TEST_MARK={uuid.uuid4().hex}"
         environ = {k: v for k, v in os.environ.items() if k != "ROS_DOMAIN_ID"}
         environ.update([self.mark.split("=")])
+        if domain:
+            environ["ROS_DOMAIN_ID"] = domain
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lnn_ros.cli", "demo", "--out", str(out), *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
@@ -81,8 +87,8 @@ def start(tmp_path: Path) -> Iterator[object]:
     """Start demos that are ended with the test, whatever becomes of it."""
     demos = []
 
-    def start_demo(*options: str) -> Demo:
-        demos.append(Demo(tmp_path / "runs", *options))
+    def start_demo(*options: str, domain: str = "") -> Demo:
+        demos.append(Demo(tmp_path / "runs", *options, domain=domain))
         return demos[-1]
 
     yield start_demo
@@ -152,6 +158,33 @@ def test_damaged_policy_is_one_sentence_and_exit_2(start, tmp_path: Path) -> Non
     assert status == 2
     assert len(printed.strip().splitlines()) == 1, printed
     assert str(bad) in printed
+    assert not demo.out.exists()
+
+
+@pytest.mark.parametrize("domain", ["233", "-1", "seven"])
+def test_impossible_domain_is_one_sentence_and_exit_2(start, domain: str) -> None:
+    demo = start(domain=domain)
+    status, printed = demo.finish()
+    assert status == 2
+    assert len(printed.strip().splitlines()) == 1, printed
+    assert f"ROS_DOMAIN_ID is '{domain}'" in printed
+
+
+def test_demo_does_not_command_a_robot_that_is_there(start, monkeypatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    domain = free_domain()
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    robot = Node("base", namespace="robot", context=context)
+    robot.create_subscription(TwistStamped, "/cmd_vel", print, 10)
+    try:
+        demo = start(domain=str(domain))
+        status, printed = demo.finish()
+    finally:
+        robot.destroy_node()
+        rclpy.try_shutdown(context=context)
+    assert status == 2
+    assert "/robot/base" in printed
     assert not demo.out.exists()
 
 

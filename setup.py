@@ -51,8 +51,8 @@ setup(
         ],
         "sim": ["mujoco", "numba", "matplotlib", "av", "pillow"],
         "train": ["torch==2.13.0"],
-        "dev": ["pytest<9", "hypothesis", "ruff", "mypy", "types-PyYAML", "catkin-pkg", "flake8",
-                "pydocstyle"],
+        "dev": ["pytest<9", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff", "mypy",
+                "types-PyYAML", "flake8", "pydocstyle"],
     },
     zip_safe=False,
 )

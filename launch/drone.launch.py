@@ -31,4 +31,6 @@ def _action(spec: table.NodeSpec) -> Node:
         parameters=[str(spec.params_file), parameters],
         arguments=["--ros-args", "--log-level", spec.log_level],
         output="screen",
+        # A busy computer needs this long for a last zero command and for closing a recording.
+        sigterm_timeout="15",
         on_exit=Shutdown(reason=f"{spec.name} has ended") if spec.essential else None)

@@ -34,7 +34,8 @@ MODULES = {
             "ament_flake8", "ament_pep257"],
     "sim": ["mujoco", "numba", "matplotlib", "av", "PIL"],
     "train": ["torch"],
-    "dev": ["pytest", "hypothesis", "ruff", "mypy", "catkin_pkg", "flake8", "pydocstyle"],
+    "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",
+            "pydocstyle"],
 }
 
 NO_NETWORK = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import signal
 import subprocess
@@ -61,6 +62,16 @@ def test_manifest_names_exactly_the_ros_packages_that_are_imported() -> None:
            or name in ("rclpy", "launch", "launch_ros", "ament_index_python")}
     declared = {d.name for d in MANIFEST.exec_depends if not d.name.startswith("python3-")}
     assert declared == ros
+
+
+def test_environments_are_made_and_checked_for_everything_that_is_imported() -> None:
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    folders = [ROOT / name for name in ("lnn_ros", "test", "benchmark")]
+    ours = {file.stem for folder in folders[1:] for file in folder.rglob("*.py")} | {"lnn_ros"}
+    imported = set().union(*map(imported_modules, folders)) - ours - set(sys.stdlib_module_names)
+    assert imported <= {m for modules in bootstrap.MODULES.values() for m in modules}
 
 
 def test_manifest_depends_on_nothing_that_rosdep_installs_by_pip() -> None:

@@ -1,0 +1,174 @@
+"""``ros2 launch`` and ``ros2 run`` as users type them, on an installed copy of the package.
+
+These are the only tests that may skip: launch is not on PyPI, so only a ROS 2 installation (or an
+environment that has launch; see ``make test VENV=DIR``) can run them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
+from installation import install
+from ros import LATCHED, RELIABLE, Bench, Process, is_zero, pairs
+from rosbags.highlevel import AnyReader
+
+from lnn_ros.nodes import table
+
+pytest.importorskip("launch_ros", reason="launch is not installed here: it comes with ROS 2")
+pytest.importorskip("ros2launch", reason="ros2 launch is not installed here: it comes with ROS 2")
+
+LAUNCH = ("launch", "lnn_ros", "drone.launch.py")
+
+# The camera is compiled when a new installation first renders. That takes longer than a test waits.
+COMPILE = """
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.task import Task
+task = Task.load("fly_to_target")
+Simulator(make_world(300_007, task), task=task).advance(START_NS + 100_000_000)
+"""
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    prefix, found = install(tmp_path_factory.mktemp("installed"))
+    subprocess.run([sys.executable, "-c", COMPILE], check=True, env=found, cwd=prefix)
+    return {**found, "ROS_LOG_DIR": str(tmp_path_factory.mktemp("log")), "PYTHONUNBUFFERED": "1",
+            "RCUTILS_COLORIZED_OUTPUT": "0", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+class Ros2(Process):
+    """A ``ros2`` command in a session of its own, so that nothing it starts can outlive a test."""
+
+    def __init__(self, arguments: tuple[str, ...], env: dict[str, str], log: Path) -> None:
+        self.name, self._log = "ros2", log
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, shutil.which("ros2", path=env["PATH"]), *arguments], env=env,
+                cwd=log.parent, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True)
+
+    def kill(self) -> None:
+        if self.group():
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def group(self) -> list[str]:
+        """Return what of its session still runs."""
+        listed = subprocess.run(["ps", "-o", "args=", "--sid", str(self.pid)], text=True,
+                                capture_output=True, check=False).stdout
+        return [line for line in listed.splitlines() if "<defunct>" not in line]
+
+
+class LaunchBench(Bench):
+    """A bench that starts ``ros2`` commands on its own domain."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        super().__init__(folder)
+        self._env = {**env, "ROS_DOMAIN_ID": str(self._domain.number)}
+
+    def ros2(self, *arguments: str) -> Ros2:
+        process = Ros2(arguments, self._env, self.folder / f"ros2_{len(self.processes)}.log")
+        self.processes.append(process)
+        return process
+
+    def answer(self, *arguments: str) -> str:
+        """Return what a ``ros2`` command prints."""
+        process = self.ros2(*arguments)
+        assert process.wait() == 0, process.log
+        return process.log
+
+    def end(self, process: Ros2) -> None:
+        """Interrupt as a terminal's Ctrl-C does, all at once, and see everything end well."""
+        os.killpg(process.pid, signal.SIGINT)
+        self.until(lambda: not process.alive, "the end of ros2")
+        assert process.wait() == 0, process.log
+        assert process.group() == [], process.log
+        assert "Traceback" not in process.log
+        assert "process has died" not in process.log
+
+
+@pytest.fixture
+def bench(tmp_path: Path, env: dict[str, str]) -> Iterator[LaunchBench]:
+    found = LaunchBench(tmp_path, env)
+    yield found
+    found.close()
+
+
+def test_arguments_are_explained(bench: LaunchBench) -> None:
+    text = bench.answer(*LAUNCH, "--show-args")
+    for argument in table.ARGUMENTS:
+        assert f"'{argument.name}':" in text
+        assert argument.description in text
+        assert f"(default: '{argument.default}')" in text
+
+
+@pytest.mark.parametrize(("argument", "sentence"), [
+    ("sim:=gazebo", "sim:=gazebo is unknown: expected one of embedded, none"),
+    ("record:=perhaps", "record:=perhaps is unknown: expected true or false"),
+    ("namespace:=a-b", "namespace:=a-b is not a ROS namespace"),
+    ("policy:=nobody", "policy 'nobody' does not ship"),
+])
+def test_bad_argument_starts_nothing(argument: str, sentence: str, bench: LaunchBench) -> None:
+    process = bench.ros2(*LAUNCH, argument)
+    assert process.wait() == 1
+    assert sentence in process.log
+    assert "process started" not in process.log
+
+
+def test_embedded_flight_in_a_namespace_is_flown_and_recorded(bench: LaunchBench,
+                                                              tmp_path: Path) -> None:
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(
+        "/**:\n  ros__parameters:\n    lockstep: true\n    real_time_factor: 0.0\n"
+        f"    seed: 300007\n    folder: {tmp_path / 'bags'}\n")
+    statuses = bench.collect(DiagnosticStatus, "/drone1/simulator/status", LATCHED)
+    commands = bench.collect(TwistStamped, "/drone1/cmd_vel", RELIABLE)
+    process = bench.ros2(*LAUNCH, "namespace:=drone1", "record:=true",
+                         f"params_file:={parameters}")
+    bench.until(lambda: any(not is_zero(c) for c in commands), "a command that moves")
+    bench.until(lambda: statuses and pairs(statuses[-1])["outcome"] not in ("", "flying"),
+                "the end of the flight")
+    assert bench.state("/drone1/controller") == "active"
+
+    # As a person looks at it, with the tools of ROS.
+    nodes = bench.answer("node", "list", "--no-daemon", "--spin-time", "2").split()
+    assert {"/drone1/simulator", "/drone1/controller", "/drone1/companion"} <= set(nodes)
+    assert bench.answer("lifecycle", "get", "/drone1/companion", "--spin-time", "2").startswith(
+        "active")
+
+    bench.end(process)
+    assert is_zero(commands[-1])
+    (bag,) = (tmp_path / "bags").iterdir()
+    with AnyReader([bag]) as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+    for topic in ("image", "imu", "cmd_vel", "controller/neurons", "simulator/status"):
+        assert counts[f"/drone1/{topic}"] > 0
+
+
+def test_on_a_robot_nobody_flies_until_a_person_says_so(bench: LaunchBench) -> None:
+    statuses = bench.collect(DiagnosticStatus, "/controller/status", LATCHED)
+    commands = bench.collect(TwistStamped, "/cmd_vel", RELIABLE)
+    process = bench.ros2(*LAUNCH, "sim:=none")
+    bench.until(lambda: len(commands) >= 30, "a second of commands")
+    assert all(is_zero(command) for command in commands)
+    assert pairs(statuses[-1])["mode"] == "disengaged"
+    assert "simulator" not in process.log
+    bench.end(process)
+
+
+@pytest.mark.parametrize("executable", ["controller", "companion"])
+def test_ros2_run_brings_a_node_up(executable: str, bench: LaunchBench) -> None:
+    process = bench.ros2("run", "lnn_ros", executable)
+    assert bench.state(f"/{executable}") in ("inactive", "active")
+    bench.until(lambda: bench.state(f"/{executable}") == "active", "an active node")
+    bench.end(process)

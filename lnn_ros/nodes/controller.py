@@ -134,16 +134,18 @@ class Controller(ManagedNode[ControllerSettings]):
     def fail(self, error: Exception) -> None:
         """Go to fault: zeros until a person resets."""
         if self.active and self._mode is not Mode.FAULT:
-            self._enter(Mode.FAULT, str(error) if isinstance(error, LnnError)
-                        else f"{type(error).__name__}: {error}")
-            self._say_zero()
+            self._mode = Mode.FAULT
+            self._say_zero()  # first of all: what follows could fail as well
+            self._reason = (str(error) if isinstance(error, LnnError)
+                            else f"{type(error).__name__}: {error}")
+            self.get_logger().error(f"fault: {self._reason}")
+            self._publish_status()
 
     # Modes
 
     def _enter(self, mode: Mode, reason: str) -> None:
         self._mode, self._reason = mode, reason
-        log = self.get_logger()
-        (log.error if mode is Mode.FAULT else log.info)(f"{mode.value}: {reason}")
+        self.get_logger().info(f"{mode.value}: {reason}")
         self._publish_status()
 
     def _engage(self) -> str:

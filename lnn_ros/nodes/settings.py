@@ -190,7 +190,7 @@ class SimulatorSettings:
 
     task: str = setting("fly_to_target", "Task whose file (config/tasks) says how hard the worlds "
                         "are.", when="at ~/reset", fixed=False)
-    seed: int = setting(300_000, "World to fly in; 300000 and above are in no training or "
+    seed: int = setting(300_007, "World to fly in; 300000 and above are in no training or "
                         "evaluation set.", 0, 2**31 - 1, "at ~/reset", False)
     real_time_factor: float = setting(1.0, "Simulated seconds per second; 0: as fast as "
                                       "possible.", 0.0, 1000.0, "at once", False)

@@ -42,6 +42,7 @@ BODY, CAMERA, MAP, ODOM = "base_link", "camera", "map", "odom"
 
 _STEP_NS = 5_000_000  # time simulated at once when not in lock-step: the IMU's period
 _POSE_NS = 20_000_000  # between two odometry messages
+_ANSWER_NS = CONTROL_PERIOD_NS // 2  # a command stamped up to this after an instant answers it
 _STATUS_S = 0.2
 _ASK_AGAIN_S = 0.25  # after which an unanswered /clock is published again
 _PATIENCE_S = 5.0  # after which the wait for an answer is complained about
@@ -181,7 +182,8 @@ class SimulatorNode(Node):
         self._complaints.fine("cmd_vel")
         if not self._lockstep:
             self._simulator.command(vector)
-        elif self._phase is _Phase.ASKED and stamp >= self._simulator.time_ns:
+        # Not any later stamp: right after a reset, the last answer of the episode before may come.
+        elif self._phase is _Phase.ASKED and 0 <= stamp - self._simulator.time_ns < _ANSWER_NS:
             self._simulator.command(vector)
             self._phase = _Phase.ANSWERED
             self._complaints.fine("lock-step")

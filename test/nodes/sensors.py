@@ -1,0 +1,65 @@
+"""Camera and IMU of a robot that stands in a forest, published from the test."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+import numpy as np
+from ros import BEST_EFFORT, Bench
+from sensor_msgs.msg import Image, Imu
+
+from lnn_ros import messages
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.simulator import Simulator
+from lnn_ros.simulation.task import Task
+
+HOVER = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.81])
+
+
+@lru_cache(maxsize=1)
+def first_frame() -> np.ndarray:
+    """Return what the camera sees at the start of a flight."""
+    task = Task.load("fly_to_target")
+    sim = Simulator(make_world(300_007, task), task=task)
+    while True:
+        for delivery in sim.advance(sim.time_ns + 50_000_000):
+            if delivery.stream == "camera":
+                return delivery.value
+
+
+def image_message(at_ns: int, frame: np.ndarray) -> Image:
+    """Return a good image."""
+    message = Image()
+    messages.fill_image(message, frame, at_ns, "camera")
+    return message
+
+
+def imu_message(at_ns: int) -> Imu:
+    """Return a good IMU sample: standing still."""
+    message = Imu()
+    messages.fill_imu(message, HOVER, at_ns, "base_link")
+    return message
+
+
+class Sensors:
+    """A camera at 20 Hz and an IMU at 200 Hz, stamped with the system's time.
+
+    Call the object often: it publishes what is due.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self.image = bench.publisher(Image, "image", BEST_EFFORT)
+        self.imu = bench.publisher(Imu, "imu", BEST_EFFORT)
+        self._frame = first_frame()
+        self._next_image = self._next_imu = time.time_ns()
+
+    def __call__(self) -> None:
+        """Publish what is due."""
+        now = time.time_ns()
+        while self._next_imu <= now:
+            self.imu.publish(imu_message(self._next_imu))
+            self._next_imu += 5_000_000
+        while self._next_image <= now:
+            self.image.publish(image_message(self._next_image, self._frame))
+            self._next_image += 50_000_000

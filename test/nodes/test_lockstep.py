@@ -1,0 +1,139 @@
+"""Simulator and controller in lock-step: a flight over DDS is the library's flight, exactly."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry
+from ros import LATCHED, Bench, is_zero, pairs, vector
+
+from lnn_ros import messages, policies
+from lnn_ros.learning.rollout import fly
+from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.task import Task
+
+SEED = 300_007
+
+
+class Recorder:
+    """The shipped policy as an agent whose commands are kept."""
+
+    def __init__(self) -> None:
+        self.pilot = Pilot.load(policies.path("fly_to_target"))
+        self.commands: dict[int, tuple[float, ...]] = {}
+
+    def observe(self, stream, stamp_ns, value):
+        """Hand on."""
+        self.pilot.observe(stream, stamp_ns, value)
+
+    def command(self, at_ns):
+        """Answer and keep it."""
+        command = self.pilot.command(at_ns)
+        self.commands[at_ns] = tuple(command.tolist())
+        return command
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Outcome and commands of the flight in one process, without ROS.
+
+    Over ROS there is one command more, at the first instant, before anything has been measured.
+    """
+    task = Task.load("fly_to_target")
+    agent = Recorder()
+    flight = fly(Simulator(make_world(SEED, task), task=task), agent)
+    return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}
+
+
+class Pair:
+    """A simulator and a controller in lock-step, watched."""
+
+    def __init__(self, bench: Bench, seed: int = SEED) -> None:
+        self.bench = bench
+        self.commands = bench.collect(TwistStamped, "cmd_vel")
+        self.status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
+        self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
+        self.controller = bench.start("controller", lockstep=True, engage=True)
+
+    def say(self):
+        """Return the simulator's latest status."""
+        return pairs(self.status[-1]) if self.status else {}
+
+    def episode(self, number=1):
+        """Return an episode's commands by stamp, the latest answer for each."""
+        found, last = [{}], 0
+        for command in self.commands:
+            stamp = messages.stamp_ns(command)
+            if stamp < last:
+                found.append({})
+            last = stamp
+            found[-1][stamp] = vector(command)
+        return found[number - 1] if number <= len(found) else {}
+
+    def until(self, seconds, episode=1):
+        """Await a simulated time of an episode; return the episode's commands."""
+        wanted = START_NS + round(seconds * 1e9)
+        self.bench.until(lambda: max(self.episode(episode), default=0) >= wanted,
+                         f"{seconds} s of episode {episode}")
+        return self.episode(episode)
+
+
+def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expected):
+    flight, commands = expected
+    pair = Pair(bench)
+    truth = bench.collect(Odometry, "ground_truth")
+    trace = bench.collect(DiagnosticArray, "controller/trace")
+    bench.until(lambda: pair.say().get("outcome", "flying") != "flying", "the end of the flight")
+    said = pair.say()
+    found = pair.until(flight.seconds)
+    assert said["outcome"] == flight.outcome.value
+    assert int(said["seed"]) == SEED
+
+    # fly() ends with the outcome, the node goes on.
+    assert {at: command for at, command in found.items() if at <= max(commands)} == commands
+    assert any(any(command) for command in commands.values())
+
+    assert float(said["distance_m"]) == pytest.approx(flight.distance, abs=1.0)
+    place = truth[-1].pose.pose.position
+    assert np.isfinite((place.x, place.y, place.z)).all()
+    # No sample was lost or left behind: frame n has been taken when its arrival is past.
+    for message in trace:
+        values, now = pairs(message.status[0]), messages.stamp_ns(message)
+        if now > START_NS:
+            assert now - int(values["imu.stamp_ns"]) <= 5_000_000 + 2_500_000
+            assert int(values["camera.taken"]) == (now - 10_000_000 - START_NS) // 50_000_000 + 1
+
+
+def test_controller_may_be_restarted_in_flight(bench):
+    pair = Pair(bench)
+    pair.until(1.5)
+    pair.controller.signal(signal.SIGKILL)
+    pair.controller.wait()
+    stopped = messages.stamp_ns(pair.commands[-1])
+    pair.controller = bench.start("controller", lockstep=True, engage=True)
+    stamps = sorted(pair.until((stopped - START_NS) / 1e9 + 1.5))
+    assert not is_zero(pair.commands[-1])
+    # Time stood still meanwhile: no control instant is missing.
+    assert max(np.diff(stamps)) <= 35_000_000
+
+
+def test_reset_flies_the_same_again_and_another_seed_another_way(bench, expected):
+    _, commands = expected
+    pair = Pair(bench)
+    pair.until(1.0)
+    assert bench.trigger("simulator/reset").success
+    again = pair.until(1.5, episode=2)
+    assert again == {at: commands[at] for at in again}
+    assert min(again) == START_NS
+
+    assert bench.set_parameters("simulator", seed=SEED + 1).successful
+    assert bench.trigger("simulator/reset").success
+    other = pair.until(0.5, episode=3)
+    assert pair.say()["seed"] == str(SEED + 1)
+    assert any(command != commands[at] for at, command in other.items())

@@ -33,6 +33,7 @@ SIZE = (640, 360)
 _MOST_PIXELS = 20 * FRAME_RATE * SIZE[0] * SIZE[1]  # in all: half a minute's work for one core
 _FIELD_OF_VIEW = math.radians(75.0)
 _STILL_SCALE = 2
+_FOREGROUND = 2.2  # metres from the film camera; what is nearer than this only hides the rest
 _LEAD_IN_S = 1.5  # the still shows the flight, not the hover before it
 _VERDICTS = {"arrived": ("ARRIVED", (88, 214, 141)), "contact": ("CONTACT", (236, 112, 99)),
              "timeout": ("OUT OF TIME", (245, 176, 65))}
@@ -164,6 +165,7 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
     """
     film = Renderer(run.world, _film_camera(SIZE[0] // 8, SIZE[1] // 8), samples=1)
     own = Renderer(run.world, samples=1)
+    target = run.world.solids.index(run.world.target)
     obstacles = [s for s in run.world.solids if s is not run.world.target]
     near = gaps(np.stack([shot.position for shot in plan]), obstacles)
     away = np.array([np.linalg.norm((shot.position - run.world.target.position)[:2])
@@ -172,7 +174,9 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
     for number, shot in enumerate(plan):
         if number < _LEAD_IN_S * FRAME_RATE or away[number] < 3.0:
             cost[number] += 10.0
-        if film.target_mask(shot.eye, shot.view).sum() < 6:
+        seen, depth = film.cast(shot.eye, shot.view)
+        cost[number] += 4.0 * ((depth < _FOREGROUND) & (seen >= 0)).mean()
+        if (seen == target).sum() < 20:
             cost[number] += 3.0
         if own.target_mask(shot.position, shot.rotation).sum() < 4:
             cost[number] += 1.0

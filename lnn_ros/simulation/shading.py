@@ -27,6 +27,7 @@ from lnn_ros.simulation.rays import (
 NOISE, STRIPES, CHECKER, BARK, LEAVES = 1, 2, 3, 4, 5
 """Patterns: those of the world, and how stripes and noise look on a tree."""
 EXPOSURE = 1.3
+_X, _Y, _Z = 0x1B873593, 0x165667B1, 0x27D4EB2F
 
 
 class Scene(NamedTuple):
@@ -55,9 +56,9 @@ class Scene(NamedTuple):
 
 
 @inlined
-def lattice(x: int, y: int, z: int, salt: int) -> int:
-    """30 pseudo-random bits for a lattice point."""
-    h = (x * 0x1B873593 + y * 0x165667B1 + z * 0x27D4EB2F + salt) & 0xFFFFFFFF
+def scatter(h: int) -> int:
+    """30 pseudo-random bits for a lattice point's number."""
+    h &= 0xFFFFFFFF
     h = ((h ^ (h >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
     h = ((h ^ (h >> 12)) * 0x297A2D39) & 0xFFFFFFFF
     return (h ^ (h >> 15)) & 0x3FFFFFFF
@@ -73,16 +74,27 @@ def ease(x: float) -> float:
 def noise(x: float, y: float, z: float, salt: int) -> tuple[float, float, float]:
     """Three values of smooth noise, each in [0, 1], with features of size 1."""
     fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
-    ix, iy, iz = int(fx), int(fy), int(fz)
     ax, ay, az = ease(x - fx), ease(y - fy), ease(z - fz)
-    a = b = c = 0.0
-    for corner in range(8 if az > 0.0 else 4):
-        dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
-        weight = (ax if dx else 1.0 - ax) * (ay if dy else 1.0 - ay) * (az if dz else 1.0 - az)
-        h = lattice(ix + dx, iy + dy, iz + dz, salt)
-        a += weight * (h & 1023)
-        b += weight * ((h >> 10) & 1023)
-        c += weight * (h >> 20)
+    bx, by = 1.0 - ax, 1.0 - ay
+    here = int(fx) * _X + int(fy) * _Y + int(fz) * _Z + salt
+    h00, h10 = scatter(here), scatter(here + _X)
+    h01, h11 = scatter(here + _Y), scatter(here + _X + _Y)
+    w00, w10, w01, w11 = bx * by, ax * by, bx * ay, ax * ay
+    a = w00 * (h00 & 1023) + w10 * (h10 & 1023) + w01 * (h01 & 1023) + w11 * (h11 & 1023)
+    b = w00 * ((h00 >> 10) & 1023) + w10 * ((h10 >> 10) & 1023) \
+        + w01 * ((h01 >> 10) & 1023) + w11 * ((h11 >> 10) & 1023)
+    c = w00 * (h00 >> 20) + w10 * (h10 >> 20) + w01 * (h01 >> 20) + w11 * (h11 >> 20)
+    if az > 0.0:
+        here += _Z
+        h00, h10 = scatter(here), scatter(here + _X)
+        h01, h11 = scatter(here + _Y), scatter(here + _X + _Y)
+        bz = 1.0 - az
+        a = bz * a + az * (w00 * (h00 & 1023) + w10 * (h10 & 1023)
+                           + w01 * (h01 & 1023) + w11 * (h11 & 1023))
+        b = bz * b + az * (w00 * ((h00 >> 10) & 1023) + w10 * ((h10 >> 10) & 1023)
+                           + w01 * ((h01 >> 10) & 1023) + w11 * ((h11 >> 10) & 1023))
+        c = bz * c + az * (w00 * (h00 >> 20) + w10 * (h10 >> 20)
+                           + w01 * (h01 >> 20) + w11 * (h11 >> 20))
     return a / 1023.0, b / 1023.0, c / 1023.0
 
 
@@ -212,17 +224,16 @@ def sky(dx: float, dy: float, dz: float, blur: float, salt: int, light: Reals, o
         out[c] = colour + (light[5 + c] * 0.35 - colour) * hill
 
 
-@jit
+@inlined
 def shade(code: int, px: float, py: float, pz: float, distance: float, blur: float, veiled: float,
-          scene: Scene, out: Reals) -> None:
+          shapes: Ints, rows: Reals, patterns: Ints, paints: Reals, salts: Ints, light: Reals,
+          grid: Reals, cover: Texels, shadow: Texels, hollow: Texels, out: Reals) -> None:
     """Linear colour of the surface at a point (world frame) seen from ``distance``.
 
     ``blur`` is a pixel's size there, ``veiled`` the share of the sun that a vehicle leaves.
     """
-    light, face = scene.light, code & 3
-    index = (code >> 2) + 1
-    paint = scene.paints[index]
-    scale, salt, pattern = paint[6], scene.salts[index], scene.patterns[index]
+    face, index = code & 3, (code >> 2) + 1
+    scale, salt, pattern = paints[index, 6], salts[index], patterns[index]
     if code == GROUND:
         nx, ny, nz = 0.0, 0.0, 1.0
         if pattern == NOISE:
@@ -231,21 +242,22 @@ def shade(code: int, px: float, py: float, pz: float, distance: float, blur: flo
             mix = min(max(mix + 0.8 * (broad - 0.5), 0.0), 1.0)
         else:
             mix = mixed(pattern, BOX, 2, px, py, 0.0, 1.0, scale, salt, blur)
-        lit = bilinear(scene.shadow, scene.grid, px, py)
-        open_ = bilinear(scene.hollow, scene.grid, px, py)
+        lit = bilinear(shadow, grid, px, py)
+        open_ = bilinear(hollow, grid, px, py)
     else:
-        row, shape = scene.rows[index - 1], scene.shapes[index - 1]
-        wx, wy, wz = px - row[0], py - row[1], pz - row[2]
-        x = row[6] * wx + row[7] * wy + row[8] * wz
-        y = row[9] * wx + row[10] * wy + row[11] * wz
-        z = row[12] * wx + row[13] * wy + row[14] * wz
+        k = index - 1
+        shape, rx, ry, rz = shapes[k], rows[k, 3], rows[k, 4], rows[k, 5]
+        wx, wy, wz = px - rows[k, 0], py - rows[k, 1], pz - rows[k, 2]
+        x = rows[k, 6] * wx + rows[k, 7] * wy + rows[k, 8] * wz
+        y = rows[k, 9] * wx + rows[k, 10] * wy + rows[k, 11] * wz
+        z = rows[k, 12] * wx + rows[k, 13] * wy + rows[k, 14] * wz
         if shape == BOX or face == 2:
             a = (1.0 if x > 0.0 else -1.0) if face == 0 else 0.0
             b = (1.0 if y > 0.0 else -1.0) if face == 1 else 0.0
             c = (1.0 if z > 0.0 else -1.0) if face == 2 else 0.0
         else:  # scaled so that it is about a unit vector
-            a, b = x * row[5] / (row[3] * row[3]), y * row[5] / (row[4] * row[4])
-            c = z / row[5] if shape == ELLIPSOID else 0.0
+            a, b = x * rz / (rx * rx), y * rz / (ry * ry)
+            c = z / rz if shape == ELLIPSOID else 0.0
             norm = 1.0 / np.sqrt(max(a * a + b * b + c * c, 1e-12))
             a, b, c = a * norm, b * norm, c * norm
         if pattern == LEAVES:
@@ -262,13 +274,13 @@ def shade(code: int, px: float, py: float, pz: float, distance: float, blur: flo
                 weight *= 0.85
             mix = min(max(mix, 0.0), 1.0)
         else:
-            mix = mixed(pattern, shape, face, x, y, z, row[3], scale, salt, blur)
-        nx = a * row[6] + b * row[9] + c * row[12]
-        ny = a * row[7] + b * row[10] + c * row[13]
-        nz = a * row[8] + b * row[11] + c * row[14]
+            mix = mixed(pattern, shape, face, x, y, z, rx, scale, salt, blur)
+        nx = a * rows[k, 6] + b * rows[k, 9] + c * rows[k, 12]
+        ny = a * rows[k, 7] + b * rows[k, 10] + c * rows[k, 13]
+        nz = a * rows[k, 8] + b * rows[k, 11] + c * rows[k, 14]
         norm = 1.0 / np.sqrt(max(nx * nx + ny * ny + nz * nz, 1e-12))
         nx, ny, nz = nx * norm, ny * norm, nz * norm
-        lit = sunlit(scene.cover, scene.grid, light, px + 0.1 * nx, py + 0.1 * ny, pz + 0.1 * nz)
+        lit = sunlit(cover, grid, light, px + 0.1 * nx, py + 0.1 * ny, pz + 0.1 * nz)
         open_ = 0.6 + 0.4 * min(max(pz * 2.0, 0.0), 1.0) if nz < 0.5 else 1.0
 
     facing = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0) * lit * veiled * light[3]
@@ -276,7 +288,7 @@ def shade(code: int, px: float, py: float, pz: float, distance: float, blur: flo
     haze = distance / (distance + light[11])
     for c in range(3):
         tint = 1.12 - 0.12 * c  # a slightly warm sun and a slightly blue sky
-        colour = paint[c] + (paint[3 + c] - paint[c]) * mix
+        colour = paints[index, c] + (paints[index, 3 + c] - paints[index, c]) * mix
         colour *= EXPOSURE * (facing * tint + ambient * (2.0 - tint))
         out[c] = colour + (light[8 + c] - colour) * haze
 
@@ -311,6 +323,7 @@ def develop(origin: Reals, axes: Reals, us: Reals, vs: Reals, focal: float, scen
     out : ndarray (height, width, 3) uint8
         Out: the picture.
     """
+    shapes, rows, patterns, paints, salts, light, grid, cover, shadow, hollow = scene
     samples, height, width = depth.shape
     part = np.empty(3)
     for i in range(height):
@@ -337,14 +350,15 @@ def develop(origin: Reals, axes: Reals, us: Reals, vs: Reals, focal: float, scen
                 z = t * axes[0, 2] + a * axes[1, 2] + b * axes[2, 2]
                 distance = np.sqrt(x * x + y * y + z * z)
                 if code == SKY:
-                    sky(x / distance, y / distance, z / distance, 1.0 / focal, scene.salts[0],
-                        scene.light, part)
+                    sky(x / distance, y / distance, z / distance, 1.0 / focal, salts[0], light,
+                        part)
                 else:
                     blur = t / focal
                     if code == GROUND:  # seen at a slant: the pixel covers more of it
                         blur *= np.sqrt(max(distance / origin[2], 1.0))
                     shade(code, origin[0] + x, origin[1] + y, origin[2] + z, distance, blur,
-                          veil[i, j], scene, part)
+                          veil[i, j], shapes, rows, patterns, paints, salts, light, grid, cover,
+                          shadow, hollow, part)
                 weight = hits / samples
                 red += weight * part[0]
                 green += weight * part[1]

@@ -35,8 +35,11 @@ class _FlushingStorage(McapWriter):
         self.bio.flush()
 
 
+_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _FlushingStorage}
+
+
 class _FlushingWriter(Writer):
-    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _FlushingStorage}  # noqa: RUF012
+    STORAGE_PLUGINS = _PLUGINS
 
 
 class Recording:

@@ -91,7 +91,7 @@ def test_recording_is_what_was_sent(bench, tmp_path):
 
     # It can start again, and ends its recording when it is stopped itself.
     assert bench.set_bool("companion/record", True).success
-    process.signal(signal.SIGTERM)
+    process.send(signal.SIGTERM)
     assert process.wait() == 0
     assert all((path / "metadata.yaml").is_file() for path in bags(folder))
     assert len(bags(folder)) == 2
@@ -107,7 +107,7 @@ def test_a_kill_takes_no_more_than_half_a_second(bench, tmp_path):
         counter.publish(Int64(data=sent[-1]))
         bench.spin(0.002)
     killed = time.monotonic_ns()
-    process.signal(signal.SIGKILL)
+    process.send(signal.SIGKILL)
     process.wait()
     (bag,) = bags(tmp_path / "recordings")
     assert not (bag / "metadata.yaml").exists()  # it really was killed

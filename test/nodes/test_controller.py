@@ -101,7 +101,7 @@ def test_zero_is_last_on_the_wire(bench, way):
     flight = Flight(bench, engage=True)
     flight.fly()
     if way.startswith("SIG"):
-        flight.process.signal(signal.Signals[way])
+        flight.process.send(signal.Signals[way])
         flight.until(lambda: not flight.process.alive, "the end of the process")
         assert flight.process.wait() == 0
     else:
@@ -246,7 +246,7 @@ def test_impossible_transition_is_answered(bench):
     assert bench.transition("controller", Transition.TRANSITION_CONFIGURE)
     assert not bench.transition("controller", Transition.TRANSITION_CONFIGURE)
     assert bench.state("controller") == "inactive"
-    process.signal(signal.SIGTERM)
+    process.send(signal.SIGTERM)
     assert process.wait() == 0
 
 

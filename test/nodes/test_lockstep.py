@@ -113,7 +113,7 @@ def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expecte
 def test_controller_may_be_restarted_in_flight(bench):
     pair = Pair(bench)
     pair.until(1.5)
-    pair.controller.signal(signal.SIGKILL)
+    pair.controller.send(signal.SIGKILL)
     pair.controller.wait()
     stopped = messages.stamp_ns(pair.commands[-1])
     pair.controller = bench.start("controller", lockstep=True, engage=True)

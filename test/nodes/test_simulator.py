@@ -30,7 +30,7 @@ def test_live_topics_are_what_the_library_simulates(bench):
         ("ground_truth", Odometry), ("/clock", Clock))}
     process = bench.start("simulator", seed=SEED, camera__latency_s=0.0)
     bench.until(lambda: len(seen["image"]) >= 20 and len(seen["imu"]) >= 200, "samples")
-    process.signal(signal.SIGINT)
+    process.send(signal.SIGINT)
     assert process.wait() == 0
 
     # Nobody commanded: a hover, byte for byte what the library gives.

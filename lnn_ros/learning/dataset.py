@@ -26,7 +26,7 @@ class Recording:
     """One episode of K frames with P labels each.
 
     frames (K, H, W, 3) uint8, summaries (K, 9), offsets (K, P) s, labels (K, P, 4), hints
-    (K, HINTS).
+    (K, HINTS), unseen (K,): seconds for which the target has been out of sight.
     """
 
     frames: NDArray[np.uint8]
@@ -34,6 +34,7 @@ class Recording:
     offsets: NDArray[np.float32]
     labels: NDArray[np.float32]
     hints: NDArray[np.float32]
+    unseen: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -49,25 +50,29 @@ def read_sequence(file: Path) -> Recording:
     """
     try:
         with np.load(file, allow_pickle=False) as data:
-            sequence = Recording(*(data[key] for key in KEYS))
+            arrays = [data[key] for key in KEYS]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise LnnError(f"{file}: no recorded sequence ({error})") from None
-    count = len(sequence.frames)
+    frames, summaries, offsets, labels, hints = arrays
+    count = len(frames)
     fits = (
-        sequence.frames.dtype == np.uint8
-        and sequence.frames.ndim == 4
-        and sequence.summaries.shape == (count, len(SUMMARY))
-        and sequence.offsets.ndim == 2
-        and sequence.labels.shape == (*sequence.offsets.shape, 4)
-        and len(sequence.offsets) == count
-        and sequence.hints.shape == (count, HINTS)
-        and np.isfinite(sequence.hints).all()
-        and np.isfinite(sequence.summaries).all()
-        and np.isfinite(sequence.labels).all()
+        frames.dtype == np.uint8
+        and frames.ndim == 4
+        and summaries.shape == (count, len(SUMMARY))
+        and offsets.ndim == 2
+        and labels.shape == (*offsets.shape, 4)
+        and len(offsets) == count
+        and hints.shape == (count, HINTS)
+        and np.isfinite(hints).all()
+        and np.isfinite(summaries).all()
+        and np.isfinite(labels).all()
     )
     if not fits:
         raise LnnError(f"{file}: arrays of a recorded sequence expected, others found")
-    return sequence
+    unseen = np.zeros(count, np.float32)
+    for k in range(1, count):
+        unseen[k] = 0.0 if hints[k, COLUMNS] else unseen[k - 1] + summaries[k, -1]
+    return Recording(frames, summaries, offsets, labels, hints, unseen)
 
 
 def read_folder(folder: Path) -> list[Recording]:
@@ -84,7 +89,7 @@ class Batch:
 
     frames (B, T, H, W, 3) uint8 (lanes first: quicker to join); summaries (T, B, 9); keep (T, B),
     0 at an episode's first frame; offsets (T, B, P); labels (T, B, P, 4); weights (T, B, P), 0
-    where there is no label; hints (T, B, HINTS).
+    where there is no label; hints (T, B, HINTS); unseen (T, B).
     """
 
     frames: NDArray[np.uint8]
@@ -94,6 +99,22 @@ class Batch:
     labels: NDArray[np.float32]
     weights: NDArray[np.float32]
     hints: NDArray[np.float32]
+    unseen: NDArray[np.float32]
+
+
+def _mirrored(hints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Hints (..., HINTS) with left and right exchanged."""
+    out = hints[..., _MIRROR_HINTS].copy()
+    out[..., COLUMNS + 2] *= -1  # the target's direction to the left
+    return out
+
+
+def glimpse(
+    sequence: Recording, k: int, mirror: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """One frame (H, W, 3) and its hints (HINTS,)."""
+    frame, hints = sequence.frames[k], sequence.hints[k]
+    return (frame[:, ::-1], _mirrored(hints)) if mirror else (frame, hints)
 
 
 class Lanes:
@@ -148,9 +169,11 @@ class Lanes:
             columns = [next(cursor) for cursor in cursors]
             pictures, *others = zip(*columns, strict=True)
             frames = np.stack(pictures)
-            summaries, keep, offsets, labels, hints = (np.stack(o, axis=1) for o in others)
+            summaries, keep, offsets, labels, hints, unseen = (np.stack(o, axis=1) for o in others)
             weights = np.isfinite(offsets).astype(np.float32)
-            yield Batch(frames, summaries, keep, np.nan_to_num(offsets), labels, weights, hints)
+            yield Batch(
+                frames, summaries, keep, np.nan_to_num(offsets), labels, weights, hints, unseen
+            )
 
     def _run(self, lane: list[tuple[int, int, int, bool]]) -> Iterator[tuple[np.ndarray, ...]]:
         """Windows of one lane."""
@@ -179,6 +202,5 @@ class Lanes:
         if flip:
             frames = frames[:, :, ::-1]
             summaries, labels = summaries * _MIRROR_SUMMARY, labels * _MIRROR_COMMAND
-            hints = hints[:, _MIRROR_HINTS].copy()
-            hints[:, COLUMNS + 2] *= -1  # the target's direction to the left
-        return frames, summaries, keep, s.offsets[first:end], labels, hints
+            hints = _mirrored(hints)
+        return frames, summaries, keep, s.offsets[first:end], labels, hints, s.unseen[first:end]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ from lnn_ros.simulation.simulator import (
     Truth,
 )
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import Solid
 from lnn_ros.timeline.intervals import NS, Intervals
 
 LABELS = 3
@@ -49,6 +51,9 @@ TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
 RESCUE_M, RESCUE_S = 0.1, 1.0
 """In half of the student's flights the expert takes over for so long when an obstacle is so near:
 what follows shows how to get away, where a contact would have ended the lesson."""
+LOST_S, LOST_RAD = 2.0, math.radians(55)
+"""The expert also takes over when the student has looked away from the target for so long: a lost
+student shows no more than that nobody knows the way."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,13 @@ class Recorder:
         }
 
 
+def bearing_to(solid: Solid, truth: Truth) -> float:
+    """Direction of a solid's centre seen from the vehicle, rad, to the left of its heading."""
+    x, y, _ = truth.position
+    heading = math.atan2(solid.position[1] - y, solid.position[0] - x)
+    return math.remainder(heading - truth.yaw, 2.0 * math.pi)
+
+
 @lru_cache(maxsize=1)
 def _student(path: str, changed_ns: int) -> Pilot:
     return Pilot.load(path)
@@ -161,8 +173,9 @@ def record(episode: Episode) -> str:
             return str(json.loads(str(data["meta"]))["outcome"])
     rng = np.random.default_rng((episode.seed, 0xDE))
     task = Task.load(episode.task)
-    sim = Simulator(make_world(episode.seed, task), random_options(rng, task), task=task)
-    expert = Expert(sim.world, TEACHING, task)
+    world = make_world(episode.seed, task)
+    sim = Simulator(world, random_options(rng, task), task=task)
+    expert = Expert(world, TEACHING, task)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
@@ -170,9 +183,9 @@ def record(episode: Episode) -> str:
     radius = task.vehicle.radius
     recorder = Recorder((task.camera.height, task.camera.width, 3))
     rescued = rng.random() < 0.5
-    hinter = Hinter(sim.world, sim.geometry.horizontal_fov)
+    hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
-    turn_ns = shove_end_ns = START_NS
+    turn_ns = shove_end_ns = faced_ns = START_NS
     while sim.outcome is not Outcome.CONTACT and sim.outcome is not Outcome.TIMEOUT:
         tick += 1
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
@@ -188,6 +201,10 @@ def record(episode: Episode) -> str:
             if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
                 shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
                 shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
+        facing = abs(bearing_to(world.target, sim.truth)) < LOST_RAD
+        faced_ns = now if facing or not flies else faced_ns
+        if now - faced_ns > LOST_S * 1e9:
+            flies, turn_ns = False, now + int(SEGMENT_S * 1e9)
         if rescued and flies and hinter.clearance(*sim.truth.position) < radius + RESCUE_M:
             flies, turn_ns = False, now + int(RESCUE_S * 1e9)
         if student is not None:

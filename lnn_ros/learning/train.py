@@ -26,6 +26,8 @@ from lnn_ros.liquid.checkpoint import Checkpoint, save, streams
 from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
 
+LOOK_BATCH, LOOK_RATE = 64, 4e-3
+
 
 @dataclass(frozen=True)
 class Round:
@@ -64,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="first training world")
     parser.add_argument("--flights", type=int, default=300, help="of the expert alone")
     parser.add_argument("--epochs", type=int, default=8, help="over the expert's flights")
+    parser.add_argument(
+        "--look", type=int, default=600_000, help="frames from which the encoder learns alone first"
+    )
     parser.add_argument("--rounds", type=int, default=6, help="of DAgger")
     parser.add_argument("--round-flights", type=int, default=150)
     parser.add_argument("--round-epochs", type=int, default=3)
@@ -72,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, help="run folder whose flights to train on, in place of own ones"
     )
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--lanes", type=int, default=32)
-    parser.add_argument("--window", type=int, default=40)
+    parser.add_argument("--lanes", type=int, default=16)
+    parser.add_argument("--window", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1, help="of torch, while training")
     parser.add_argument(
         "--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training"
@@ -120,6 +125,10 @@ def run(args: argparse.Namespace) -> int:
             if number >= done["round"] and done["epoch"] == 0:
                 done["course"].append({"round": number, "flights": dict(outcomes)})
         data += read_folder(folder)
+        if (done["round"], done["epoch"]) == (0, 0) and number == 0 and args.look:
+            sys.stderr.write(f"round 0: the encoder looks at {args.look} frames\n")
+            loss = trainer.look(data, args.look, LOOK_BATCH, LOOK_RATE)
+            done["course"].append({"look": args.look, "hint_loss": loss})
         for epoch in range(plan.epochs):
             if (number, epoch) < (done["round"], done["epoch"]):
                 continue

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.dataset import Batch, Lanes, Recording
+from lnn_ros.learning.dataset import Batch, Lanes, Recording, glimpse
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.liquid.spec import PolicySpec
 from lnn_ros.liquid.torch_policy import TorchPolicy
@@ -28,7 +28,11 @@ SCALE = (0.5, 0.3, 0.15, 0.4)
 HUBER = 0.5
 SLOW_WEIGHT = 1.5
 """Extra weight of instants at which the expert flies slowly: near obstacles and the target."""
-HINT_WEIGHT = 0.3
+HINT_WEIGHT = 0.5
+NEAR_SCALE, WHERE_SCALE = 0.17, (0.5, 0.2)
+"""Spread of the hints: nearness of obstacles; sine and nearness of the target."""
+LOST_S, LOST_WEIGHT = 2.0, 0.3
+"""Once the target has been out of sight for so long, nobody can tell which way the expert turns."""
 
 
 class Trainer:
@@ -65,7 +69,7 @@ class Trainer:
         read = spec.core.read_size
         # Linear read-outs of the truth from the features and from the memory; not shipped.
         self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
-        self._known = nn.Linear(read, COLUMNS + 3)
+        self._known = nn.Linear(read, COLUMNS + 2)
         self._parameters = [
             *self.policy.parameters(),
             *self._seen.parameters(),
@@ -73,6 +77,7 @@ class Trainer:
         ]
         self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
         self._scale = torch.tensor(SCALE)
+        self._where = torch.tensor(WHERE_SCALE)
 
     def epoch(
         self, sequences: Sequence[Recording], key: tuple[int, ...], rates: tuple[float, float]
@@ -116,13 +121,8 @@ class Trainer:
         steps, lanes = batch.keep.shape
         light = None
         if rng is not None:  # every lane sees its window in another light
-            gain = rng.uniform(0.8, 1.2, (lanes, 1)) * rng.uniform(0.93, 1.07, (lanes, 3))
-            shade = rng.uniform(-12.0, 12.0, (lanes, 1)) + np.zeros((1, 3))
-            first, second = (
-                torch.from_numpy(a.astype(np.float32)).repeat_interleave(steps, 0)
-                for a in (gain, shade)
-            )
-            light = first, second
+            gain, shade = _light(rng, lanes)
+            light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
         summaries = torch.from_numpy(batch.summaries)
         inputs = self.policy.inputs(torch.from_numpy(batch.frames), summaries, light)
         states = self.policy.core(inputs, summaries[..., -1], torch.from_numpy(batch.keep), state)
@@ -132,22 +132,76 @@ class Trainer:
         each = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER)
         slow = 1.0 - labels[..., 0] / 1.4
         weights = torch.from_numpy(batch.weights) * (1.0 + SLOW_WEIGHT * slow.clamp(0.0, 1.0))
+        lost = torch.from_numpy(batch.unseen) > LOST_S
+        weights = torch.where(lost[..., None], LOST_WEIGHT * weights, weights)
         loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
         return loss, self._hint_loss(batch, inputs, states), states[:, -1]
 
     def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor) -> Tensor:
+        """Tell the hints from the features, and from the memory."""
         truth = torch.from_numpy(batch.hints)
-        seen = self._seen(inputs[..., : self.policy.spec.encoder.features])
         known = self._known(states[0][..., -self.policy.spec.core.read_size :])
+        seen = self._sight_loss(inputs[..., : self.policy.spec.encoder.features], truth)
+        nearness = (known[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
+        where = (known[..., COLUMNS:] - truth[..., COLUMNS + 2 :] / self._where).square().mean()
+        return seen + nearness + where
+
+    def _sight_loss(self, features: Tensor, truth: Tensor) -> Tensor:
+        seen = self._seen(features)
         visible = truth[..., COLUMNS]
-        nearness = truth[..., :COLUMNS]
-        # Direction without its cosine: the sine tells the side, the proximity how far.
-        where = truth[..., COLUMNS + 2 :]
-        loss = functional.mse_loss(seen[..., :COLUMNS], nearness)
-        loss = loss + functional.mse_loss(known[..., :COLUMNS], nearness)
-        loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(seen[..., COLUMNS], visible)
-        loss = loss + ((seen[..., COLUMNS + 1 :] - where) ** 2 * visible[..., None]).mean()
-        return 2.0 * (loss + functional.mse_loss(known[..., COLUMNS + 1 :], where))
+        nearness = (seen[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
+        # Direction without its cosine: the sine tells the side, the nearness how far.
+        where = (seen[..., COLUMNS + 1 :] - truth[..., COLUMNS + 2 :] / self._where).square()
+        sight = functional.binary_cross_entropy_with_logits(seen[..., COLUMNS], visible)
+        return nearness + (where * visible[..., None]).mean() + sight
+
+    def look(self, sequences: Sequence[Recording], frames: int, batch: int, rate: float) -> float:
+        """Teach the encoder alone to tell the hints, from single frames in random order.
+
+        Frames of a window are alike; these are not, and the encoder learns several times faster.
+
+        Parameters
+        ----------
+        sequences : sequence of Recording
+        frames : int
+            Frames to look at, altogether.
+        batch : int
+            Frames per step.
+        rate : float
+            Learning rate, annealed to zero.
+
+        Returns
+        -------
+        float
+            Mean loss of the last tenth.
+        """
+        rng = np.random.default_rng((self._seed, 0x100C))
+        parameters = [*self.policy.encoder.parameters(), *self._seen.parameters()]
+        optimiser = torch.optim.Adam(parameters, lr=rate)
+        ends = np.cumsum([len(s) for s in sequences])
+        steps = max(1, frames // batch)
+        losses = []
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * min(1.0, (step + 1) / 50) * cosine(step / steps)
+            picked = rng.integers(0, ends[-1], batch)
+            owners = np.searchsorted(ends, picked, side="right")
+            starts = picked - (ends[owners] - [len(sequences[i]) for i in owners])
+            flips = rng.random(batch) < 0.5
+            pictures, truth = zip(
+                *(
+                    glimpse(sequences[i], int(k), bool(flip))
+                    for i, k, flip in zip(owners, starts, flips, strict=True)
+                ),
+                strict=True,
+            )
+            features = self.policy.encoder(torch.from_numpy(np.stack(pictures)), _light(rng, batch))
+            loss = self._sight_loss(features, torch.from_numpy(np.stack(truth)))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses[-max(1, steps // 10) :]))
 
     def save(self, file: Path, progress: dict[str, Any]) -> None:
         """Write weights, optimiser and ``progress``, atomically."""
@@ -183,6 +237,13 @@ class Trainer:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise LnnError(f"{file}: no training state of this policy ({error})") from None
         return dict(progress)
+
+
+def _light(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+    """Draw gains and offsets (count, 3) of pixel values: brightness and tint."""
+    gain = rng.uniform(0.8, 1.2, (count, 1)) * rng.uniform(0.93, 1.07, (count, 3))
+    shade = rng.uniform(-12.0, 12.0, (count, 1)) + np.zeros((1, 3))
+    return torch.from_numpy(gain.astype(np.float32)), torch.from_numpy(shade.astype(np.float32))
 
 
 def cosine(done: float) -> float:

@@ -22,6 +22,7 @@ def recording(number, count):
         offsets,
         np.ones((count, 3, 4), np.float32),
         np.arange(HINTS, dtype=np.float32) + np.zeros((count, 1), np.float32),
+        np.zeros(count, np.float32),
     )
 
 
@@ -78,6 +79,23 @@ def test_half_of_the_episodes_are_mirrored_as_a_whole():
             np.testing.assert_array_equal(hints[:COLUMNS], columns[::-1] if flip else columns)
             assert hints[COLUMNS + 2] == sign * (COLUMNS + 2)
     assert 0 < sum(flips) < len(flips)
+
+
+def test_the_time_out_of_sight_is_counted(tmp_path):
+    good = recording(0, 6)
+    hints = good.hints.copy()
+    hints[:, COLUMNS] = [1, 0, 0, 1, 0, 0]
+    summaries = np.full_like(good.summaries, 0.5)
+    np.savez(
+        tmp_path / "0.npz",
+        frames=good.frames,
+        summaries=summaries,
+        offsets=good.offsets,
+        labels=good.labels,
+        hints=hints,
+    )
+    (read,) = read_folder(tmp_path)
+    np.testing.assert_allclose(read.unseen, [0, 0.5, 1.0, 0, 0.5, 1.0])
 
 
 def test_missing_labels_weigh_nothing():

@@ -181,6 +181,8 @@ def tiny_train(out, *more):
         "4",
         "--window",
         "16",
+        "--look",
+        "256",
         "--json",
         str(out / "course.json"),
         *more,

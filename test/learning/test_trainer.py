@@ -9,7 +9,7 @@ import torch
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.dataset import Recording
-from lnn_ros.learning.hints import HINTS
+from lnn_ros.learning.hints import COLUMNS, HINTS
 from lnn_ros.learning.trainer import Trainer, cosine
 from lnn_ros.liquid.wiring import ncp
 
@@ -32,7 +32,10 @@ def lesson(seed, count=60):
     labels = np.zeros((count, 3, 4), np.float32)
     labels[..., 3], labels[..., 0] = side[:, None], 0.5
     offsets = np.full((count, 3), 0.02, np.float32)
-    return Recording(frames, summaries, offsets, labels, np.zeros((count, HINTS), np.float32))
+    hints = np.zeros((count, HINTS), np.float32)
+    hints[:, 0] = 0.3 * (side > 0)  # something is near in the left-most column: what shines
+    hints[:, COLUMNS - 1] = 0.3 * (side < 0)
+    return Recording(frames, summaries, offsets, labels, hints, np.zeros(count, np.float32))
 
 
 def trainer(kind="flow", seed=1):
@@ -51,6 +54,16 @@ def test_training_improves_the_loss_on_other_data(kind):
     for epoch in range(8):
         teacher.epoch(data, (0, epoch), (1.0, 1.0))
     assert teacher.loss(unseen) < 0.4 * before
+
+
+def test_looking_teaches_the_encoder_alone():
+    teacher = trainer()
+    before = teacher.policy.arrays()
+    data = [lesson(i) for i in range(4)]
+    first = teacher.look(data, 160, 16, 3e-3)
+    assert teacher.look(data, 3200, 16, 3e-3) < 0.7 * first
+    for name, array in teacher.policy.arrays().items():
+        assert np.array_equal(array, before[name]) != name.startswith("encoder"), name
 
 
 def test_training_is_deterministic_and_resumable(tmp_path):

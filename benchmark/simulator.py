@@ -1,4 +1,3 @@
-# ruff: noqa: E402 - threads must be limited before numpy is imported
 """How much faster than real time the whole simulator flies, with and without its camera.
 
     python benchmark/simulator.py [--worlds N] [--seconds S] [--repeats N] [--json FILE]
@@ -23,15 +22,15 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before numpy rea
     os.environ[variable] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from lnn_ros.learning.jobs import provenance
-from lnn_ros.simulation.camera import Renderer
-from lnn_ros.simulation.expert import Expert
-from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import START_NS, Simulator, SimulatorOptions
-from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import World
+from lnn_ros.learning.jobs import provenance  # noqa: E402
+from lnn_ros.simulation.camera import Renderer  # noqa: E402
+from lnn_ros.simulation.expert import Expert  # noqa: E402
+from lnn_ros.simulation.forest import make_world  # noqa: E402
+from lnn_ros.simulation.simulator import START_NS, Simulator, SimulatorOptions  # noqa: E402
+from lnn_ros.simulation.task import Task  # noqa: E402
+from lnn_ros.simulation.world import World  # noqa: E402
 
 FIRST_SEED = 300_000  # nobody's: see lnn_ros.simulation.seeds
 LIMIT = 12.0

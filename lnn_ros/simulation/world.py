@@ -183,6 +183,7 @@ def distance_to(solid: Solid, point: Vector) -> float:
         k0 = math.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2)
         k1 = math.sqrt((x / a**2) ** 2 + (y / b**2) ** 2 + (z / c**2) ** 2)
         return k0 * (k0 - 1.0) / k1 if k1 > 0.0 else -min(a, b, c)
+    excess: tuple[float, ...]
     if solid.shape == Shape.CYLINDER:
         excess = (math.hypot(x, y) - a, abs(z) - c)
     else:

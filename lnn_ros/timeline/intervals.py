@@ -17,7 +17,12 @@ MAX_HOLD_NS = 50_000_000
 """An inertial sample speaks for at most this long; a longer gap is seen as missing coverage."""
 MAX_WAITING = 4096
 """Inertial samples kept while no frame comes; beyond it the oldest go and are counted."""
+MAX_RATE, MAX_FORCE = 100.0, 1000.0
+"""rad/s and m/s^2 per axis; more is no measurement of a vehicle (gyroscopes end at 70 rad/s)."""
 NS = 1e-9
+
+_IMU_LIMITS = np.array([MAX_RATE] * 3 + [MAX_FORCE] * 3)
+_END_NS = 2**63  # of what a stamp of 64 bits can say
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ class Intervals:
         stamp_ns : int
             When it was measured, nanoseconds.
         value : ndarray
-            camera: uint8 (H, W, 3); imu: float (6,), angular rate rad/s, specific force m/s^2.
+            camera: uint8 (H, W, 3); imu: float (6,), angular rate rad/s, specific force m/s^2,
+            within ``MAX_RATE`` and ``MAX_FORCE``.
         """
         if stream == "camera":
             reason = self._frame_fault(stamp_ns, value)
@@ -107,7 +113,7 @@ class Intervals:
     def _stamp_fault(self, stamp_ns: object, newest: int | None) -> str | None:
         if isinstance(stamp_ns, bool) or not isinstance(stamp_ns, (int, np.integer)):
             return "dropped_stamp"
-        if stamp_ns <= 0:
+        if not 0 < stamp_ns < _END_NS:
             return "dropped_stamp"
         if newest is not None and stamp_ns <= newest:
             return "dropped_duplicate" if stamp_ns == newest else "dropped_late"
@@ -127,6 +133,10 @@ class Intervals:
             return "dropped_shape"
         if not np.isfinite(value).all():
             return "dropped_nan"
+        # Finite, but one such sample would overflow what is computed from it, and with that the
+        # state, for good.
+        if (np.abs(value) > _IMU_LIMITS).any():
+            return "dropped_range"
         fault = self._stamp_fault(stamp_ns, self._imu_ns)
         # Older than the last frame: its interval is closed. In this version it is too late.
         if fault is None and self._camera_ns is not None and stamp_ns < self._camera_ns:  # type: ignore[operator]

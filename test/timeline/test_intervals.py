@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnn_ros.timeline.intervals import MAX_HOLD_NS, MAX_WAITING, Intervals
+from lnn_ros.timeline.intervals import MAX_FORCE, MAX_HOLD_NS, MAX_RATE, MAX_WAITING, Intervals
 
 MS = 1_000_000
 START = 1_000 * MS
@@ -101,6 +101,13 @@ def test_intervals_depend_on_stamps_not_on_arrival(delay):
         ("imu", 0, imu(1), "imu.dropped_stamp"),
         ("imu", START + MS, imu(np.nan), "imu.dropped_nan"),
         ("imu", START + MS, imu(-np.inf), "imu.dropped_nan"),
+        ("imu", START + MS, imu(1e200), "imu.dropped_range"),
+        ("imu", START + MS, imu(-1e154), "imu.dropped_range"),
+        ("imu", START + MS, imu(1.01 * MAX_RATE), "imu.dropped_range"),
+        ("imu", START + MS, np.array([0.0] * 5 + [1e308]), "imu.dropped_range"),
+        ("imu", START + MS, np.full(6, np.float16(-6e4)), "imu.dropped_range"),
+        ("imu", 2**63, imu(1), "imu.dropped_stamp"),
+        ("camera", 10**400, FRAME, "camera.dropped_stamp"),
         ("imu", START + MS, imu(1)[:5], "imu.dropped_shape"),
         ("imu", START + MS, imu(1).astype(int), "imu.dropped_dtype"),
         ("imu", START + MS, [0.0] * 6, "imu.dropped_dtype"),
@@ -129,6 +136,18 @@ def test_an_inertial_sample_of_a_closed_interval_is_late():
     assert intervals.observe("imu", START - MS, imu(1)) == (False, None)
     assert intervals.counts["imu.dropped_late"] == 1
     assert intervals.observe("imu", START, imu(1)) == (True, None)
+
+
+@given(st.lists(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 6), max_size=8))
+def test_whatever_an_inertial_sensor_says_the_summary_is_finite_and_possible(readings):
+    intervals = Intervals(FRAME.shape, 0.1)
+    for k, reading in enumerate(readings):
+        intervals.observe("imu", START + 5 * k * MS, np.array(reading))
+    _, interval = intervals.observe("camera", START + 50 * MS, FRAME)
+    assert np.isfinite(interval.summary).all()
+    length = 3**0.5 + 1e-3
+    assert np.linalg.norm(interval.summary[:3]) <= length * MAX_RATE
+    assert np.linalg.norm(interval.summary[3:6]) <= length * MAX_FORCE
 
 
 def test_samples_waiting_for_a_frame_are_bounded():

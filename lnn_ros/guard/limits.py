@@ -24,7 +24,8 @@ class Limits:
     low, high : tuple of 4 float
         Ceilings, m/s and rad/s, around zero.
     max_age : float
-        Seconds after which a stream counts as stale, by its newest sample's stamp.
+        Seconds after which a stream counts as stale, by its newest sample's stamp. A stamp that
+        lies further than this in the future says nothing about freshness and counts so, too.
     """
 
     low: tuple[float, float, float, float]
@@ -33,7 +34,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         values = (*self.low, *self.high, self.max_age)
-        if len(values) != 9 or not all(math.isfinite(v) for v in values) or self.max_age <= 0:
+        good = len(self.low) == len(self.high) == 4 and all(math.isfinite(v) for v in values)
+        if not good or self.max_age <= 0:
             raise LnnError(f"limits: {values} found, expected four lows, four highs and an age > 0")
         if any(low > 0 or high < 0 for low, high in zip(self.low, self.high, strict=True)):
             raise LnnError(f"limits: {self.low} to {self.high} found, expected zero to lie inside")
@@ -82,7 +84,8 @@ class Guard:
         if self._last_ns is not None and at_ns < self._last_ns:
             raise LnnError(f"command at {at_ns} ns asked for, expected {self._last_ns} ns or later")
         self._last_ns = at_ns
-        stale = [name for name, age in ages.items() if age is None or age > self.limits.max_age]
+        limit = self.limits.max_age
+        stale = [name for name, age in ages.items() if age is None or not -limit <= age <= limit]
         for name in stale:
             self.counts[f"guard.stale_{name}"] += 1
         if stale:

@@ -33,7 +33,7 @@ def test_a_good_wish_passes_unchanged_and_uncounted():
 
 
 @pytest.mark.parametrize("stream", ["camera", "imu"])
-@pytest.mark.parametrize("age", [None, 0.51])
+@pytest.mark.parametrize("age", [None, 0.51, -0.51, float("nan")])
 def test_a_missing_or_stale_stream_stops(stream, age):
     guard = Guard(LIMITS)
     assert (guard(1, np.ones(4), {**FRESH, stream: age}) == 0).all()
@@ -58,6 +58,7 @@ def test_time_does_not_go_back():
         ((0, 0, 0, 0), (1, 1, -1, 1), 0.5),
         ((0, 0, 0, 0), (1, 1, float("inf"), 1), 0.5),
         ((0, 0, 0), (1, 1, 1, 1), 0.5),
+        ((0, 0, 0, 0, 0), (1, 1, 1), 0.5),
         ((0, 0, 0, 0), (1, 1, 1, 1), 0.0),
     ],
 )

@@ -36,6 +36,9 @@ _ENCODINGS = {
 }
 ENCODINGS = tuple(_ENCODINGS)
 """Encodings of ``sensor_msgs/Image`` that :func:`image_array` reads."""
+MAX_SIDE = 4096
+"""Pixels; an image that is longer or higher is refused: one of a single row of millions would have
+:func:`resize` ask for gigabytes."""
 
 
 def time_ns(time: Any) -> int:
@@ -88,7 +91,8 @@ def image_array(message: Any) -> NDArray[np.uint8]:
     Raises
     ------
     LnnError
-        When the encoding is unknown, the size is zero, or the data do not fit size and encoding.
+        When the encoding is unknown, the size is zero, a side exceeds ``MAX_SIDE``, or the data do
+        not fit size and encoding.
     """
     height, width, step = int(message.height), int(message.width), int(message.step)
     known = _ENCODINGS.get(message.encoding)
@@ -106,6 +110,9 @@ def image_array(message: Any) -> NDArray[np.uint8]:
     if data.size < step * height:
         raise LnnError(f"image data have {data.size} bytes: expected {step * height} for "
                        f"{height} rows of {step}")
+    if max(height, width) > MAX_SIDE:
+        raise LnnError(f"image size is {width}x{height} pixels: expected at most {MAX_SIDE} each "
+                       f"way")
     pixels = np.lib.stride_tricks.as_strided(
         data, (height, width, channels), (step, depth * channels, depth), writeable=False)
     if depth == 2:  # the high byte of each channel: last if little-endian

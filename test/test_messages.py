@@ -108,6 +108,15 @@ def test_image_that_cannot_be_read_is_a_named_error(change, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_image_that_is_too_long_is_a_named_error(turned):
+    pixels = np.zeros((1, messages.MAX_SIDE + 1), np.uint8)
+    message = image_message(pixels.T if turned else pixels, "mono8")
+    message.width = message.step
+    with pytest.raises(LnnError, match="expected at most 4096 each way"):
+        messages.image_array(message)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_image_message_is_decoded_or_refused_by_name(data):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class Intervals:
             return "dropped_shape"
         return self._stamp_fault(stamp_ns, self._camera_ns)
 
-    def _imu_fault(self, stamp_ns: object, value: object) -> str | None:
+    def _imu_fault(self, stamp_ns: Any, value: object) -> str | None:
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             return "dropped_dtype"
         if value.shape != (6,):
@@ -139,7 +140,7 @@ class Intervals:
             return "dropped_range"
         fault = self._stamp_fault(stamp_ns, self._imu_ns)
         # Older than the last frame: its interval is closed. In this version it is too late.
-        if fault is None and self._camera_ns is not None and stamp_ns < self._camera_ns:  # type: ignore[operator]
+        if fault is None and self._camera_ns is not None and stamp_ns < self._camera_ns:
             return "dropped_late"
         return fault
 

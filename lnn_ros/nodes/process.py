@@ -42,11 +42,13 @@ class Runnable(Protocol):
 
 
 class _Stop:
-    """Whether SIGINT or SIGTERM has come."""
+    """Whether SIGINT, SIGTERM or SIGHUP (the terminal is gone, and a robot's with it) has come."""
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup has asked to live on
             signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
@@ -54,7 +56,7 @@ class _Stop:
 
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Run a node until SIGINT or SIGTERM.
+    """Run a node until SIGINT, SIGTERM or, unless that is ignored (nohup), SIGHUP.
 
     Parameters
     ----------

@@ -34,8 +34,8 @@ class Pilot:
         spec = checkpoint.spec
         self._engine = Engine(spec, checkpoint.arrays)
         self._guard = Guard(limits or Limits(spec.head.low, spec.head.high))
-        shape = (spec.encoder.height, spec.encoder.width, spec.encoder.channels)
-        self._intervals = Intervals(shape, spec.core.first_interval)
+        self._shape = (spec.encoder.height, spec.encoder.width, spec.encoder.channels)
+        self._intervals = Intervals(self._shape, spec.core.first_interval)
         self._card = MappingProxyType(
             {**checkpoint.card, "weights_sha256": checkpoint.weights_digest()}
         )
@@ -59,6 +59,11 @@ class Pilot:
         """The policy's papers: architecture, streams, camera, training, evaluation, digest."""
         return self._card
 
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the frames that the network takes."""
+        return self._shape
+
     def reset(self) -> None:
         """Forget everything seen (a new episode, a jump of the clock); the counts stay."""
         self._intervals.reset()
@@ -74,10 +79,11 @@ class Pilot:
         stream : str
             "camera" or "imu".
         stamp_ns : int
-            When it was measured, nanoseconds; in order within a stream.
+            When it was measured, nanoseconds; in order within a stream, and inertial samples not
+            before the newest frame.
         value : ndarray
-            camera: uint8 (H, W, 3) RGB; imu: float (6,), angular rate (rad/s), then specific
-            force (m/s^2), body frame.
+            camera: uint8, of ``frame_shape``, RGB; imu: float (6,), angular rate (rad/s), then
+            specific force (m/s^2), body frame.
         """
         taken, interval = self._intervals.observe(stream, stamp_ns, value)
         if interval is not None:

@@ -38,6 +38,10 @@ _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is ac
 _ZERO = np.zeros(4)
 
 
+class Refusal(LnnError):
+    """A request that cannot be granted as things stand, which is no fault."""
+
+
 class Mode(str, Enum):
     """Who decides what is commanded."""
 
@@ -81,8 +85,7 @@ class Controller(ManagedNode[ControllerSettings]):
                              ("reset", self._reset)):
             service = self.create_service(Trigger, f"~/{name}", self._answering(action))
             self._entities.append(partial(self.destroy_service, service))
-        camera = self._pilot.card["streams"]["camera"]["shape"]
-        self._streams = Streams(self, (camera[0], camera[1]), settings.lockstep, self._complaints)
+        self._streams = Streams(self, settings.lockstep, self._complaints)
         self._entities.append(self._streams.close)
         self._rates = Rates()
         if settings.lockstep:
@@ -110,14 +113,17 @@ class Controller(ManagedNode[ControllerSettings]):
 
     def deactivate(self) -> None:
         """Say zero, and see it acknowledged."""
-        while self._tickers:
-            self._tickers.pop()()
+        self._mode = Mode.DISENGAGED
+        try:
+            self._say_zero()  # first of all: what follows could fail as well
+            if not self._command.wait_for_all_acked(_LAST_WORD):
+                self.get_logger().warning(
+                    f"{self._command.topic_name}: the last zero was not acknowledged within "
+                    f"{_LAST_WORD.nanoseconds / 1e9:g} s")
+        finally:
+            while self._tickers:
+                self._tickers.pop()()
         self._enter(Mode.DISENGAGED, "deactivated")
-        self._say_zero()
-        if not self._command.wait_for_all_acked(_LAST_WORD):
-            self.get_logger().warning(
-                f"{self._command.topic_name}: the last zero was not acknowledged within "
-                f"{_LAST_WORD.nanoseconds / 1e9:g} s")
 
     def cleanup(self) -> None:
         """Close everything that configure opened."""
@@ -135,11 +141,13 @@ class Controller(ManagedNode[ControllerSettings]):
         """Go to fault: zeros until a person resets."""
         if self.active and self._mode is not Mode.FAULT:
             self._mode = Mode.FAULT
-            self._say_zero()  # first of all: what follows could fail as well
-            self._reason = (str(error) if isinstance(error, LnnError)
-                            else f"{type(error).__name__}: {error}")
-            self.get_logger().error(f"fault: {self._reason}")
-            self._publish_status()
+            try:
+                self._say_zero()  # first of all: what follows could fail as well
+            finally:
+                self._reason = (str(error) if isinstance(error, LnnError)
+                                else f"{type(error).__name__}: {error}")
+                self.get_logger().error(f"fault: {self._reason}")
+                self._publish_status()
 
     # Modes
 
@@ -150,15 +158,15 @@ class Controller(ManagedNode[ControllerSettings]):
 
     def _engage(self) -> str:
         if not self.active:
-            raise LnnError("engage refused: the controller is not active")
+            raise Refusal("engage refused: the controller is not active")
         if self._mode is Mode.FAULT:
-            raise LnnError(f"engage refused: in fault ({self._reason}), call ~/reset first")
+            raise Refusal(f"engage refused: in fault ({self._reason}), call ~/reset first")
         self._enter(Mode.ENGAGED, "engaged by service")
         return "engaged"
 
     def _disengage(self) -> str:
         if self._mode is Mode.FAULT:
-            raise LnnError(f"disengage refused: in fault ({self._reason}), which commands zeros")
+            raise Refusal(f"disengage refused: in fault ({self._reason}), which commands zeros")
         self._enter(Mode.DISENGAGED, "disengaged by service")
         if self.active:
             self._say_zero()
@@ -178,13 +186,13 @@ class Controller(ManagedNode[ControllerSettings]):
             try:
                 response.message = action()
                 response.success = True
+            except Refusal as error:
+                response.message = str(error)
+                self.get_logger().warning(response.message)
             except Exception as error:
                 response.message = str(error)
-                if "refused" in response.message and isinstance(error, LnnError):
-                    self.get_logger().warning(response.message)
-                else:
-                    self.get_logger().error(response.message)
-                    self.fail(error)
+                self.get_logger().error(response.message)
+                self.fail(error)
             return response
         return callback
 
@@ -215,8 +223,8 @@ class Controller(ManagedNode[ControllerSettings]):
             self._pilot.reset()
         self._at_ns = now_ns
         if self._mode is Mode.FAULT:
-            self._streams.discard()
             self._publish(now_ns, _ZERO)
+            self._streams.discard()
             return
         self._streams.feed(self._pilot, now_ns)
         engaged = self._mode is Mode.ENGAGED
@@ -303,7 +311,11 @@ class Controller(ManagedNode[ControllerSettings]):
         name = self._settings.policy
         path = (Path(name).expanduser() if "/" in name or name.endswith(".safetensors")
                 else policies.path(name))
-        return Pilot.load(path)
+        pilot = Pilot.load(path)
+        if pilot.frame_shape[2] != 3:
+            raise LnnError(f"policy {path} takes images of {pilot.frame_shape[2]} channels: "
+                           f"expected 3 (red, green, blue)")
+        return pilot
 
     @property
     def _digest(self) -> str:

@@ -58,17 +58,14 @@ class Streams:
     ----------
     node : Node
         Where to subscribe ``image`` and ``imu``.
-    size : tuple of 2 int
-        Height and width of the policy's frames.
     reliable : bool
         Whether no sample may be lost (lock-step).
     complaints : Complaints
         Where dropped samples are counted and said.
     """
 
-    def __init__(self, node: Node, size: tuple[int, int], reliable: bool,
-                 complaints: Complaints) -> None:
-        self._height, self._width = size
+    def __init__(self, node: Node, reliable: bool, complaints: Complaints) -> None:
+        self._height = self._width = 1  # of the frames of the pilot that is fed
         self._complaints = complaints
         group = DrainedGroup()
         self._drains = {
@@ -95,6 +92,8 @@ class Streams:
         now_ns : int
             The node's time.
         """
+        # Asked for each time: a reset may have brought a policy with other eyes.
+        self._height, self._width, _ = pilot.frame_shape
         batch: list[Decoded] = []
         for rank, (stream, drain) in enumerate(self._drains.items()):
             for payload, _ in drain.take():
@@ -113,7 +112,9 @@ class Streams:
                 self._complaints.fine(stream)
             else:
                 self._complaints.report(stream, "refused", f"the pilot refused the sample stamped "
-                                        f"{stamp} ns: expected a new one, later than the last")
+                                        f"{stamp} ns: expected one later than the last, with "
+                                        f"possible numbers ({stream}.dropped_* in /diagnostics "
+                                        f"count why)")
 
     def discard(self) -> None:
         """Take everything that has arrived and forget it."""
@@ -132,8 +133,9 @@ class Streams:
         try:
             message = deserialize_message(payload, drain.kind)
         except Exception as error:  # rclpy's RMWError, or whatever a hostile payload provokes
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             self._complaints.report(stream, "undecodable", f"{len(payload)} bytes are no "
-                                    f"{drain.kind.__name__}: {str(error).splitlines()[0]}")
+                                    f"{drain.kind.__name__}: {reason}")
             return None
         try:
             stamp = messages.stamp_ns(message)

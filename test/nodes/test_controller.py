@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
@@ -19,6 +21,7 @@ from sensor_msgs.msg import Image, Imu, JointState
 from sensors import Sensors, first_frame, image_message, imu_message
 
 from lnn_ros import messages, policies
+from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.pilot import Pilot
 
 
@@ -96,9 +99,11 @@ def test_commands_are_zero_until_engaged_and_again_after(bench):
     assert int(counted["ticks"]) > 30
 
 
-@pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "deactivate", "shutdown"])
+@pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "SIGHUP", "deactivate", "shutdown"])
 def test_zero_is_last_on_the_wire(bench, way):
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     flight = Flight(bench, engage=True)
+    signal.signal(signal.SIGHUP, inherited)
     flight.fly()
     if way.startswith("SIG"):
         flight.process.send(signal.Signals[way])
@@ -174,7 +179,7 @@ def test_bad_samples_are_dropped_counted_and_said_once(bench):
         "imu.stamp": [imu(0)],
         "imu.future": [imu(later)],
         "imu.undecodable": [bytes(7)],
-        "imu.refused": [imu(1), imu(2)],
+        "imu.refused": [imu(1), imu(2), imu(rate=1e200), imu(rate=-1e154)],
     }
     for key, bad_messages in bad.items():
         publisher = sensors.image if key.startswith("camera") else sensors.imu
@@ -184,6 +189,7 @@ def test_bad_samples_are_dropped_counted_and_said_once(bench):
     flight.until(lambda: {key: flight.counted().get(key) for key in bad} == expected,
                  f"the counts {expected}")
     assert int(flight.counted()["camera.dropped_late"]) == 1
+    assert int(flight.counted()["imu.dropped_range"]) == 2
     log = flight.process.log
     assert log.count("camera: image encoding 'bayer_rggb8' is unknown: expected one of rgb8") == 1
     assert log.count("said once until it is over") == 2  # once for each stream
@@ -224,6 +230,38 @@ def test_damaged_policy_is_named_at_configure(bench, tmp_path):
     assert str(damaged) in process.log
     assert "Traceback" not in process.log
     assert bench.state("controller") == "unconfigured"
+
+
+def policy_for(path, height, width, channels):
+    """Write a policy whose frames are of this size; return its path."""
+    shipped = load(policies.path("fly_to_target"))
+    encoder = replace(shipped.spec.encoder, height=height, width=width, channels=channels)
+    spec = replace(shipped.spec, encoder=encoder)
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(0.0, 0.1, shape).astype(np.float32)
+              for name, shape in spec.parameters().items()}
+    arrays.update({name: np.ones(shape, np.uint8) for name, shape in spec.masks().items()})
+    save(path, Checkpoint(spec, arrays, shipped.card))
+    return path
+
+
+def test_policy_without_colours_is_named_at_configure(bench, tmp_path):
+    policy = policy_for(tmp_path / "grey.safetensors", 48, 64, 1)
+    process = bench.start("controller", policy=policy)
+    bench.until(lambda: f"policy {policy} takes images of 1 channels: expected 3" in process.log,
+                "the sentence")
+    assert bench.state("controller") == "unconfigured"
+    assert process.alive
+
+
+def test_reset_takes_a_policy_with_frames_of_another_size(bench, tmp_path):
+    policy = policy_for(tmp_path / "policy.safetensors", 48, 64, 3)
+    flight = Flight(bench, engage=True, policy=policy)
+    flight.fly()
+    policy_for(policy, 64, 96, 3)
+    assert bench.trigger("controller/reset", flight.sensors).success
+    assert bench.trigger("controller/engage", flight.sensors).success
+    flight.fly()
 
 
 def test_parameters_are_set_all_or_none(bench):

@@ -108,7 +108,11 @@ class Companion(ManagedNode[CompanionSettings]):
         """Start a recording, unless there is one."""
         if self._recording is not None:
             return
-        self._folder = Path(self.parameters.settings().folder).expanduser().absolute()
+        folder = self.parameters.settings().folder
+        try:
+            self._folder = Path(folder).expanduser().absolute()
+        except RuntimeError as error:  # whose home?
+            raise LnnError(f"parameter folder is {folder!r}: {error}") from error
         self._recording = Recording(self._folder)
         self._problem = ""
         self._simulated_ns = 0

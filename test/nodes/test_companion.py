@@ -136,7 +136,7 @@ def test_time_that_goes_back_begins_another_bag(bench, tmp_path):
             (s * 10**9, s) for s in seconds]
 
 
-@pytest.mark.parametrize("folder", ["/proc/nowhere", ""])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "~nobody_of_this_name/bags", ""])
 def test_folder_that_cannot_hold_a_recording_is_named(bench, folder, tmp_path):
     process = bench.start("companion", folder=tmp_path / "fine")
     changed = bench.set_parameters("companion", folder=folder)

@@ -6,6 +6,7 @@ from lnn_ros.nodes import environment  # first: before numpy is loaded
 
 # isort: split
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -87,7 +88,7 @@ class Controller(ManagedNode[ControllerSettings]):
             self._entities.append(partial(self.destroy_service, service))
         self._streams = Streams(self, settings.lockstep, self._complaints)
         self._entities.append(self._streams.close)
-        self._rates = Rates()
+        self._rates, self._taken = Rates(), Rates()
         if settings.lockstep:
             # After the sensors: who sees this subscription has been told of theirs already.
             clock = self.create_subscription(Clock, "/clock", self._on_clock, qos.RELIABLE)
@@ -284,6 +285,7 @@ class Controller(ManagedNode[ControllerSettings]):
         now = self.get_clock().now()
         values: dict[str, object] = {"mode": self._mode.value, "policy": self._digest}
         rates = self._rates.look(self._streams.received)
+        taken = self._taken.look(Counter({s: seen.taken for s, seen in self._streams.seen.items()}))
         ages = self._pilot.age(now.nanoseconds)
         for stream in self._streams.seen:
             values[f"{stream}.rate_hz"] = round(rates.get(stream, 0.0), 1)
@@ -294,11 +296,12 @@ class Controller(ManagedNode[ControllerSettings]):
         values["step_mean_ms"] = 1e3 * self._step_s / max(self._ticks, 1)
         values["step_max_ms"] = 1e3 * self._slowest_s
         level, text = OK, self._mode.value
-        missing = [self._streams.topics[s] for s in self._streams.seen if not rates.get(s)]
+        missing = [f"nothing {'usable ' if rates.get(s) else ''}arrives on {topic}"
+                   for s, topic in self._streams.topics.items() if not taken.get(s)]
         if self._mode is Mode.FAULT:
             level, text = ERROR, f"fault: {self._reason}"
         elif missing:
-            level, text = WARN, f"{self._mode.value}; nothing arrives on {', '.join(missing)}"
+            level, text = WARN, f"{self._mode.value}; {', '.join(missing)}"
         message = DiagnosticArray(status=[status(f"{self.get_name()}: control", level, text,
                                                  values)])
         message.header.stamp = now.to_msg()

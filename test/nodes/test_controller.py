@@ -198,6 +198,24 @@ def test_bad_samples_are_dropped_counted_and_said_once(bench):
     flight.fly()
 
 
+def test_camera_of_no_use_is_a_warning(bench):
+    """Messages that arrive but are all dropped must not look like a healthy stream."""
+    flight = Flight(bench)
+
+    def blind():
+        flight.sensors.image.publish(image_message(0, first_frame()))
+        flight.sensors.imu.publish(imu_message(time.time_ns()))
+
+    def said():
+        return flight.diagnostics[-1].status[0] if flight.diagnostics else DiagnosticStatus()
+
+    bench.until(lambda: said().message == "disengaged; nothing usable arrives on /image",
+                "the warning", blind)
+    assert said().level == DiagnosticStatus.WARN
+    flight.until(lambda: said().message == "disengaged", "the all-clear")
+    assert said().level == DiagnosticStatus.OK
+
+
 @pytest.mark.parametrize(("parameter", "value", "sentence"), [
     ("policy", "no_such_policy", "policy 'no_such_policy' does not ship with this package"),
     ("policy", "/nowhere/policy.safetensors", "/nowhere/policy.safetensors: cannot be read"),

@@ -26,6 +26,8 @@ COMMAND = ("vx", "vy", "vz", "yaw_rate")
 """Outputs, m/s and rad/s, levelled body frame."""
 MAX_SIZE = 4096
 """Largest layer, image side or channel count that a file may ask for."""
+MAX_BUFFER = 10_000_000
+"""Most numbers in one of the encoder's buffers: a small file must not ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,21 @@ def _check(spec: PolicySpec) -> None:
                 raise LnnError(f"encoder layer has {pair}, expected a pair")
             for value in pair:
                 _integer("encoder kernel, stride or padding", value, least, 64)
-    encoder.shapes()
+    shapes = encoder.shapes()
+    for i, (layer, before, after) in enumerate(
+        zip(encoder.layers, shapes, shapes[1:], strict=False)
+    ):
+        padded = [size + 2 * pad for size, pad in zip(before, layer.padding, strict=False)]
+        largest = max(
+            math.prod(padded) * before[2],
+            math.prod(after[:2]) * math.prod(layer.kernel) * before[2],
+            math.prod(after),
+        )
+        if largest > MAX_BUFFER:
+            raise LnnError(
+                f"encoder layer {i} needs a buffer of {largest} numbers, expected at most "
+                f"{MAX_BUFFER}"
+            )
     _number("encoder.pixel_scale", encoder.pixel_scale, -10.0, 10.0)
     _number("encoder.pixel_offset", encoder.pixel_offset, -1e3, 1e3)
     if core.kind not in ("flow", "feedforward"):

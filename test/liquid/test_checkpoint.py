@@ -168,6 +168,11 @@ def changed_card(path, value):
         (("spec", "encoder", "layers"), [], "expected 1 to 16"),
         (("spec", "encoder", "layers", 0, "stride"), [0, 2], "kernel, stride or padding"),
         (("spec", "encoder", "layers", 1, "kernel"), [60, 60], "leaves nothing"),
+        (
+            ("spec", "encoder", "layers"),
+            [{"channels": 4096, "kernel": [1, 1], "stride": [1, 1], "padding": [64, 64]}] * 2,
+            "encoder layer 0 needs a buffer of",
+        ),
         (("spec", "head", "low"), [1, 0, 0, 0], "head.low"),
         (("spec", "summary_scale"), [1.0], "expected 9"),
         (("spec", "summary_scale"), ["a"] * 9, "summary scale"),

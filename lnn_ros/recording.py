@@ -132,9 +132,16 @@ class Recording:
         """Make everything so far survive a kill, and soon also a loss of power.
 
         The way to the disk is long on a memory card: it is left to a thread, one at a time.
+
+        Raises
+        ------
+        OSError
+            When this or an earlier flush did not reach the disk.
         """
         self._storage.flush()
         if self._synced is None or self._synced.done():
+            if self._synced is not None:
+                self._synced.result()  # raises what the disk said
             self._synced = self._syncer.submit(os.fdatasync, self._storage.bio.fileno())
 
     def close(self) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.dataset import Batch, Glimpser, Lanes, Recording
+from lnn_ros.learning.dataset import Batch, Lanes, Recording, glimpse
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.liquid.spec import PolicySpec
 from lnn_ros.liquid.torch_policy import TorchPolicy
@@ -45,6 +44,10 @@ class Trainer:
     wiring : Wiring or None
     seed : int
         Of the initial weights and of everything random in training.
+    rate : float
+        Learning rate of Adam.
+    lanes, window : int
+        Sequences per batch, frames per window.
     bfloat16 : bool
         Compute the encoder in bfloat16: about 1.5 times as fast on a CPU that has it.
     """
@@ -54,56 +57,44 @@ class Trainer:
         spec: PolicySpec,
         wiring: Wiring | None,
         seed: int,
+        rate: float,
+        lanes: int,
+        window: int,
         bfloat16: bool = False,
     ) -> None:
         torch.manual_seed(seed)
         self.policy = TorchPolicy(spec, wiring)
         self.policy.encoder.in_bfloat16 = bfloat16
-        self._seed = seed
+        self._seed, self._rate, self._lanes, self._window = seed, rate, lanes, window
         read = spec.core.read_size
         # Linear read-outs of the truth from the features and from the memory; not shipped.
         self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
-        self._glance = nn.Linear(spec.encoder.features, 4)
         self._known = nn.Linear(read, COLUMNS + 2)
         self._parameters = [
             *self.policy.parameters(),
             *self._seen.parameters(),
-            *self._glance.parameters(),
             *self._known.parameters(),
         ]
-        self._optimiser = torch.optim.Adam(self._parameters)
+        self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
         self._scale = torch.tensor(SCALE)
         self._where = torch.tensor(WHERE_SCALE)
 
-    def features(self, sequence: Recording) -> NDArray[np.float32]:
-        """Features (2, K, F) of a sequence's frames, as they are and mirrored."""
-        frames = torch.from_numpy(sequence.frames)
-        with torch.no_grad():
-            both = [self.policy.encoder(f).numpy() for f in (frames, frames.flip(2))]
-        return np.stack(both)
-
     def epoch(
-        self,
-        sequences: Sequence[Recording],
-        key: tuple[int, ...],
-        rates: tuple[float, float],
-        lanes: int,
-        window: int,
-        features: Sequence[NDArray[np.float32]] | None = None,
+        self, sequences: Sequence[Recording], key: tuple[int, ...], rates: tuple[float, float]
     ) -> float:
         """Go through all sequences once; return the mean command loss.
 
-        The learning rate moves evenly between the two ``rates``. ``key`` names the epoch and
-        seeds its order. ``lanes`` sequences make a batch, of ``window`` frames each. With
-        ``features`` the encoder stays as it is, and is not run.
+        The learning rate moves between two shares of its full value. ``key`` names the epoch and
+        seeds its order.
         """
         rng = np.random.default_rng((self._seed, *key))
-        reader = Lanes(sequences, lanes, window, rng, features=features)
-        state = self.policy.core.initial(lanes)
+        lanes = Lanes(sequences, self._lanes, self._window, rng)
+        state = self.policy.core.initial(self._lanes)
         losses = []
-        for step, batch in enumerate(reader):
+        for step, batch in enumerate(lanes):
+            share = rates[0] + (rates[1] - rates[0]) * step / lanes.steps
             for group in self._optimiser.param_groups:
-                group["lr"] = rates[0] + (rates[1] - rates[0]) * step / reader.steps
+                group["lr"] = self._rate * share
             self._optimiser.zero_grad(set_to_none=True)
             loss, hints, state = self._loss(batch, state.detach(), rng)
             (loss + HINT_WEIGHT * hints).backward()
@@ -112,14 +103,14 @@ class Trainer:
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
 
-    def loss(self, sequences: Sequence[Recording], lanes: int = 8, window: int = 16) -> float:
+    def loss(self, sequences: Sequence[Recording]) -> float:
         """Mean command loss without learning, augmentation or mirroring."""
         rng = np.random.default_rng(0)
-        reader = Lanes(sequences, lanes, window, rng, mirror=False)
-        state = self.policy.core.initial(lanes)
+        lanes = Lanes(sequences, min(8, len(sequences)), self._window, rng, mirror=False)
+        state = self.policy.core.initial(min(8, len(sequences)))
         losses = []
         with torch.no_grad():
-            for batch in reader:
+            for batch in lanes:
                 loss, _, state = self._loss(batch, state, None)
                 losses.append(float(loss))
         return float(np.mean(losses))
@@ -128,15 +119,12 @@ class Trainer:
         self, batch: Batch, state: Tensor, rng: np.random.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, lanes = batch.keep.shape
-        summaries, frames = torch.from_numpy(batch.summaries), torch.from_numpy(batch.frames)
-        if frames.ndim == 3:  # features
-            inputs = self.policy.join(frames.transpose(0, 1), summaries)
-        else:
-            light = None
-            if rng is not None:  # every lane sees its window in another light
-                gain, shade = _light(rng, lanes)
-                light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
-            inputs = self.policy.inputs(frames, summaries, light)
+        light = None
+        if rng is not None:  # every lane sees its window in another light
+            gain, shade = _light(rng, lanes)
+            light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
+        summaries = torch.from_numpy(batch.summaries)
+        inputs = self.policy.inputs(torch.from_numpy(batch.frames), summaries, light)
         states = self.policy.core(inputs, summaries[..., -1], torch.from_numpy(batch.keep), state)
         activity = self.policy.core.predict(states[:, :, :, None], torch.from_numpy(batch.offsets))
         labels = torch.from_numpy(batch.labels)
@@ -167,23 +155,14 @@ class Trainer:
         sight = functional.binary_cross_entropy_with_logits(seen[..., COLUMNS], visible)
         return nearness + (where * visible[..., None]).mean() + sight
 
-    def look(
-        self,
-        sequences: Sequence[Recording],
-        key: tuple[int, ...],
-        frames: int,
-        batch: int,
-        rate: float,
-    ) -> float:
-        """Teach the encoder alone to tell hints and labels, from single frames in random order.
+    def look(self, sequences: Sequence[Recording], frames: int, batch: int, rate: float) -> float:
+        """Teach the encoder alone to tell the hints, from single frames in random order.
 
         Frames of a window are alike; these are not, and the encoder learns several times faster.
 
         Parameters
         ----------
         sequences : sequence of Recording
-        key : tuple of int
-            Seeds the order.
         frames : int
             Frames to look at, altogether.
         batch : int
@@ -196,22 +175,28 @@ class Trainer:
         float
             Mean loss of the last tenth.
         """
-        rng = np.random.default_rng((self._seed, *key))
+        rng = np.random.default_rng((self._seed, 0x100C))
         parameters = [*self.policy.encoder.parameters(), *self._seen.parameters()]
-        parameters += self._glance.parameters()
         optimiser = torch.optim.Adam(parameters, lr=rate)
-        glimpser = Glimpser(sequences)
+        ends = np.cumsum([len(s) for s in sequences])
         steps = max(1, frames // batch)
         losses = []
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50) * cosine(step / steps)
-            seen = glimpser.draw(rng, batch)
-            features = self.policy.encoder(torch.from_numpy(seen.frames), _light(rng, batch))
-            loss = self._sight_loss(features, torch.from_numpy(seen.hints))
-            error = self._glance(features) - torch.from_numpy(seen.labels) / self._scale
-            each = functional.huber_loss(error, torch.zeros_like(error), reduction="none")
-            loss = loss + (each.mean(1) * torch.from_numpy(seen.weights)).mean()
+            picked = rng.integers(0, ends[-1], batch)
+            owners = np.searchsorted(ends, picked, side="right")
+            starts = picked - (ends[owners] - [len(sequences[i]) for i in owners])
+            flips = rng.random(batch) < 0.5
+            pictures, truth = zip(
+                *(
+                    glimpse(sequences[i], int(k), bool(flip))
+                    for i, k, flip in zip(owners, starts, flips, strict=True)
+                ),
+                strict=True,
+            )
+            features = self.policy.encoder(torch.from_numpy(np.stack(pictures)), _light(rng, batch))
+            loss = self._sight_loss(features, torch.from_numpy(np.stack(truth)))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -261,6 +246,6 @@ def _light(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(gain.astype(np.float32)), torch.from_numpy(shade.astype(np.float32))
 
 
-def cosine(done: float, floor: float = 0.02) -> float:
-    """Share of the learning rate, from 1 to ``floor``, when ``done`` (0 to 1) is over."""
-    return floor + (1 - floor) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
+def cosine(done: float) -> float:
+    """Share of the learning rate when ``done`` (0 to 1) of the last epochs are over."""
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2

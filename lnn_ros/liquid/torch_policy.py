@@ -288,10 +288,7 @@ class TorchPolicy(nn.Module):
         Tensor, shape (T, B, sensory)
         """
         features = self.encoder(frames.flatten(0, 1), light)
-        return self.join(features.reshape(*frames.shape[:2], -1).transpose(0, 1), summary)
-
-    def join(self, features: Tensor, summary: Tensor) -> Tensor:
-        """Core inputs (T, B, sensory) from features (T, B, F) and summaries (T, B, S)."""
+        features = features.reshape(*frames.shape[:2], -1).transpose(0, 1)
         limit = self.spec.summary_limit
         rest = (summary * self.scale + self.offset).clamp(-limit, limit)
         return torch.cat([features, rest], -1)

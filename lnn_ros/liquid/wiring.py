@@ -98,8 +98,6 @@ def ncp(
 ) -> Wiring:
     """Draw an NCP wiring; equal arguments give equal wirings.
 
-    A recurrent command neuron always hears itself, besides its fan-in.
-
     Parameters
     ----------
     sensory, inter, command, motor : int
@@ -118,18 +116,14 @@ def ncp(
     if min(numbers) < 1 or recurrent_fan_in < 0:
         raise LnnError(f"wiring: layer sizes and fan-ins {numbers} found, expected at least 1 each")
     rng = np.random.default_rng(seed)
-    recurrent = np.zeros((command, command), np.uint8)
-    if recurrent_fan_in:
-        # Each command neuron hears itself: without that none can hold or integrate alone.
-        recurrent = _fan_in(rng, command, command, recurrent_fan_in) | np.eye(
-            command, dtype=np.uint8
-        )
     return Wiring(
         inter=_fan_in(rng, sensory, inter, inter_fan_in),
         command=np.concatenate(
             [
                 _fan_in(rng, inter, command, command_fan_in),
-                recurrent,
+                _fan_in(rng, command, command, recurrent_fan_in)
+                if recurrent_fan_in
+                else np.zeros((command, command), np.uint8),
             ]
         ),
         motor=_fan_in(rng, command, motor, motor_fan_in),

@@ -31,9 +31,11 @@ _COMMAND_COLORS = {"forward": "#c44536", "left": "#e8a33d", "up": "#3f7cac"}
 _ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.96)}
 _OUTCOMES = {"arrived": "arrived", "contact": "touched something", "timeout": "ran out of time",
              "flying": "was cut short"}
-_STYLE: dict[Any, Any] = {"font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK,
-          "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK, "axes.titlesize": 11,
-          "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK,
+    "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK, "axes.titlesize": 11,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+}
 
 
 def headline(run: Run) -> str:

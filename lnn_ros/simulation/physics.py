@@ -125,7 +125,6 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
     return spec.compile()
 
 
-
 @numba.njit(cache=True)
 def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDArray[np.float64],
              normal: NDArray[np.float64], options: NDArray[np.float64],

@@ -113,7 +113,8 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
                 "geometry_msgs/TwistStamped", out.header(stamp, "base_link"),
                 out.make("geometry_msgs/Twist", out.make(v3, wish, 0.0, 0.0), zero)))
             out.write(f"{namespace}/controller/neurons", stamp, out.make(
-                "sensor_msgs/JointState", out.header(stamp), ["inter_0", "inter_1", *(f"motor_{k}" for k in range(4))],
+                "sensor_msgs/JointState", out.header(stamp),
+                ["inter_0", "inter_1", *(f"motor_{k}" for k in range(4))],
                 np.sin(time * np.arange(1.0, 7.0)), np.zeros(0), np.zeros(0)))
             out.write(f"{namespace}/controller/trace", stamp, out.make(
                 "diagnostic_msgs/DiagnosticArray", out.header(stamp), [out.status("trace", {

@@ -146,7 +146,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=seed_range, default=range(100_000, 100_050), metavar="FIRST:END"
     )
     parser.add_argument("--task", default="fly_to_target")
-    parser.add_argument("--controls", action="store_true", help="fly the controls, too")
+    parser.add_argument(
+        "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
+    )
     parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
@@ -164,8 +166,8 @@ def run(args: argparse.Namespace) -> int:
         if load(args.feedforward).spec.core.kind != "feedforward":
             raise LnnError(f"{args.feedforward}: has a memory, expected a feed-forward policy")
         rows["feedforward"] = (str(args.feedforward), str(args.feedforward))
-    if args.controls:
-        rows.update({name: (name, policy) for name in CONTROLS})
+    if args.controls is not None:
+        rows.update({name: (name, policy) for name in args.controls or CONTROLS})
     table = evaluate(rows, args.seeds, args.workers, args.task)
     print(format_table(table))
     result = {

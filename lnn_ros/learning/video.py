@@ -178,6 +178,10 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
         cost[number] += 4.0 * ((depth < _FOREGROUND) & (seen >= 0)).mean()
         if (seen == target).sum() < 20:
             cost[number] += 3.0
+        forward, left, up = shot.view.T @ (shot.position - shot.eye)
+        focal = film.geometry.focal_length / film.geometry.width
+        if focal * left / forward < -0.08 and up < 0.0:  # behind the inset, or nearly
+            cost[number] += 3.0
         if own.target_mask(shot.position, shot.rotation).sum() < 4:
             cost[number] += 1.0
     return plan[int(cost.argmin())]

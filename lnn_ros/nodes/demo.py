@@ -33,9 +33,9 @@ from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.simulator import START_NS, Simulator
 from lnn_ros.simulation.task import Task
 
-# A demo seed, chosen by looking among the first seventy above 300000: the way leads around two trees
-# and a wall, and the shipped policy arrived with each of eight seeds of noise and wind. It is no
-# statistic; `lnn_ros evaluate` is.
+# A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
+# trees and a wall, and the shipped policy arrived with each of eight seeds of noise and wind. It is
+# no statistic; `lnn_ros evaluate` is.
 _SEED = 300_037
 _POLICY = "fly_to_target"
 _TASK = "fly_to_target"

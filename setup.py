@@ -23,7 +23,7 @@ setup(
                 "message times",
     license="Apache-2.0",
     maintainer="The lnn_ros maintainers",
-    maintainer_email="maintainers@lnn-ros.org",
+    maintainer_email="maintainers@example.org",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={NAME: ["py.typed"], f"{NAME}.policies": ["*.safetensors"]},
     data_files=[

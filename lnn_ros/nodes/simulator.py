@@ -99,6 +99,8 @@ class SimulatorNode(Node):
 
     def start(self) -> None:
         """Begin the first episode."""
+        self.get_logger().info("preparing the world; the first time after an installation, the "
+                               "camera is compiled, which takes about 15 s")
         try:
             self._begin()
         except LnnError as error:

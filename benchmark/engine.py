@@ -59,17 +59,15 @@ def main() -> int:
     policy = TorchPolicy.from_arrays(spec, checkpoint.arrays)
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    encoder = spec.encoder
-    shape = (encoder.height, encoder.width, encoder.channels)
-    frame = rng.integers(0, 256, shape, dtype=np.uint8)
+    frame = rng.integers(0, 256, spec.encoder.frame_shape, dtype=np.uint8)
     summary = rng.normal(0, 1, len(SUMMARY)).astype(np.float32)
     state = engine.initial()
-    dt, keep = torch.full((1, 1), 0.05), torch.ones(1, 1)
+    dt = torch.full((1, 1), 0.05)
     memory = [policy.core.initial(1)]
 
     def in_numpy() -> None:
         engine.predict(state, 0.05, state)
-        engine.update(state, frame, summary, 0.05)
+        engine.update(state, frame, summary)
         engine.command(state)
 
     @torch.no_grad()
@@ -77,9 +75,8 @@ def main() -> int:
         inputs = policy.inputs(
             torch.from_numpy(frame)[None, None], torch.from_numpy(summary)[None, None]
         )
-        states = policy.core(inputs, dt, keep, memory[0])
-        memory[0] = states[:, -1]
-        policy.read(states[0])
+        activity, memory[0] = policy.core(inputs, dt, memory[0])
+        policy.read(activity)
 
     names = ("numpy", "torch_eager")
     times = dict(zip(names, measure([in_numpy, in_torch], args.steps), strict=True))

@@ -34,8 +34,8 @@ class Pilot:
         spec = checkpoint.spec
         self._engine = Engine(spec, checkpoint.arrays)
         self._guard = Guard(limits or Limits(spec.head.low, spec.head.high))
-        self._shape = (spec.encoder.height, spec.encoder.width, spec.encoder.channels)
-        self._intervals = Intervals(self._shape, spec.core.first_interval)
+        self._shape = spec.encoder.frame_shape
+        self._intervals = Intervals(self._shape, spec.first_interval)
         self._card = MappingProxyType(
             {**checkpoint.card, "weights_sha256": checkpoint.weights_digest()}
         )
@@ -68,7 +68,7 @@ class Pilot:
         """Forget everything seen (a new episode, a jump of the clock); the counts stay."""
         self._intervals.reset()
         self._guard.reset()
-        self._state[:] = 0.0
+        self._state[:] = self._engine.initial()
         self._stamp_ns = 0
 
     def observe(self, stream: str, stamp_ns: int, value: object) -> bool:
@@ -88,7 +88,7 @@ class Pilot:
         taken, interval = self._intervals.observe(stream, stamp_ns, value)
         if interval is not None:
             self._engine.predict(self._state, interval.dt, self._state)
-            self._engine.update(self._state, interval.frame, interval.summary, interval.dt)
+            self._engine.update(self._state, interval.frame, interval.summary)
             self._stamp_ns = interval.stamp_ns
         return taken
 
@@ -140,6 +140,5 @@ class Pilot:
 
     def neurons(self) -> dict[str, float]:
         """Every neuron's activity at the last update, by name."""
-        core = self._engine.core
-        activity = core.activity(self._state).tolist()
-        return dict(zip(core.names(), activity, strict=True))
+        activity = self._engine.activity(self._state).tolist()
+        return dict(zip(self._engine.spec.core.names(), activity, strict=True))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.spec import Convolution, CoreSpec, EncoderSpec, HeadSpec, PolicySpec
-from lnn_ros.liquid.wiring import Wiring, ncp
+from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.encoders.conv import Conv, Convolution
+from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
+from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
 from lnn_ros.simulation.task import Task
 
 MAX_PARAMETERS = 20_000
@@ -16,21 +21,26 @@ FIRST_INTERVAL = 0.1
 """Seconds given to the interval before the first frame."""
 
 
-def make_spec(core: str, task: Task) -> PolicySpec:
-    """Architecture of a policy for a task.
+CORES = ("flow", "feedforward")
+"""What ``lnn_ros train --core`` offers: liquid, and the control without memory."""
+FEATURES = 24
+HIDDEN = (56, 40)
+"""Layers of the control."""
+
+
+def make_policy(core: str, task: Task, seed: int) -> tuple[PolicySpec, Wiring]:
+    """Architecture and wiring of a policy for a task.
 
     Parameters
     ----------
     core : str
-        "flow" (liquid) or "feedforward" (the control: same encoder and head, no memory).
+        One of ``CORES``: same encoder and head.
     task : Task
         Gives the camera's size and the ceilings.
+    seed : int
+        Of the wiring's draw.
     """
-    kinds = {"flow": (32, 24, 8), "feedforward": (56, 40)}
-    if core not in kinds:
-        raise LnnError(f"core {core!r} found, expected one of {', '.join(kinds)}")
-    encoder = EncoderSpec(
-        kind="conv",
+    encoder = Conv(
         height=task.camera.height,
         width=task.camera.width,
         channels=3,
@@ -41,21 +51,18 @@ def make_spec(core: str, task: Task) -> PolicySpec:
             # Collapse the columns but keep them apart: where something stands matters.
             Convolution(16, (math.ceil(task.camera.height / 8), 1), (1, 1), (0, 0)),
         ),
-        features=24,
+        features=FEATURES,
         pixel_scale=1 / 64,
         pixel_offset=-2.0,
     )
+    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed)
+    # The head reads what is behind the first layer.
+    read = sum(wiring.sizes[1:])
     vehicle = task.vehicle
     forward, sideways = 0.8 * vehicle.max_speed, 0.5 * vehicle.max_speed
     spec = PolicySpec(
         encoder=encoder,
-        core=CoreSpec(
-            kind=core,
-            layers=kinds[core],
-            rate_min=0.1,
-            rate_max=60.0,
-            first_interval=FIRST_INTERVAL,
-        ),
+        core=cell_type(core).wired(wiring.inputs, wiring, read, **options),
         head=HeadSpec(
             low=(-0.5, -sideways, -vehicle.max_climb, -vehicle.max_yaw_rate),
             high=(forward, sideways, vehicle.max_climb, vehicle.max_yaw_rate),
@@ -65,28 +72,37 @@ def make_spec(core: str, task: Task) -> PolicySpec:
         summary_scale=(1.0,) * 3 + (1 / 3,) * 3 + (1.0, 10.0, 10.0),
         summary_offset=(0.0,) * 5 + (-GRAVITY / 3, 0.0, 0.0, 0.0),
         summary_limit=5.0,
+        first_interval=FIRST_INTERVAL,
     )
     if spec.count() > MAX_PARAMETERS:
         raise LnnError(f"{core} policy: {spec.count()} parameters, expected {MAX_PARAMETERS}")
-    return spec
+    return spec, wiring
 
 
-def make_wiring(spec: PolicySpec, seed: int) -> Wiring | None:
-    """Draw the wiring of a spec's core; None for a core without one."""
-    if spec.core.kind != "flow":
-        return None
-    inter, command, motor = spec.core.layers
-    return ncp(
-        spec.sensory,
-        inter,
-        command,
-        motor,
+def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
+    """Draw the wiring, and name the cell's options."""
+    if core not in CORES:
+        raise LnnError(f"core {core!r} found, expected one of {', '.join(CORES)}")
+    if core == "feedforward":
+        sizes = (inputs, *HIDDEN)
+        return Wiring(
+            tuple(
+                WiredLayer(f"hidden{i}", np.ones((before, units), np.int8))
+                for i, (before, units) in enumerate(pairwise(sizes))
+            )
+        ), {}
+    wiring = ncp(
+        inputs,
+        32,
+        24,
+        8,
         inter_fan_in=20,
         command_fan_in=16,
         recurrent_fan_in=12,
         motor_fan_in=12,
         seed=seed,
     )
+    return wiring, {"rate_min": 0.1, "rate_max": 60.0}
 
 
 def camera_card(task: Task) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.architecture import camera_card, make_spec, make_wiring
+from lnn_ros.learning.architecture import camera_card, make_policy
 from lnn_ros.learning.dataset import Recording, read_folder
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.jobs import provenance
@@ -91,13 +91,13 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on training."""
     torch.set_num_threads(args.threads)
     task = Task.load(args.task)
-    spec = make_spec(args.core, task)
+    spec, wiring = make_policy(args.core, task, args.seed)
     rounds = schedule(args)
     args.out.mkdir(parents=True, exist_ok=True)
     state_file, policy_file = args.out / "state.safetensors", args.out / "policy.safetensors"
     trainer = Trainer(
         spec,
-        make_wiring(spec, args.seed),
+        wiring,
         args.seed,
         args.rate,
         args.lanes,

@@ -41,7 +41,7 @@ class Trainer:
     Parameters
     ----------
     spec : PolicySpec
-    wiring : Wiring or None
+    wiring : Wiring
     seed : int
         Of the initial weights and of everything random in training.
     rate : float
@@ -55,7 +55,7 @@ class Trainer:
     def __init__(
         self,
         spec: PolicySpec,
-        wiring: Wiring | None,
+        wiring: Wiring,
         seed: int,
         rate: float,
         lanes: int,
@@ -63,10 +63,10 @@ class Trainer:
         bfloat16: bool = False,
     ) -> None:
         torch.manual_seed(seed)
-        self.policy = TorchPolicy(spec, wiring)
+        self.policy = TorchPolicy(spec, wiring, seed)
         self.policy.encoder.in_bfloat16 = bfloat16
         self._seed, self._rate, self._lanes, self._window = seed, rate, lanes, window
-        read = spec.core.read_size
+        read = spec.core.read
         # Linear read-outs of the truth from the features and from the memory; not shipped.
         self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
         self._known = nn.Linear(read, COLUMNS + 2)
@@ -125,8 +125,9 @@ class Trainer:
             light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
         summaries = torch.from_numpy(batch.summaries)
         inputs = self.policy.inputs(torch.from_numpy(batch.frames), summaries, light)
-        states = self.policy.core(inputs, summaries[..., -1], torch.from_numpy(batch.keep), state)
-        activity = self.policy.core.predict(states[:, :, :, None], torch.from_numpy(batch.offsets))
+        keep = torch.from_numpy(batch.keep) > 0
+        states = self.policy.core.states(inputs, summaries[..., -1], state, keep=keep)
+        activity = self.policy.predict(states[:, :, None], torch.from_numpy(batch.offsets))
         labels = torch.from_numpy(batch.labels)
         error = (self.policy.read(activity, clip=False) - labels) / self._scale
         each = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER)
@@ -135,12 +136,13 @@ class Trainer:
         lost = torch.from_numpy(batch.unseen) > LOST_S
         weights = torch.where(lost[..., None], LOST_WEIGHT * weights, weights)
         loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
-        return loss, self._hint_loss(batch, inputs, states), states[:, -1]
+        return loss, self._hint_loss(batch, inputs, states), states[-1]
 
     def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor) -> Tensor:
         """Tell the hints from the features, and from the memory."""
         truth = torch.from_numpy(batch.hints)
-        known = self._known(states[0][..., -self.policy.spec.core.read_size :])
+        core = self.policy.spec.core
+        known = self._known(states[..., core.units - core.read : core.units])
         seen = self._sight_loss(inputs[..., : self.policy.spec.encoder.features], truth)
         nearness = (known[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
         where = (known[..., COLUMNS:] - truth[..., COLUMNS + 2 :] / self._where).square().mean()

@@ -25,7 +25,7 @@ from safetensors.numpy import save as pack_tensors
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec
 
-FORMAT, VERSION = "lnn_ros-policy", "1"
+FORMAT, VERSION = "lnn_ros-policy", "2"
 MAX_BYTES = 2_000_000
 """Larger files are refused unread; policies that ship stay below 200 kB."""
 MAX_HEADER = 200_000

@@ -1,11 +1,14 @@
-"""Neural circuit policy wirings: which neuron may listen to which.
+"""Wirings: which neuron may listen to which.
 
+``ncp`` and ``auto_ncp`` draw neural circuit policies: sensory inputs reach inter neurons, these
+reach command neurons, which are recurrent among themselves and reach motor neurons, all sparsely.
 Source: Lechner et al., "Neural circuit policies enabling auditable autonomy", Nature Machine
-Intelligence 2 (2020): sensory -> inter -> command (recurrent among themselves) -> motor, sparse.
+Intelligence 2 (2020). ``dense`` lets one layer hear everything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,57 +17,147 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 
 LAYERS = ("inter", "command", "motor")
-"""Layers with a state, in the order in which the state vector holds them."""
+"""Layers of an NCP, in the order in which the state holds them."""
 
 Mask = NDArray[np.uint8]
+Signs = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class WiredLayer:
+    """Synapses that end in one layer; 1 excites, -1 inhibits, 0 forbids.
+
+    Only cells with synapses of a fixed kind (LTC) start from the sign; for the others a synapse is
+    allowed or not.
+
+    Attributes
+    ----------
+    name : str
+        "inter", "command", "motor", or another identifier.
+    feed : ndarray of int8, shape (sources, units)
+        From the layer before, or from the inputs.
+    loop : ndarray of int8, shape (units, units), or None
+        From the layer itself.
+    """
+
+    name: str
+    feed: Signs
+    loop: Signs | None = None
+
+    def __post_init__(self) -> None:
+        for matrix in (self.feed,) if self.loop is None else (self.feed, self.loop):
+            if matrix.ndim != 2 or 0 in matrix.shape or not np.isin(matrix, (-1, 0, 1)).all():
+                raise LnnError(
+                    f"wiring: synapses of layer {self.name} are {matrix.dtype} {matrix.shape}, "
+                    "expected a matrix of -1, 0 and 1"
+                )
+        if self.loop is not None and self.loop.shape != (self.units, self.units):
+            raise LnnError(
+                f"wiring: loop of layer {self.name} has shape {self.loop.shape}, expected "
+                f"{(self.units, self.units)}"
+            )
+
+    @property
+    def units(self) -> int:
+        """Number of neurons."""
+        return int(self.feed.shape[1])
+
+    @property
+    def signs(self) -> Signs:
+        """All synapses, sources first, then the layer itself."""
+        return self.feed if self.loop is None else np.concatenate([self.feed, self.loop])
+
+    @property
+    def mask(self) -> Mask:
+        """``signs``, 0 or 1."""
+        return (self.signs != 0).astype(np.uint8)
+
+    @property
+    def paired(self) -> bool:
+        """Whether neuron i of the first half and of the second half have the same sources."""
+        half, mask = self.units // 2, self.mask
+        return self.units % 2 == 0 and bool((mask[:, :half] == mask[:, half:]).all())
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Connections of one network; ``mask[i, j] == 1`` lets input ``i`` reach neuron ``j``.
+    """Connections of one network.
 
     Attributes
     ----------
-    inter : ndarray of uint8, shape (sensory, n_inter)
-        From the sensory inputs.
-    command : ndarray of uint8, shape (n_inter + n_command, n_command)
-        From the inter neurons, then from the command neurons themselves.
-    motor : ndarray of uint8, shape (n_command, n_motor)
-        From the command neurons.
+    layers : tuple of WiredLayer
+        In the order in which an observation runs through them; the last one acts.
     """
 
-    inter: Mask
-    command: Mask
-    motor: Mask
+    layers: tuple[WiredLayer, ...]
 
     def __post_init__(self) -> None:
-        n_inter, n_command = self.inter.shape[1], self.command.shape[1]
-        if self.command.shape[0] != n_inter + n_command or self.motor.shape[0] != n_command:
-            raise LnnError(
-                f"wiring: layers of shapes {self.inter.shape}, {self.command.shape}, "
-                f"{self.motor.shape} do not join, expected (sensory, inter), "
-                "(inter + command, command), (command, motor)"
-            )
+        if not self.layers:
+            raise LnnError("wiring: no layers found, expected at least one")
+        for before, layer in zip(self.layers, self.layers[1:], strict=False):
+            if layer.feed.shape[0] != before.units:
+                raise LnnError(
+                    f"wiring: layer {layer.name} hears {layer.feed.shape[0]} neurons, but layer "
+                    f"{before.name} has {before.units}: expected the same number"
+                )
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Number of inter, command and motor neurons."""
-        return self.inter.shape[1], self.command.shape[1], self.motor.shape[1]
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return int(self.layers[0].feed.shape[0])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each layer."""
+        return tuple(layer.units for layer in self.layers)
+
+    @property
+    def units(self) -> int:
+        """Number of neurons."""
+        return sum(self.sizes)
 
     @property
     def synapses(self) -> int:
         """Number of connections."""
-        return int(self.inter.sum() + self.command.sum() + self.motor.sum())
+        return sum(int(layer.mask.sum()) for layer in self.layers)
 
     def masks(self) -> dict[str, Mask]:
-        """Masks by layer name."""
-        return {"inter": self.inter, "command": self.command, "motor": self.motor}
+        """Masks as checkpoints name them: ``wiring.<layer>``, (sources [+ units], units)."""
+        return {f"wiring.{layer.name}": layer.mask for layer in self.layers}
+
+    @staticmethod
+    def from_masks(
+        layers: tuple[tuple[str, bool], ...], masks: Mapping[str, NDArray[np.integer]]
+    ) -> Wiring:
+        """Build from names (and whether recurrent) of layers, and masks as ``masks`` gives them."""
+        built = []
+        for name, recurrent in layers:
+            mask = np.asarray(masks[f"wiring.{name}"]).astype(np.int8)
+            cut = mask.shape[0] - mask.shape[1] * recurrent
+            built.append(WiredLayer(name, mask[:cut], mask[cut:] if recurrent else None))
+        return Wiring(tuple(built))
+
+    def adjacency(self) -> tuple[Signs, Signs]:
+        """Synapses from inputs (inputs, units) and between neurons (units, units)."""
+        sensory = np.zeros((self.inputs, self.units), np.int8)
+        neurons = np.zeros((self.units, self.units), np.int8)
+        start, before = 0, slice(0, 0)
+        for i, layer in enumerate(self.layers):
+            here = slice(start, start + layer.units)
+            if i == 0:
+                sensory[:, here] = layer.feed
+            else:
+                neurons[before, here] = layer.feed
+            if layer.loop is not None:
+                neurons[here, here] = layer.loop
+            start, before = here.stop, here
+        return sensory, neurons
 
 
-def _fan_in(rng: np.random.Generator, sources: int, neurons: int, fan: int) -> Mask:
+def _fan_in(rng: np.random.Generator, sources: int, neurons: int, fan: int) -> Signs:
     """Give every neuron ``fan`` distinct sources, and every source at least one neuron."""
     fan = min(fan, sources)
-    mask = np.zeros((sources, neurons), np.uint8)
+    mask = np.zeros((sources, neurons), np.int8)
     # Balanced draws: sources are taken from shuffled decks, so that none is left out by chance.
     deck: list[int] = []
     for neuron in range(neurons):
@@ -84,8 +177,13 @@ def _fan_in(rng: np.random.Generator, sources: int, neurons: int, fan: int) -> M
     return mask
 
 
+def _signed(rng: np.random.Generator, mask: Signs, inhibiting: float) -> Signs:
+    signs = np.where(rng.random(mask.shape) < inhibiting, -1, 1)
+    return (mask * signs).astype(np.int8)
+
+
 def ncp(
-    sensory: int,
+    inputs: int,
     inter: int,
     command: int,
     motor: int,
@@ -95,36 +193,117 @@ def ncp(
     recurrent_fan_in: int,
     motor_fan_in: int,
     seed: int,
+    paired: bool = False,
 ) -> Wiring:
     """Draw an NCP wiring; equal arguments give equal wirings.
 
     Parameters
     ----------
-    sensory, inter, command, motor : int
+    inputs, inter, command, motor : int
         Layer sizes, at least 1.
     inter_fan_in, command_fan_in, recurrent_fan_in, motor_fan_in : int
-        Sources per inter neuron (sensory), per command neuron (inter; command), per motor neuron.
+        Sources per inter neuron (inputs), per command neuron (inter; command), per motor neuron;
+        at most all there are.
     seed : int
         Of the draw.
+    paired : bool
+        Give command neurons i and ``command / 2 + i`` the same sources, so that a flow cell can
+        let them turn as a pair.
 
     Raises
     ------
     LnnError
-        If a size or fan-in is below 1.
+        If a size or fan-in is below 1, or pairs are asked of an odd number of neurons.
     """
-    numbers = (sensory, inter, command, motor, inter_fan_in, command_fan_in, motor_fan_in)
+    numbers = (inputs, inter, command, motor, inter_fan_in, command_fan_in, motor_fan_in)
     if min(numbers) < 1 or recurrent_fan_in < 0:
         raise LnnError(f"wiring: layer sizes and fan-ins {numbers} found, expected at least 1 each")
+    if paired and command % 2:
+        raise LnnError(f"wiring: {command} command neurons found, expected an even number to pair")
     rng = np.random.default_rng(seed)
+    drawn = command // 2 if paired else command
+    first = _fan_in(rng, inputs, inter, inter_fan_in)
+    feed = _fan_in(rng, inter, drawn, command_fan_in)
+    loop = np.zeros((command, drawn), np.int8)
+    if recurrent_fan_in:
+        loop = _fan_in(rng, command, drawn, recurrent_fan_in)
+    if paired:
+        feed, loop = np.concatenate([feed, feed], 1), np.concatenate([loop, loop], 1)
+    last = _fan_in(rng, command, motor, motor_fan_in)
+    # Signs are drawn after all synapses: they change no mask.
     return Wiring(
-        inter=_fan_in(rng, sensory, inter, inter_fan_in),
-        command=np.concatenate(
-            [
-                _fan_in(rng, inter, command, command_fan_in),
-                _fan_in(rng, command, command, recurrent_fan_in)
-                if recurrent_fan_in
-                else np.zeros((command, command), np.uint8),
-            ]
-        ),
-        motor=_fan_in(rng, command, motor, motor_fan_in),
+        (
+            WiredLayer("inter", _signed(rng, first, 0.5)),
+            WiredLayer("command", _signed(rng, feed, 0.5), _signed(rng, loop, 0.5)),
+            WiredLayer("motor", _signed(rng, last, 0.5)),
+        )
+    )
+
+
+def auto_ncp(
+    inputs: int,
+    units: int,
+    outputs: int,
+    *,
+    sparsity: float = 0.5,
+    seed: int = 22222,
+    paired: bool = False,
+) -> Wiring:
+    """Draw an NCP wiring from a number of neurons, of which ``outputs`` are motor neurons.
+
+    60 % of the other neurons are inter neurons, the rest command neurons; fan-ins are a share
+    ``1 - sparsity`` of the sources. The same proportions as in the ``ncps`` package's AutoNCP, but
+    not the same draw (``ncps_import`` takes over a wiring as it is).
+
+    Parameters
+    ----------
+    inputs, units, outputs : int
+        Numbers of inputs, of all neurons, of motor neurons; ``units >= outputs + 3``.
+    sparsity : float
+        0.1 to 0.9.
+    seed : int
+        Of the draw.
+    paired : bool
+        As in ``ncp``; an odd number of command neurons then passes one on to the inter neurons.
+
+    Raises
+    ------
+    LnnError
+        If the numbers leave no inter or no command neuron, or the sparsity is out of range.
+    """
+    if not 0.1 <= sparsity <= 0.9:
+        raise LnnError(f"wiring: sparsity {sparsity!r} found, expected 0.1 to 0.9")
+    if outputs < 1 or units < outputs + 3:
+        raise LnnError(
+            f"wiring: {units} neurons for {outputs} outputs found, expected at least 1 output and "
+            "3 neurons more than outputs"
+        )
+    density = 1.0 - sparsity
+    command = max(2, int(0.4 * (units - outputs)))
+    command -= command % 2 if paired else 0
+    inter = units - outputs - command
+
+    def fan(sources: int) -> int:
+        return max(1, round(density * sources))
+
+    return ncp(
+        inputs,
+        inter,
+        command,
+        outputs,
+        inter_fan_in=fan(inputs),
+        command_fan_in=fan(inter),
+        recurrent_fan_in=fan(command),
+        motor_fan_in=fan(command),
+        seed=seed,
+        paired=paired,
+    )
+
+
+def dense(inputs: int, units: int) -> Wiring:
+    """One layer in which every neuron hears all inputs and all neurons."""
+    if inputs < 1 or units < 1:
+        raise LnnError(f"wiring: {inputs} inputs and {units} units found, expected at least 1 each")
+    return Wiring(
+        (WiredLayer("hidden", np.ones((inputs, units), np.int8), np.ones((units, units), np.int8)),)
     )

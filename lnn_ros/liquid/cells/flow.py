@@ -1,0 +1,214 @@
+"""The flow cell: a network whose state is a true function of time.
+
+Between observations every neuron follows a linear flow that its last update has set: its activity
+``x`` moves towards a target ``g`` at a rate ``r``, and the first neurons of a layer do so in pairs
+that also turn around their targets at a frequency ``f``:
+
+    x' = r (g - x)                                           a neuron alone
+    x' = (-r + 2 pi i f) (x - g),  x and g complex           a pair
+
+Both are solved exactly, so that ``predict`` is a semigroup in closed form: predict(a) then
+predict(b) is predict(a + b), predict(0) does nothing. An observation ``u``, made ``D`` seconds
+after the last one, then sets target, rate and frequency anew and pulls the activity:
+
+    g = tanh(W_g z + b_g)     r = r_min (r_max / r_min)^sigmoid(W_r z + b_r)
+    f = f_max tanh(W_f z + b_f)
+    x <- x + (1 - exp(-r D)) (g - x)
+
+``z`` are the sources that the wiring allows: for the first layer the observation, for a later one
+the updated activities of the layer before it, and for a recurrent layer its own predicted
+activities too. The gain ``1 - exp(-r D)`` makes an update a rate: a signal that is observed ten
+times as often pulls a tenth each time, so forgetting is a matter of seconds, not of the number of
+observations. With ``event`` the gain is ``r / r_max`` whatever ``D`` is: for streams of events that
+each mean the same however long ago the last one was.
+
+Real rates alone cannot count: a product of positive numbers never changes its sign, whereas half a
+turn does (parity needs it). Turning neurons are linear oscillators as in Orvieto et al.,
+"Resurrecting recurrent neural networks for long sequences", ICML 2023 (arXiv 2303.06349), with rate
+and frequency made functions of the input as liquid time constants are in Hasani et al., "Liquid
+time-constant networks", AAAI 2021 (arXiv 2006.04439); the gated closed form follows Hasani et al.,
+"Closed-form continuous-time neural networks", Nature Machine Intelligence 4 (2022), with the
+exponential kept in place of their sigmoid, which moves where no time passes. ``f_max`` belongs
+below half the rate of the fastest stream (Nyquist): a faster turn could not be told from a slower
+one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.cells.base import Cell, Layer, Mask, Values, Weights, fan_in, number
+from lnn_ros.liquid.ops import Array, Ops
+from lnn_ros.liquid.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Flow(Cell):
+    """The flow cell.
+
+    Attributes
+    ----------
+    rotating : tuple of int
+        How many neurons of each layer turn in pairs, even, the first ones: of 2m, neuron i turns
+        with neuron m + i. A pair has one rate, and hears the sources that both may hear. Empty:
+        none. ``wired`` lets those recurrent layers turn whose wiring is ``paired``.
+    rate_min, rate_max : float
+        Range of the rates, 1/s.
+    frequency_max : float
+        Largest frequency, Hz; below half the rate of the fastest stream.
+    event : bool
+        Gain free of the elapsed time: for streams of events only.
+    """
+
+    rotating: tuple[int, ...] = ()
+    rate_min: float = 1e-3
+    rate_max: float = 30.0
+    frequency_max: float = 0.5
+    event: bool = False
+
+    kind: ClassVar[str] = "flow"
+
+    @classmethod
+    def wired(cls, inputs: int, wiring: Wiring, read: int, **options: Any) -> Cell:
+        turning = tuple(n.units * (n.loop is not None and n.paired) for n in wiring.layers)
+        return super().wired(inputs, wiring, read, **{"rotating": turning, **options})
+
+    def check(self) -> None:
+        super().check()
+        number("flow: rate_min", self.rate_min, 1e-6, 1e4)
+        number("flow: rate_max", self.rate_max, self.rate_min, 1e4)
+        number("flow: frequency_max", self.frequency_max, 0.0, 1e4)
+        if type(self.event) is not bool:
+            raise LnnError(f"flow: event is {self.event!r}, expected true or false")
+        if len(self.rotating) not in (0, len(self.layers)):
+            raise LnnError(
+                f"flow: rotating is {self.rotating}, expected {len(self.layers)} numbers"
+            )
+        for count, layer in zip(self.rotating, self.layers, strict=False):
+            if type(count) is not int or count % 2 or not 0 <= count <= layer.units:
+                raise LnnError(
+                    f"flow: rotating is {count!r} for layer {layer.name}, expected an even number "
+                    f"from 0 to {layer.units}"
+                )
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """Number of turning pairs of each layer."""
+        return tuple(count // 2 for count in self.rotating) or (0,) * len(self.layers)
+
+    def parts(self) -> dict[str, int]:
+        n = self.units
+        return {"x": n, "target": n, "rate": n, "frequency": sum(self.pairs), "elapsed": 1}
+
+    def gates(self, index: int) -> dict[str, int]:
+        """Names and sizes of a layer's gates: a pair shares its rate and frequency."""
+        units, pairs = self.layers[index].units, self.pairs[index]
+        sizes = {"target": units, "rate": units - pairs, "frequency": pairs}
+        return {gate: size for gate, size in sizes.items() if size}
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        named: dict[str, tuple[int, ...]] = {}
+        for i, (layer, sources) in enumerate(self.sources()):
+            rows = sources + layer.units * layer.recurrent
+            for gate, size in self.gates(i).items():
+                named[f"{layer.name}.{gate}.weight"] = (rows, size)
+                named[f"{layer.name}.{gate}.bias"] = (size,)
+        return named
+
+    def allowed(self, masks: Mapping[str, Mask]) -> dict[str, Mask]:
+        named: dict[str, Mask] = {}
+        for layer, pairs in zip(self.layers, self.pairs, strict=True):
+            mask = masks[f"wiring.{layer.name}"]
+            # What one of a pair hears reaches the other by turning: only common sources are safe.
+            common = mask[:, :pairs] & mask[:, pairs : 2 * pairs]
+            alone = mask[:, 2 * pairs :]
+            named[f"{layer.name}.target.weight"] = np.concatenate([common, common, alone], 1)
+            named[f"{layer.name}.rate.weight"] = np.concatenate([common, alone], 1)
+            if pairs:
+                named[f"{layer.name}.frequency.weight"] = common
+        return {name: mask for name, mask in named.items() if mask.shape[1]}
+
+    def initialise(self, rng: np.random.Generator, masks: Mapping[str, Mask]) -> Values:
+        values: Values = {}
+        allowed = self.allowed(masks)
+        for i, layer in enumerate(self.layers):
+            for gate, size in self.gates(i).items():
+                mask = allowed[f"{layer.name}.{gate}.weight"]
+                bound = math.sqrt(3.0 / fan_in(mask)) * (1.0 if gate == "target" else 0.3)
+                values[f"{layer.name}.{gate}.weight"] = (
+                    rng.uniform(-bound, bound, mask.shape) * mask
+                )
+                values[f"{layer.name}.{gate}.bias"] = np.zeros(size)
+            # Time constants: sensing and acting fast, recurrent neurons spread over the range.
+            rate = values[f"{layer.name}.rate.bias"]
+            rate += np.linspace(-1.0, 2.0, rate.size) if layer.recurrent else 2.0
+            if self.pairs[i]:
+                spread = np.linspace(0.0, 1.0, self.pairs[i])
+                values[f"{layer.name}.frequency.bias"] += rng.permutation(spread)
+        return values
+
+    def predict(self, ops: Ops, w: Weights, state: Array, dt: Array) -> Array:
+        x, g, r, f, elapsed = (state[..., self.where(part)] for part in self.parts())
+        gain = _gain(ops, r * dt)
+        out, start, turned = [], 0, 0
+        for layer, pairs in zip(self.layers, self.pairs, strict=True):
+            if pairs:
+                a, b = slice(start, start + pairs), slice(start + pairs, start + 2 * pairs)
+                cycles = f[..., turned : turned + pairs] * dt
+                # Whole turns are dropped first: sin and cos of small angles stay exact.
+                angle = 2.0 * math.pi * (cycles - ops.round(cycles))
+                decay = 1.0 - gain[..., a]
+                real, imaginary = decay * ops.cos(angle), decay * ops.sin(angle)
+                x_a, x_b = x[..., a], x[..., b]
+                d_a, d_b = x_a - g[..., a], x_b - g[..., b]
+                # Written as x plus a change that is exactly zero for dt = 0.
+                out.append(x_a + ((real - 1.0) * d_a - imaginary * d_b))
+                out.append(x_b + ((real - 1.0) * d_b + imaginary * d_a))
+            alone = slice(start + 2 * pairs, start + layer.units)
+            if alone.stop > alone.start:
+                out.append(x[..., alone] + gain[..., alone] * (g[..., alone] - x[..., alone]))
+            start += layer.units
+            turned += pairs
+        return ops.concat([*out, state[..., self.units : -1], elapsed + dt])
+
+    def update(self, ops: Ops, w: Weights, state: Array, inputs: Array) -> Array:
+        x, elapsed = state[..., : self.units], state[..., -1:]
+        source, start = inputs, 0
+        xs, gs, rs, fs = [], [], [], []
+        for i, layer in enumerate(self.layers):
+            before = x[..., start : start + layer.units]
+            z = ops.concat([source, before]) if layer.recurrent else source
+
+            def gate(name: str, z: Array = z, layer: Layer = layer) -> Array:
+                key = f"{layer.name}.{name}"
+                return z @ w[f"{key}.weight"] + w[f"{key}.bias"]
+
+            g = ops.tanh(gate("target"))
+            share = ops.sigmoid(gate("rate"))
+            span = math.log(self.rate_max / self.rate_min)
+            r = self.rate_min * ops.exp(span * share)
+            gain = r / self.rate_max if self.event else _gain(ops, r * elapsed)
+            pairs = self.pairs[i]
+            if pairs:
+                fs.append(self.frequency_max * ops.tanh(gate("frequency")))
+                # The pair's one rate and gain, for both of its neurons.
+                r = ops.concat([r[..., :pairs], r])
+                gain = ops.concat([gain[..., :pairs], gain])
+            source = before + gain * (g - before)
+            xs.append(source)
+            gs.append(g)
+            rs.append(r)
+            start += layer.units
+        return ops.concat([*xs, *gs, *rs, *fs, 0.0 * elapsed])
+
+
+def _gain(ops: Ops, y: Array) -> Array:
+    """Return 1 - exp(-y) for y >= 0: exact near zero, and without an operation that ONNX lacks."""
+    t = ops.tanh(0.5 * y)
+    return 2.0 * t / (1.0 + t)

@@ -1,0 +1,145 @@
+"""Any cell as a torch module: parameters, masks, and whole sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.cells.base import Cell, Mask
+from lnn_ros.liquid.ops import TorchOps
+from lnn_ros.liquid.wiring import Wiring
+
+OPS = TorchOps()
+
+
+def nest(module: nn.Module, name: str, value: nn.Parameter | Tensor) -> None:
+    """Register a parameter, or a buffer, under a dotted name: the name that state_dict shows."""
+    *path, last = name.split(".")
+    for step in path:
+        if step not in module._modules:
+            module.add_module(step, nn.Module())
+        module = getattr(module, step)
+    if isinstance(value, nn.Parameter):
+        module.register_parameter(last, value)
+    else:
+        module.register_buffer(last, value)
+
+
+class CellModule(nn.Module):
+    """A cell with its numbers.
+
+    Parameters
+    ----------
+    cell : Cell
+        Architecture and maths.
+    wiring : Wiring
+        With the cell's layers.
+    seed : int
+        Of the initial parameters.
+    dtype : torch.dtype
+        float32 or float64.
+    """
+
+    def __init__(
+        self, cell: Cell, wiring: Wiring, seed: int = 0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        masks = wiring.masks()
+        for name, shape in cell.masks().items():
+            if name not in masks or masks[name].shape != shape:
+                found = masks[name].shape if name in masks else "none"
+                raise LnnError(f"{name}: mask of shape {found} found, expected {shape}")
+        self.cell = cell
+        self.wiring = wiring
+        values = cell.initialise(np.random.default_rng(seed), masks)
+        for name, value in values.items():
+            nest(self, name, nn.Parameter(torch.tensor(value, dtype=dtype)))
+        # Buffers, so that no optimiser can open a forbidden connection.
+        self._allowed = nn.Module()
+        self._mask_names: dict[str, str] = {}
+        self._set_allowed(cell.allowed(masks), dtype)
+
+    def _set_allowed(self, allowed: Mapping[str, Mask], dtype: torch.dtype) -> None:
+        for name, mask in allowed.items():
+            if not mask.all():
+                buffer = name.replace(".", "_")
+                self._mask_names[name] = buffer
+                self._allowed.register_buffer(
+                    buffer, torch.tensor(mask, dtype=dtype), persistent=False
+                )
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters by name, forbidden connections exactly zero."""
+        found: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():
+            mask = self._mask_names.get(name)
+            found[name] = parameter if mask is None else parameter * getattr(self._allowed, mask)
+        return found
+
+    def initial(self, batch: int, first_interval: float = 0.0) -> Tensor:
+        """Return the state before anything was seen, shape (batch, state_size)."""
+        parameter = next(self.parameters())
+        state = self.cell.initial_state(first_interval)
+        return torch.as_tensor(state, dtype=parameter.dtype, device=parameter.device).repeat(
+            batch, 1
+        )
+
+    def states(
+        self,
+        inputs: Tensor,
+        dt: Tensor,
+        state: Tensor,
+        present: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """Run over sequences and return every state.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (T, B, inputs)
+        dt : Tensor, shape (T, B)
+            Seconds before each observation.
+        state : Tensor, shape (B, state_size)
+            After what came before.
+        present : Tensor of bool, shape (T, B), optional
+            False where nothing was observed: the state flows on.
+        keep : Tensor of bool, shape (T, B), optional
+            False where an episode begins: the state before it is dropped.
+
+        Returns
+        -------
+        Tensor, shape (T, B, state_size)
+            After each observation.
+        """
+        cell, w = self.cell, self.weights()
+        initial = self.initial(state.shape[0])
+        states = []
+        for t in range(inputs.shape[0]):
+            if keep is not None:
+                state = torch.where(keep[t, :, None], state, initial)
+            state = cell.predict(OPS, w, state, dt[t, :, None])
+            updated = cell.update(OPS, w, state, inputs[t])
+            if present is not None:
+                updated = torch.where(present[t, :, None], updated, state)
+            state = updated
+            states.append(state)
+        return torch.stack(states)
+
+    def forward(
+        self, inputs: Tensor, dt: Tensor, state: Tensor, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run over sequences, as ``states`` does.
+
+        Returns
+        -------
+        activity : Tensor, shape (T, B, neurons)
+            After each observation.
+        state : Tensor, shape (B, state_size)
+            After the last one.
+        """
+        states = self.states(inputs, dt, state, present)
+        return self.cell.activity(OPS, states), states[-1]

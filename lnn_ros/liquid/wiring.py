@@ -197,6 +197,9 @@ def ncp(
 ) -> Wiring:
     """Draw an NCP wiring; equal arguments give equal wirings.
 
+    A recurrent command neuron always hears itself, besides its fan-in: without that it could not
+    hold or integrate anything alone.
+
     Parameters
     ----------
     inputs, inter, command, motor : int
@@ -227,7 +230,10 @@ def ncp(
     loop = np.zeros((command, drawn), np.int8)
     if recurrent_fan_in:
         loop = _fan_in(rng, command, drawn, recurrent_fan_in)
+        loop[np.arange(drawn), np.arange(drawn)] = 1
     if paired:
+        # One of a pair hears the other too: they turn into each other.
+        loop[np.arange(drawn) + drawn, np.arange(drawn)] = int(recurrent_fan_in > 0)
         feed, loop = np.concatenate([feed, feed], 1), np.concatenate([loop, loop], 1)
     last = _fan_in(rng, command, motor, motor_fan_in)
     # Signs are drawn after all synapses: they change no mask.

@@ -35,6 +35,9 @@ class Ops(Protocol):
     def softplus(self, x: Array) -> Array:
         """``log(1 + exp(x))``, without overflow."""
 
+    def log1p(self, x: Array) -> Array:
+        """``log(1 + x)`` for x > -1."""
+
     def relu(self, x: Array) -> Array: ...
 
     def abs(self, x: Array) -> Array: ...
@@ -73,6 +76,7 @@ class NumpyOps:
 
     tanh = staticmethod(np.tanh)
     exp = staticmethod(np.exp)
+    log1p = staticmethod(np.log1p)
     abs = staticmethod(np.abs)
     sin = staticmethod(np.sin)
     cos = staticmethod(np.cos)
@@ -138,6 +142,7 @@ class TorchOps:
         self.tanh = torch.tanh
         self.sigmoid = torch.sigmoid
         self.exp = torch.exp
+        self.log1p = torch.log1p
         self.softplus = torch.nn.functional.softplus
         self.relu = torch.relu
         self.abs = torch.abs

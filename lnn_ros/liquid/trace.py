@@ -25,7 +25,7 @@ class Operation:
     ----------
     name : str
         "add", "subtract", "multiply", "divide" (two operands, numpy's broadcasting), "negative",
-        "tanh", "sigmoid", "exp", "softplus", "relu", "abs", "sin", "cos", "round",
+        "tanh", "sigmoid", "exp", "log1p", "softplus", "relu", "abs", "sin", "cos", "round",
         "clip" (low, high), "matmul" (vector or matrix with a matrix), "concat" (last axis),
         "slice" (last axis; start, stop), "convolve" (stride, padding; operands x, weight, bias) or
         "flatten".
@@ -175,7 +175,7 @@ class TraceOps:
 
     def __getattr__(self, name: str) -> Callable[[Any], Symbol]:
         if name not in (
-            "tanh", "sigmoid", "exp", "softplus", "relu", "abs", "sin", "cos", "round",
+            "tanh", "sigmoid", "exp", "log1p", "softplus", "relu", "abs", "sin", "cos", "round",
         ):  # fmt: skip
             raise AttributeError(f"no operation {name}: it is not part of liquid.ops")
         return lambda x: self._trace.note(name, [x], self._trace.value(x).shape)

@@ -2,10 +2,11 @@
 
 Between observations every neuron follows a linear flow that its last update has set: its activity
 ``x`` moves towards a target ``g`` at a rate ``r``, and the first neurons of a layer do so in pairs
-that also turn around their targets at a frequency ``f``:
+that also turn around the origin at a frequency ``f``:
 
     x' = r (g - x)                                           a neuron alone
-    x' = (-r + 2 pi i f) (x - g),  x and g complex           a pair
+    x' = r (g - x) + 2 pi i f x,  x and g complex            a pair, which comes to rest at
+    c = r g / (r - 2 pi i f),  x(dt) = c + exp((-r + 2 pi i f) dt) (x - c)
 
 Both are solved exactly, so that ``predict`` is a semigroup in closed form: predict(a) then
 predict(b) is predict(a + b), predict(0) does nothing. An observation ``u``, made ``D`` seconds
@@ -23,7 +24,9 @@ observations. With ``event`` the gain is ``r / r_max`` whatever ``D`` is: for st
 each mean the same however long ago the last one was.
 
 Real rates alone cannot count: a product of positive numbers never changes its sign, whereas half a
-turn does (parity needs it). Turning neurons are linear oscillators as in Orvieto et al.,
+turn does (parity needs it). The turn is about the origin, not about the target, so that activities
+stay bounded whatever is observed: |x| never grows beyond the larger of |x| and |g|, where turning
+about a target that jumps at each half turn would pump it up without end. Turning neurons are linear oscillators as in Orvieto et al.,
 "Resurrecting recurrent neural networks for long sequences", ICML 2023 (arXiv 2303.06349), with rate
 and frequency made functions of the input as liquid time constants are in Hasani et al., "Liquid
 time-constant networks", AAAI 2021 (arXiv 2006.04439); the gated closed form follows Hasani et al.,
@@ -41,6 +44,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells.base import Cell, Layer, Mask, Values, Weights, fan_in, number
@@ -153,6 +157,11 @@ class Flow(Cell):
                 values[f"{layer.name}.frequency.bias"] += rng.permutation(spread)
         return values
 
+    def initial_state(self, first_interval: float = 0.0) -> NDArray[np.float64]:
+        state = super().initial_state(first_interval)
+        state[self.where("rate")] = self.rate_min  # a rate of zero has no resting point
+        return state
+
     def predict(self, ops: Ops, w: Weights, state: Array, dt: Array) -> Array:
         x, g, r, f, elapsed = (state[..., self.where(part)] for part in self.parts())
         gain = _gain(ops, r * dt)
@@ -166,7 +175,11 @@ class Flow(Cell):
                 decay = 1.0 - gain[..., a]
                 real, imaginary = decay * ops.cos(angle), decay * ops.sin(angle)
                 x_a, x_b = x[..., a], x[..., b]
-                d_a, d_b = x_a - g[..., a], x_b - g[..., b]
+                # The resting point c of the pair, by one complex division; r >= rate_min > 0.
+                speed = 2.0 * math.pi * f[..., turned : turned + pairs]
+                share = r[..., a] / (r[..., a] * r[..., a] + speed * speed)
+                d_a = x_a - share * (r[..., a] * g[..., a] - speed * g[..., b])
+                d_b = x_b - share * (r[..., a] * g[..., b] + speed * g[..., a])
                 # Written as x plus a change that is exactly zero for dt = 0.
                 out.append(x_a + ((real - 1.0) * d_a - imaginary * d_b))
                 out.append(x_b + ((real - 1.0) * d_b + imaginary * d_a))

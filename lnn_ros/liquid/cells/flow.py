@@ -26,14 +26,14 @@ each mean the same however long ago the last one was.
 Real rates alone cannot count: a product of positive numbers never changes its sign, whereas half a
 turn does (parity needs it). The turn is about the origin, not about the target, so that activities
 stay bounded whatever is observed: |x| never grows beyond the larger of |x| and |g|, where turning
-about a target that jumps at each half turn would pump it up without end. Turning neurons are linear oscillators as in Orvieto et al.,
-"Resurrecting recurrent neural networks for long sequences", ICML 2023 (arXiv 2303.06349), with rate
-and frequency made functions of the input as liquid time constants are in Hasani et al., "Liquid
-time-constant networks", AAAI 2021 (arXiv 2006.04439); the gated closed form follows Hasani et al.,
-"Closed-form continuous-time neural networks", Nature Machine Intelligence 4 (2022), with the
-exponential kept in place of their sigmoid, which moves where no time passes. ``f_max`` belongs
-below half the rate of the fastest stream (Nyquist): a faster turn could not be told from a slower
-one.
+about a target that jumps at each half turn would pump it up without end. Turning neurons are linear
+oscillators as in Orvieto et al., "Resurrecting recurrent neural networks for long sequences", ICML
+2023 (arXiv 2303.06349), with rate and frequency made functions of the input as liquid time
+constants are in Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439); the
+gated closed form follows Hasani et al., "Closed-form continuous-time neural networks", Nature
+Machine Intelligence 4 (2022), with the exponential kept in place of their sigmoid, which moves
+where no time passes. ``f_max`` belongs below half the rate of the fastest stream (Nyquist): a
+faster turn could not be told from a slower one. docs/explanation/flow.md derives all this.
 """
 
 from __future__ import annotations

@@ -32,12 +32,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from lnn_ros.nodes import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0  # s; far more than anything takes, so that a busy machine fails no test
+ASK_AGAIN = 1.0  # s, after which a question whose answer may have been lost is put again
 
 RELIABLE = QoSProfile(depth=10_000, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=10_000, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -179,11 +181,39 @@ class Bench:
                 meanwhile()
             self.spin()
 
+    def introduce(self, node: str, meanwhile: Callable[[], None] | None = None) -> None:
+        """Await that a node knows every reader that the bench has made so far.
+
+        To have discovered a node is not to have been discovered by it. Until it has, what it
+        publishes does not come, and an answer of its services is thrown away after 100 ms (by
+        rmw_fastrtps, which has the request, but nobody to send the answer to).
+
+        The node learns of the bench's readers reliably and in the order in which they were made.
+        So if it answers to a new one, it knows all the others. That first answer may be lost like
+        any other: the question is put again, which changes nothing, as it asks for nothing.
+        """
+        client = self.node.create_client(GetParameters, f"{node}/get_parameters")
+        self.until(client.service_is_ready, f"node {node}", meanwhile)
+        questions: list[Future] = []
+        again = 0.0
+
+        def answered() -> bool:
+            nonlocal again
+            if time.monotonic() >= again:
+                questions.append(client.call_async(GetParameters.Request()))
+                again = time.monotonic() + ASK_AGAIN
+            return any(question.done() for question in questions)
+
+        self.until(answered, f"an answer of {node}", meanwhile)
+        self.node.destroy_client(client)
+
     def call(self, kind: type, service: str, request: object,
              meanwhile: Callable[[], None] | None = None):
-        """Call a service; return its response."""
+        """Call a service, named after its node; return its response."""
         client = self.node.create_client(kind, service)
         self.until(client.service_is_ready, f"service {service}", meanwhile)
+        # Once more would not do for a request whose answer was lost: it has been carried out.
+        self.introduce(service.rpartition("/")[0], meanwhile)
         future = client.call_async(request)
         self.until(future.done, f"an answer of {service}", meanwhile)
         self.node.destroy_client(client)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
+from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from ros import LATCHED, Bench, is_zero, pairs, vector
 
@@ -58,8 +59,9 @@ class Pair:
         self.bench = bench
         self.commands = bench.collect(TwistStamped, "cmd_vel")
         self.status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
-        self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
         self.controller = bench.start("controller", lockstep=True, engage=True)
+        bench.introduce("controller")  # or its first commands would reach the simulator alone
+        self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
 
     def say(self):
         """Return the simulator's latest status."""
@@ -116,7 +118,12 @@ def test_controller_may_be_restarted_in_flight(bench):
     pair.controller.send(signal.SIGKILL)
     pair.controller.wait()
     stopped = messages.stamp_ns(pair.commands[-1])
-    pair.controller = bench.start("controller", lockstep=True, engage=True)
+    # Else the services of the dead one would be taken for those of the next.
+    bench.until(lambda: not bench.node.count_publishers("cmd_vel"), "the dead to be forgotten")
+    pair.controller = bench.start("controller", lockstep=True, engage=True, autostart=False)
+    # These calls introduce the bench to it before it answers the simulator.
+    assert bench.transition("controller", Transition.TRANSITION_CONFIGURE)
+    assert bench.transition("controller", Transition.TRANSITION_ACTIVATE)
     stamps = sorted(pair.until((stopped - START_NS) / 1e9 + 1.5))
     assert not is_zero(pair.commands[-1])
     # Time stood still meanwhile: no control instant is missing.

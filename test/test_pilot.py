@@ -134,7 +134,8 @@ def test_neurons_are_named_and_finite():
     flown(pilot)
     neurons = pilot.neurons()
     assert list(neurons)[:2] == ["inter_00", "inter_01"] and "motor_04" in neurons
-    np.testing.assert_array_equal(list(neurons.values()), pilot.state()[1][0])
+    activities = pilot.state()[1][: len(neurons)]  # the state's first part is the activity
+    np.testing.assert_array_equal(list(neurons.values()), activities)
 
 
 def test_the_policy_that_ships():

@@ -106,7 +106,10 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     if metadata.get("format") != FORMAT:
         raise LnnError(f"{name}: format {metadata.get('format')!r} found, expected {FORMAT!r}")
     if metadata.get("version") != VERSION:
-        raise LnnError(f"{name}: version {metadata.get('version')!r} found, expected {VERSION!r}")
+        raise LnnError(
+            f"{name}: version {metadata.get('version')!r} found, expected {VERSION!r}: train the "
+            "policy again with this lnn_ros, or load it with the one that wrote it"
+        )
     text = metadata.get("card", "")
     card = _card(name, text)
     spec = PolicySpec.from_json(card["spec"], name)

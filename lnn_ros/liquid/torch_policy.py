@@ -124,7 +124,8 @@ class TorchPolicy(nn.Module):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Tensors for a checkpoint; forbidden weights are stored as zeros."""
         arrays: dict[str, NDArray[Any]] = {
-            name: np.ascontiguousarray(p.detach().to(torch.float32).numpy())
+            # A copy, in row-major order whatever the parameter's layout is.
+            name: np.array(p.detach().to(torch.float32).numpy(), order="C")
             for name, p in self.named_parameters()
         }
         for name, weight in self.core.weights().items():

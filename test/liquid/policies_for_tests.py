@@ -2,66 +2,96 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 
+from lnn_ros.liquid.cells import cell_type
 from lnn_ros.liquid.checkpoint import Checkpoint, streams
-from lnn_ros.liquid.spec import Convolution, CoreSpec, EncoderSpec, HeadSpec, PolicySpec
-from lnn_ros.liquid.wiring import ncp
+from lnn_ros.liquid.encoders.conv import Conv, Convolution
+from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
+from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
 
-HEIGHT, WIDTH = 12, 16
+HEIGHT, WIDTH, FEATURES = 12, 16, 7
+OPTIONS: dict[str, dict[str, Any]] = {
+    "flow": {"rate_min": 0.1, "rate_max": 60.0, "frequency_max": 2.0}
+}
 
 
-def small_spec(kind: str = "flow") -> PolicySpec:
+def small_wiring(kind: str = "flow", seed: int = 0) -> Wiring:
+    """An NCP whose command neurons come in pairs, so that a flow cell's turn; or plain layers."""
+    inputs = FEATURES + len(SUMMARY)
+    if kind == "feedforward":
+        return Wiring(
+            tuple(
+                WiredLayer(f"hidden{i}", np.ones((before, units), np.int8))
+                for i, (before, units) in enumerate(pairwise((inputs, 9, 6)))
+            )
+        )
+    return ncp(
+        inputs,
+        9,
+        6,
+        5,
+        inter_fan_in=8,
+        command_fan_in=4,
+        recurrent_fan_in=3,
+        motor_fan_in=3,
+        seed=seed,
+        paired=True,
+    )
+
+
+def small_spec(kind: str = "flow", **options: Any) -> PolicySpec:
+    """Its head reads all layers but the first; ``options`` are the cell's."""
+    wiring = small_wiring(kind)
     return PolicySpec(
-        encoder=EncoderSpec(
-            kind="conv",
+        encoder=Conv(
             height=HEIGHT,
             width=WIDTH,
             channels=3,
             layers=(Convolution(4, (5, 5), (2, 2), (2, 2)), Convolution(6, (6, 1), (1, 1), (0, 0))),
-            features=7,
+            features=FEATURES,
             pixel_scale=1 / 64,
             pixel_offset=-2.0,
         ),
-        core=CoreSpec(kind, (9, 6, 5) if kind == "flow" else (9, 6), 0.1, 60.0, 0.1),
+        core=cell_type(kind).wired(
+            wiring.inputs,
+            wiring,
+            sum(wiring.sizes[1:]),
+            **{**OPTIONS.get(kind, {}), **options},
+        ),
         head=HeadSpec((-0.5, -1.0, -0.8, -1.5), (1.6, 1.0, 0.8, 1.5), 1.1),
         summary_scale=(1.0,) * 9,
         summary_offset=(0.0,) * 5 + (-9.81,) + (0.0,) * 3,
         summary_limit=5.0,
+        first_interval=0.1,
     )
 
 
-def small_checkpoint(kind: str = "flow", seed: int = 0) -> Checkpoint:
-    spec = small_spec(kind)
+def small_checkpoint(kind: str = "flow", seed: int = 0, **options: Any) -> Checkpoint:
+    spec = small_spec(kind, **options)
     rng = np.random.default_rng(seed)
-    arrays = {}
+    masks = small_wiring(kind, seed).masks()
+    values = {f"encoder.{name}": value for name, value in spec.encoder.initialise(rng).items()}
+    values.update((f"core.{name}", v) for name, v in spec.core.initialise(rng, masks).items())
     for name, shape in spec.parameters().items():
-        fan = np.prod(shape[1:]) if name.startswith("encoder") else shape[0]
-        arrays[name] = rng.normal(0, 1.5 / np.sqrt(fan), shape).astype(np.float32)
-    if kind == "flow":
-        wiring = ncp(
-            spec.sensory,
-            *spec.core.layers,
-            inter_fan_in=8,
-            command_fan_in=4,
-            recurrent_fan_in=3,
-            motor_fan_in=3,
-            seed=seed,
-        )
-        arrays.update({f"wiring.{name}": mask for name, mask in wiring.masks().items()})
-        for name, mask in wiring.masks().items():
-            for gate in ("target", "rate"):
-                arrays[f"core.{name}.{gate}.weight"] *= mask
+        if name.startswith("head"):
+            values[name] = rng.normal(0, 0.7 / np.sqrt(shape[0]), shape)
+        elif name.endswith("bias"):  # none of them idle at zero
+            values[name] += rng.normal(0, 0.5, shape)
+    arrays: dict[str, Any] = {name: value.astype(np.float32) for name, value in values.items()}
     card = {
         "name": "small",
         "task": "none",
         "streams": streams(spec),
-        "camera": {"width": WIDTH},
+        "camera": {"width": WIDTH, "height": HEIGHT},
         "training": {"note": "random"},
         "evaluation": {},
         "spec": spec.to_json(),
     }
-    return Checkpoint(spec, arrays, card)
+    return Checkpoint(spec, {**arrays, **masks}, card)
 
 
 def frame(rng: np.random.Generator) -> np.ndarray:

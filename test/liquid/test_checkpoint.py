@@ -108,7 +108,8 @@ def written(checkpoint, **metadata):
 
 
 def test_unknown_format_and_version(tmp_path):
-    refused(tmp_path, written(small_checkpoint(), version="2"), "version '2' found, expected '1'")
+    refused(tmp_path, written(small_checkpoint(), version="3"), "version '3' found, expected '2'")
+    refused(tmp_path, written(small_checkpoint(), version="1"), "'1' .*: train the policy again")
     refused(tmp_path, written(small_checkpoint(), format="x"), "format 'x' found")
     refused(tmp_path, pack(small_checkpoint().arrays), "header is no policy's")
 
@@ -160,22 +161,33 @@ def changed_card(path, value):
         (("camera",), None, "lacks camera"),
         (("training",), "x", "training of the card"),
         (("spec", "head"), None, "lacks the entry 'head'"),
-        (("spec", "core", "kind"), "ltc", "core.kind is 'ltc'"),
-        (("spec", "core", "layers"), [1, 2], "inter, command, motor"),
-        (("spec", "core", "layers"), [10**9, 6, 5], "expected an integer"),
-        (("spec", "core", "rate_max"), float("nan"), "core.rate_max"),
-        (("spec", "encoder", "height"), 12.0, "encoder.height"),
+        (("spec", "core", "kind"), "magic", "cell 'magic' found, expected one of"),
+        (("spec", "core", "kind"), None, "kind is None"),
+        (("spec", "core", "layers"), [1, 2], "expected name, units and recurrent"),
+        (("spec", "core", "layers"), 3, "layers is 3, expected a list"),
+        (("spec", "core", "layers", 0, "units"), 10**9, "expected an integer"),
+        (("spec", "core", "layers", 0, "recurrent"), 1, "expected true or false"),
+        (("spec", "core", "inputs"), 17, "core.inputs is 17, expected 16"),
+        (("spec", "core", "read"), 21, "read is 21"),
+        (("spec", "core", "rotating"), [0, 5, 0], "expected an even number"),
+        (("spec", "core", "rotating"), [6], "expected 3 numbers"),
+        (("spec", "core", "rate_max"), float("nan"), "rate_max is nan"),
+        (("spec", "core", "frequency_max"), None, "the entry frequency_max is missing"),
+        (("spec", "core", "gain"), 1.0, "entry gain found"),
+        (("spec", "encoder", "kind"), "magic", "kind is 'magic', expected one of conv"),
+        (("spec", "encoder", "height"), 12.0, "encoder: height"),
         (("spec", "encoder", "layers"), [], "expected 1 to 16"),
         (("spec", "encoder", "layers", 0, "stride"), [0, 2], "kernel, stride or padding"),
         (("spec", "encoder", "layers", 1, "kernel"), [60, 60], "leaves nothing"),
         (
             ("spec", "encoder", "layers"),
             [{"channels": 4096, "kernel": [1, 1], "stride": [1, 1], "padding": [64, 64]}] * 2,
-            "encoder layer 0 needs a buffer of",
+            "layer 0 needs a buffer of",
         ),
         (("spec", "head", "low"), [1, 0, 0, 0], "head.low"),
         (("spec", "summary_scale"), [1.0], "expected 9"),
         (("spec", "summary_scale"), ["a"] * 9, "summary scale"),
+        (("spec", "first_interval"), 0.0, "first_interval"),
         (("spec",), [], "spec of the card"),
     ],
 )

@@ -19,6 +19,7 @@ class Feedforward(Cell):
     """Hidden layers with tanh; the state only holds what the last observation made of them."""
 
     kind: ClassVar[str] = "feedforward"
+    split: ClassVar[bool] = False
 
     def check(self) -> None:
         super().check()

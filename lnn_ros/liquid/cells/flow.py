@@ -90,9 +90,9 @@ class Flow(Cell):
         number("flow: frequency_max", self.frequency_max, 0.0, 1e4)
         if type(self.event) is not bool:
             raise LnnError(f"flow: event is {self.event!r}, expected true or false")
-        if len(self.rotating) not in (0, len(self.layers)):
+        if type(self.rotating) is not tuple or len(self.rotating) not in (0, len(self.layers)):
             raise LnnError(
-                f"flow: rotating is {self.rotating}, expected {len(self.layers)} numbers"
+                f"flow: rotating is {self.rotating!r}, expected {len(self.layers)} numbers"
             )
         for count, layer in zip(self.rotating, self.layers, strict=False):
             if type(count) is not int or count % 2 or not 0 <= count <= layer.units:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
@@ -21,8 +21,8 @@ FIRST_INTERVAL = 0.1
 """Seconds given to the interval before the first frame."""
 
 
-CORES = ("flow", "feedforward")
-"""What ``lnn_ros train --core`` offers: liquid, and the control without memory."""
+CORES = tuple(kind for kind in kinds() if kind not in ("gru_d",))
+"""What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input."""
 FEATURES = 24
 HIDDEN = (56, 40)
 """Layers of the control."""
@@ -101,8 +101,13 @@ def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
         recurrent_fan_in=12,
         motor_fan_in=12,
         seed=seed,
+        paired=True,
     )
-    return wiring, {"rate_min": 0.1, "rate_max": 60.0}
+    options = {}
+    if core in ("flow", "flow_scan"):
+        # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
+        options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
+    return wiring, options
 
 
 def camera_card(task: Task) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +19,9 @@ KEYS = ("frames", "summaries", "offsets", "labels", "hints")
 _MIRROR_SUMMARY = np.array([-1, 1, -1, 1, -1, 1, 1, 1, 1], np.float32)
 """Left and right exchanged: roll and yaw rates and the sideways force change their sign."""
 _MIRROR_HINTS = np.r_[np.arange(COLUMNS)[::-1], np.arange(COLUMNS, HINTS)]
+_IN_VIEW = 0.7
+"""Cosine of the target's direction above which it may be in the picture."""
+_SEARCH_S, _SEARCH_RATE = 0.7, 0.8
 _MIRROR_COMMAND = np.array([1, -1, 1, -1], np.float32)
 
 
@@ -72,7 +76,27 @@ def read_sequence(file: Path) -> Recording:
     unseen = np.zeros(count, np.float32)
     for k in range(1, count):
         unseen[k] = 0.0 if hints[k, COLUMNS] else unseen[k - 1] + summaries[k, -1]
-    return Recording(frames, summaries, offsets, labels, hints, unseen)
+    return Recording(frames, summaries, offsets, _searching(labels, hints, unseen), hints, unseen)
+
+
+def _searching(
+    labels: NDArray[np.float32], hints: NDArray[np.float32], unseen: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Turn the labels' yaw rates, while the target is out of view, to the side where it left it.
+
+    The expert knows the shorter way round; a pupil cannot, and would learn the mean of left and
+    right, which is not to turn at all.
+    """
+    labels = labels.copy()
+    side = 0.0
+    for k, (cosine, sine) in enumerate(hints[:, COLUMNS + 1 : COLUMNS + 3].tolist()):
+        if cosine > _IN_VIEW:
+            side = 0.0
+        else:
+            side = side or (1.0 if sine > 0 else -1.0)
+            if unseen[k] > _SEARCH_S:
+                labels[k, :, 3] = side * np.maximum(np.abs(labels[k, :, 3]), _SEARCH_RATE)
+    return labels
 
 
 def read_folder(folder: Path) -> list[Recording]:
@@ -87,12 +111,12 @@ def read_folder(folder: Path) -> list[Recording]:
 class Batch:
     """Windows of all lanes: T frames, B lanes, P labels.
 
-    frames (B, T, H, W, 3) uint8 (lanes first: quicker to join); summaries (T, B, 9); keep (T, B),
-    0 at an episode's first frame; offsets (T, B, P); labels (T, B, P, 4); weights (T, B, P), 0
-    where there is no label; hints (T, B, HINTS); unseen (T, B).
+    frames (B, T, H, W, 3) uint8 or features (B, T, F) (lanes first: quicker to join); summaries
+    (T, B, 9); keep (T, B), 0 at an episode's first frame; offsets (T, B, P); labels (T, B, P, 4);
+    weights (T, B, P), 0 where there is no label; hints (T, B, HINTS); unseen (T, B).
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[Any]
     summaries: NDArray[np.float32]
     keep: NDArray[np.float32]
     offsets: NDArray[np.float32]
@@ -109,12 +133,40 @@ def _mirrored(hints: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def glimpse(
-    sequence: Recording, k: int, mirror: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One frame (H, W, 3) and its hints (HINTS,)."""
-    frame, hints = sequence.frames[k], sequence.hints[k]
-    return (frame[:, ::-1], _mirrored(hints)) if mirror else (frame, hints)
+@dataclass(frozen=True)
+class Glimpses:
+    """Single frames: frames (N, H, W, 3), hints (N, HINTS), labels (N, 4), weights (N,)."""
+
+    frames: NDArray[np.uint8]
+    hints: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+class Glimpser:
+    """Draw single frames evenly from all sequences, half of them mirrored."""
+
+    def __init__(self, sequences: Sequence[Recording]) -> None:
+        self._sequences = sequences
+        self._owners = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
+        self._places = np.concatenate([np.arange(len(s)) for s in sequences])
+
+    def draw(self, rng: np.random.Generator, count: int) -> Glimpses:
+        """Draw ``count`` frames."""
+        frames, rest = [], []
+        flips = rng.random(count) < 0.5
+        picked = rng.integers(0, len(self._owners), count)
+        for which, flip in zip(picked.tolist(), flips.tolist(), strict=True):
+            sequence, k = self._sequences[self._owners[which]], self._places[which]
+            frame, hints, label = sequence.frames[k], sequence.hints[k], sequence.labels[k, 0]
+            if flip:
+                frame, hints, label = frame[:, ::-1], _mirrored(hints), label * _MIRROR_COMMAND
+            frames.append(frame)
+            rest.append((hints, label, np.isfinite(sequence.offsets[k, 0])))
+        hints, labels, weights = (
+            np.array(column, np.float32) for column in zip(*rest, strict=True)
+        )
+        return Glimpses(np.stack(frames), hints, labels, weights)
 
 
 class Lanes:
@@ -132,6 +184,8 @@ class Lanes:
         Of the order and the mirroring.
     mirror : bool
         False for validation.
+    features : sequence of ndarray, optional
+        Per sequence (2, K, F), as it is and mirrored: takes the place of the frames.
     """
 
     def __init__(
@@ -141,8 +195,9 @@ class Lanes:
         window: int,
         rng: np.random.Generator,
         mirror: bool = True,
+        features: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
-        self._sequences, self._window = sequences, window
+        self._sequences, self._window, self._features = sequences, window, features
         total = sum(len(s) for s in sequences)
         order = rng.permutation(len(sequences))
         flips = rng.random(len(sequences)) < 0.5 if mirror else np.zeros(len(sequences), bool)
@@ -194,13 +249,17 @@ class Lanes:
         self, index: int, first: int, end: int, flip: bool, begins: bool
     ) -> tuple[np.ndarray, ...]:
         s = self._sequences[index]
-        frames, summaries, labels = s.frames[first:end], s.summaries[first:end], s.labels[first:end]
+        summaries, labels = s.summaries[first:end], s.labels[first:end]
+        frames: NDArray[Any] = s.frames[first:end]
+        if self._features is not None:
+            frames = self._features[index][int(flip), first:end]
         hints = s.hints[first:end]
         keep = np.ones(end - first, np.float32)
         if begins:
             keep[0] = 0.0
         if flip:
-            frames = frames[:, :, ::-1]
+            if self._features is None:
+                frames = frames[:, :, ::-1]
             summaries, labels = summaries * _MIRROR_SUMMARY, labels * _MIRROR_COMMAND
             hints = _mirrored(hints)
         return frames, summaries, keep, s.offsets[first:end], labels, hints, s.unseen[first:end]

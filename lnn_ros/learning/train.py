@@ -1,7 +1,9 @@
 """Train a policy by imitation with DAgger rounds, and write it as a checkpoint.
 
-One command records flights, trains, lets the student fly with the expert's labels, and repeats.
-Started again with the same arguments after a kill, it goes on where it was.
+One command does all: the expert flies and the encoder learns to see; then, round by round, the core
+learns on the encoder's features, and the student flies with the expert's labels; in the end the
+whole policy is trained together. Started again with the same arguments after a kill, the command
+goes on where it was, and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -14,199 +16,242 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.architecture import camera_card, make_policy
+from lnn_ros.learning.architecture import CORES, camera_card, make_policy
 from lnn_ros.learning.dataset import Recording, read_folder
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.trainer import Trainer, cosine
-from lnn_ros.liquid.checkpoint import Checkpoint, save, streams
+from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
 
 LOOK_BATCH, LOOK_RATE = 64, 4e-3
+CORE_LANES, CORE_WINDOW, CORE_RATE = 32, 64, 4e-3
+"""The core alone: 64 frames are about 3 s, which memory needs; features make it cheap."""
+WHOLE_LANES, WHOLE_WINDOW, WHOLE_RATE = 12, 32, 1e-3
 
 
 @dataclass(frozen=True)
-class Round:
-    """Flights to record, the student's share of them, and epochs over all data so far."""
+class Step:
+    """One piece of work after which the state is saved.
 
-    seeds: range
-    share: float
-    epochs: int
+    Attributes
+    ----------
+    kind : str
+        "fly": record flights; "look": the encoder alone; "core": an epoch of the core on features;
+        "whole": an epoch of everything.
+    round : int
+        DAgger round; 0 is the expert alone.
+    index, total : int
+        Which epoch of how many of this kind in this round.
+    seeds : range
+        Worlds to fly in.
+    share : float
+        Of the flight time that the student flies.
+    """
+
+    kind: str
+    round: int
+    index: int = 0
+    total: int = 1
+    seeds: range = range(0)
+    share: float = 0.0
 
 
-def schedule(args: argparse.Namespace) -> list[Round]:
-    """All rounds: the expert alone, then the student more and more; the last one anneals."""
-    first = args.first_seed
-    rounds = [Round(range(first, first + args.flights), 0.0, args.epochs)]
-    for i in range(args.rounds):
-        at = rounds[-1].seeds.stop
+def schedule(args: argparse.Namespace) -> list[Step]:
+    """All steps of a training."""
+    steps: list[Step] = []
+    at = args.first_seed
+    for number in range(args.rounds + 1):
+        last = number == args.rounds
+        flights = args.round_flights if number else args.flights
         # The student flies half of the time at first, and all of it in the end.
-        share = min(1.0, 0.5 + 0.5 * i / max(1, args.rounds - 2))
-        last = i == args.rounds - 1
-        epochs = args.last_epochs if last else args.round_epochs
-        rounds.append(Round(range(at, at + args.round_flights), share, epochs))
-    if rounds[-1].seeds.stop - 1 not in TRAIN or first not in TRAIN:
+        share = min(1.0, 0.5 + 0.5 * (number - 1) / max(1, args.rounds - 2)) if number else 0.0
+        steps.append(Step("fly", number, seeds=range(at, at + flights), share=share))
+        at += flights
+        # Again half-way: by then there are pictures of what goes wrong.
+        if args.look and (number == 0 or (args.rounds > 1 and number == args.rounds // 2)):
+            steps.append(Step("look", number))
+        epochs = args.last_epochs if last else args.round_epochs if number else args.epochs
+        steps += [Step("core", number, i, epochs) for i in range(epochs)]
+    steps += [Step("whole", args.rounds, i, args.whole_epochs) for i in range(args.whole_epochs)]
+    if args.first_seed not in TRAIN or at - 1 not in TRAIN:
         raise LnnError(
-            f"worlds {first} to {rounds[-1].seeds.stop - 1} asked for, expected training worlds, "
+            f"worlds {args.first_seed} to {at - 1} asked for, expected training worlds, "
             f"{TRAIN.start} to {TRAIN.stop - 1}"
         )
-    return rounds
+    return steps
+
+
+class _Training:
+    """The trainer, its data and its progress."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.task = Task.load(args.task)
+        self.steps = schedule(args)
+        spec, wiring = make_policy(args.core, self.task, args.seed)
+        self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16)
+        if args.encoder:
+            self.trainer.take_encoder(load(args.encoder), str(args.encoder))
+        self.state_file = args.out / "state.safetensors"
+        free = ("out", "threads", "workers", "json", "command")
+        self.arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
+        self.done: dict[str, Any] = {"steps": 0, "course": [], "seconds": 0.0}
+        if self.state_file.exists():
+            self.done = self.trainer.load(self.state_file)
+            if self.done.pop("arguments") != self.arguments:
+                raise LnnError(
+                    f"{self.state_file}: of other arguments, expected the same or another --out"
+                )
+        self.data: list[Recording] = []
+        self.features: list[NDArray[np.float32]] = []
+
+    def run(self) -> None:
+        """Do all steps that are not done."""
+        began = time.monotonic() - self.done["seconds"]
+        for number, step in enumerate(self.steps):
+            before = number < self.done["steps"]
+            if step.kind == "fly":
+                outcomes = self._fly(step, before)
+            if before:
+                continue
+            if step.kind == "fly":
+                self._note(step, flights=outcomes)
+            elif step.kind == "look":
+                self.features = []  # the encoder is about to change
+                loss = self.trainer.look(
+                    self.data, (step.round, 0), self.args.look, LOOK_BATCH, LOOK_RATE
+                )
+                self._note(step, loss=loss)
+            else:
+                self._note(step, loss=self._epoch(step))
+            self.done["steps"] = number + 1
+            self.done["seconds"] = time.monotonic() - began
+            self.trainer.save(self.state_file, {**self.done, "arguments": self.arguments})
+            self._tell(step)
+
+    def _fly(self, step: Step, before: bool) -> dict[str, int]:
+        """Record a round's flights, or read them if they are there."""
+        folder = (self.args.data or self.args.out) / f"round_{step.round}"
+        outcomes: dict[str, int] = {}
+        if self.args.data is None and not before:
+            student = None
+            if step.round:
+                student = str(self.args.out / f"student_{step.round}.safetensors")
+                if not Path(student).exists():
+                    save(student, self.checkpoint())
+            args = self.args
+            outcomes = dict(
+                record_all(step.seeds, folder, args.workers, student, step.share, args.task)
+            )
+        self.data += read_folder(folder)
+        return outcomes
+
+    def _epoch(self, step: Step) -> float:
+        key = (step.round, 1 if step.kind == "core" else 2, step.index)
+        ends = [(step.index + i) / step.total for i in (0, 1)]
+        if step.kind == "whole":
+            low, high = (WHOLE_RATE * cosine(end) for end in ends)
+            return self.trainer.epoch(self.data, key, (low, high), WHOLE_LANES, WHOLE_WINDOW)
+        self.features += [self.trainer.features(r) for r in self.data[len(self.features) :]]
+        # Each round anneals a little, the last one to the end.
+        floor = 0.02 if step.round == self.args.rounds else 0.2
+        low, high = (CORE_RATE * cosine(end, floor) for end in ends)
+        if step.round == 0 and step.index == 0:
+            low = 0.1 * CORE_RATE
+        return self.trainer.epoch(
+            self.data, key, (low, high), CORE_LANES, CORE_WINDOW, self.features
+        )
+
+    def _note(self, step: Step, **found: Any) -> None:
+        frames = sum(len(r) for r in self.data)
+        entry = {"kind": step.kind, "round": step.round, "epoch": step.index, "frames": frames}
+        self.done["course"].append({**entry, **found})
+
+    def _tell(self, step: Step) -> None:
+        """One line of progress."""
+        note = self.done["course"][-1]
+        found = f"loss {note['loss']:.4f}" if "loss" in note else str(note["flights"])
+        left = len(self.steps) - self.done["steps"]
+        sys.stderr.write(
+            f"step {self.done['steps']}/{len(self.steps)}: round {step.round}/{self.args.rounds}, "
+            f"{step.kind} {step.index + 1}/{step.total}: {found}, {note['frames']} frames, "
+            f"{self.done['seconds']:.0f} s, about "
+            f"{left * self.done['seconds'] / self.done['steps']:.0f} s left\n"
+        )
+        sys.stderr.flush()
+
+    def checkpoint(self) -> Checkpoint:
+        """The policy as it is now."""
+        spec = self.trainer.policy.spec
+        flown = [s for s in self.steps if s.kind == "fly"]
+        losses = [c for c in self.done["course"] if "loss" in c]
+        card = {
+            "name": self.task.name,
+            "task": self.task.name,
+            "streams": streams(spec),
+            "camera": camera_card(self.task),
+            "training": {
+                **provenance(command()),
+                "seed": self.args.seed,
+                "worlds": [flown[0].seeds.start, flown[-1].seeds.stop],
+                "rounds": [{"flights": len(s.seeds), "share": round(s.share, 3)} for s in flown],
+                "steps_done": self.done["steps"],
+                "last": losses[-1] if losses else None,
+                "seconds": round(self.done["seconds"]),
+            },
+            "evaluation": {},
+        }
+        return Checkpoint(spec, self.trainer.policy.arrays(), card)
+
+
+def command() -> str:
+    """The command line that runs this."""
+    return " ".join(["lnn_ros", *sys.argv[1:]])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--task", default="fly_to_target")
-    parser.add_argument("--core", choices=("flow", "feedforward"), default="flow")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, wiring and order")
-    parser.add_argument("--first-seed", type=int, default=0, help="first training world")
-    parser.add_argument("--flights", type=int, default=300, help="of the expert alone")
-    parser.add_argument("--epochs", type=int, default=8, help="over the expert's flights")
-    parser.add_argument(
-        "--look", type=int, default=600_000, help="frames from which the encoder learns alone first"
-    )
-    parser.add_argument("--rounds", type=int, default=6, help="of DAgger")
-    parser.add_argument("--round-flights", type=int, default=150)
-    parser.add_argument("--round-epochs", type=int, default=3)
-    parser.add_argument("--last-epochs", type=int, default=12)
-    parser.add_argument(
-        "--data", type=Path, help="run folder whose flights to train on, in place of own ones"
-    )
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--lanes", type=int, default=16)
-    parser.add_argument("--window", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=1, help="of torch, while training")
-    parser.add_argument(
-        "--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training"
-    )
-    parser.add_argument("--workers", type=int, default=1, help="processes that fly")
-    parser.add_argument("--json", type=Path, help="write the course of the training here")
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder of the run")
+    add("--task", default="fly_to_target")
+    add("--core", choices=CORES, default="flow")
+    add("--seed", type=int, default=0, help="of weights, wiring and order")
+    add("--first-seed", type=int, default=0, help="first training world")
+    add("--flights", type=int, default=300, help="of the expert alone")
+    add("--encoder", type=Path, help="policy file whose encoder to start from (then --look 0)")
+    add("--look", type=int, default=600_000, help="frames from which the encoder learns alone")
+    add("--epochs", type=int, default=15, help="of the core, over the expert's flights")
+    add("--rounds", type=int, default=8, help="of DAgger")
+    add("--round-flights", type=int, default=100)
+    add("--round-epochs", type=int, default=8, help="of the core, in each round")
+    add("--last-epochs", type=int, default=15, help="of the core, in the last round")
+    add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")
+    add("--data", type=Path, help="run folder whose flights to learn from, in place of own ones")
+    add("--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training")
+    add("--threads", type=int, default=1, help="of torch, while training")
+    add("--workers", type=int, default=1, help="processes that fly")
+    add("--json", type=Path, help="write the course of the training here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on training."""
     torch.set_num_threads(args.threads)
-    task = Task.load(args.task)
-    spec, wiring = make_policy(args.core, task, args.seed)
-    rounds = schedule(args)
     args.out.mkdir(parents=True, exist_ok=True)
-    state_file, policy_file = args.out / "state.safetensors", args.out / "policy.safetensors"
-    trainer = Trainer(
-        spec,
-        wiring,
-        args.seed,
-        args.rate,
-        args.lanes,
-        args.window,
-        args.bfloat16,
-    )
-    free = ("out", "threads", "workers", "json", "command")
-    arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
-    done: dict[str, Any] = {"round": 0, "epoch": 0, "course": [], "seconds": 0.0}
-    if state_file.exists():
-        done = trainer.load(state_file)
-        if done.pop("arguments") != arguments:
-            raise LnnError(f"{state_file}: of other arguments, expected the same or another --out")
-    data: list[Recording] = []
-    began = time.monotonic() - done["seconds"]
-    for number, plan in enumerate(rounds):
-        folder = (args.data or args.out) / f"round_{number}"
-        if args.data is None:
-            student = None
-            if number:
-                student = str(args.out / f"student_{number}.safetensors")
-                if number >= done["round"] and not Path(student).exists():
-                    save(student, _checkpoint(trainer, args, task, rounds, done))
-            outcomes = record_all(plan.seeds, folder, args.workers, student, plan.share, args.task)
-            if number >= done["round"] and done["epoch"] == 0:
-                done["course"].append({"round": number, "flights": dict(outcomes)})
-        data += read_folder(folder)
-        if (done["round"], done["epoch"]) == (0, 0) and number == 0 and args.look:
-            sys.stderr.write(f"round 0: the encoder looks at {args.look} frames\n")
-            loss = trainer.look(data, args.look, LOOK_BATCH, LOOK_RATE)
-            done["course"].append({"look": args.look, "hint_loss": loss})
-        for epoch in range(plan.epochs):
-            if (number, epoch) < (done["round"], done["epoch"]):
-                continue
-            last = number == len(rounds) - 1
-            ends = [cosine((epoch + i) / plan.epochs) if last else 1.0 for i in (0, 1)]
-            if number == 0 and epoch == 0:
-                ends[0] = 0.05
-            loss = trainer.epoch(data, (number, epoch), (ends[0], ends[1]))
-            seconds = time.monotonic() - began
-            frames = sum(len(r) for r in data)
-            done["course"].append(
-                {
-                    "round": number,
-                    "epoch": epoch,
-                    "loss": loss,
-                    "frames": frames,
-                    "seconds": seconds,
-                }
-            )
-            following = (number, epoch + 1) if epoch + 1 < plan.epochs else (number + 1, 0)
-            done["round"], done["epoch"] = following
-            done["seconds"] = seconds
-            trainer.save(state_file, {**done, "arguments": arguments})
-            sys.stderr.write(
-                f"round {number}/{len(rounds) - 1}, epoch {epoch + 1}/{plan.epochs}: loss "
-                f"{loss:.4f}, {frames} frames, {seconds:.0f} s, about "
-                f"{_left(rounds, done):.0f} s left\n"
-            )
-            sys.stderr.flush()
-    save(policy_file, _checkpoint(trainer, args, task, rounds, done))
-    print(f"{policy_file}: {spec.count()} parameters, loss {done['course'][-1]['loss']:.4f}")
+    training = _Training(args)
+    training.run()
+    file, spec, done = args.out / "policy.safetensors", training.trainer.policy.spec, training.done
+    save(file, training.checkpoint())
+    last = next(c["loss"] for c in reversed(done["course"]) if "loss" in c)
+    print(f"{file}: {spec.count()} parameters, loss {last:.4f}")
     if args.json:
-        result = {**provenance(_command()), "course": done["course"], "seconds": done["seconds"]}
-        args.json.write_text(json.dumps(result, indent=1))
+        result = {**provenance(command()), "course": done["course"], "seconds": done["seconds"]}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
-
-
-def _left(rounds: list[Round], done: dict[str, Any]) -> float:
-    """Guess the seconds left: work is flights times epochs, as it was so far."""
-    past = future = 0.0
-    flights = 0
-    for number, plan in enumerate(rounds):
-        flights += len(plan.seeds)
-        for epoch in range(plan.epochs):
-            if (number, epoch) < (done["round"], done["epoch"]):
-                past += flights
-            else:
-                future += flights
-    return float(done["seconds"]) * future / max(past, 1.0)
-
-
-def _command() -> str:
-    return " ".join(["lnn_ros", *sys.argv[1:]])
-
-
-def _checkpoint(
-    trainer: Trainer,
-    args: argparse.Namespace,
-    task: Task,
-    rounds: list[Round],
-    done: dict[str, Any],
-) -> Checkpoint:
-    spec = trainer.policy.spec
-    card = {
-        "name": task.name,
-        "task": task.name,
-        "streams": streams(spec),
-        "camera": camera_card(task),
-        "training": {
-            **provenance(_command()),
-            "seed": args.seed,
-            "worlds": [rounds[0].seeds.start, rounds[-1].seeds.stop],
-            "rounds": [
-                {"flights": len(r.seeds), "share": r.share, "epochs": r.epochs} for r in rounds
-            ],
-            "course": [c for c in done["course"] if "loss" in c][-1:],
-            "seconds": done["seconds"],
-        },
-        "evaluation": {},
-    }
-    return Checkpoint(spec, trainer.policy.arrays(), card)

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.dataset import Batch, Lanes, Recording, glimpse
+from lnn_ros.learning.dataset import Batch, Glimpser, Lanes, Recording
 from lnn_ros.learning.hints import COLUMNS
+from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.torch_cell import OPS
 from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.liquid.wiring import Wiring
 
@@ -44,10 +47,6 @@ class Trainer:
     wiring : Wiring
     seed : int
         Of the initial weights and of everything random in training.
-    rate : float
-        Learning rate of Adam.
-    lanes, window : int
-        Sequences per batch, frames per window.
     bfloat16 : bool
         Compute the encoder in bfloat16: about 1.5 times as fast on a CPU that has it.
     """
@@ -57,44 +56,70 @@ class Trainer:
         spec: PolicySpec,
         wiring: Wiring,
         seed: int,
-        rate: float,
-        lanes: int,
-        window: int,
         bfloat16: bool = False,
     ) -> None:
         torch.manual_seed(seed)
         self.policy = TorchPolicy(spec, wiring, seed)
         self.policy.encoder.in_bfloat16 = bfloat16
-        self._seed, self._rate, self._lanes, self._window = seed, rate, lanes, window
+        self._seed = seed
         read = spec.core.read
         # Linear read-outs of the truth from the features and from the memory; not shipped.
         self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
+        self._glance = nn.Linear(spec.encoder.features, 4)
         self._known = nn.Linear(read, COLUMNS + 2)
         self._parameters = [
             *self.policy.parameters(),
             *self._seen.parameters(),
+            *self._glance.parameters(),
             *self._known.parameters(),
         ]
-        self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
+        self._optimiser = torch.optim.Adam(self._parameters)
         self._scale = torch.tensor(SCALE)
         self._where = torch.tensor(WHERE_SCALE)
 
+    def take_encoder(self, checkpoint: Checkpoint, source: str) -> None:
+        """Start from the encoder of another policy.
+
+        Raises
+        ------
+        LnnError
+            When it is of another architecture.
+        """
+        if checkpoint.spec.encoder != self.policy.spec.encoder:
+            raise LnnError(f"{source}: another encoder found, expected {self.policy.spec.encoder}")
+        with torch.no_grad():
+            for name, parameter in self.policy.encoder.named_parameters():
+                parameter.copy_(torch.from_numpy(checkpoint.arrays[f"encoder.{name}"]))
+
+    def features(self, sequence: Recording) -> NDArray[np.float32]:
+        """Features (2, K, F) of a sequence's frames, as they are and mirrored."""
+        frames = torch.from_numpy(sequence.frames)
+        with torch.no_grad():
+            both = [self.policy.encoder(f).numpy() for f in (frames, frames.flip(2))]
+        return np.stack(both)
+
     def epoch(
-        self, sequences: Sequence[Recording], key: tuple[int, ...], rates: tuple[float, float]
+        self,
+        sequences: Sequence[Recording],
+        key: tuple[int, ...],
+        rates: tuple[float, float],
+        lanes: int,
+        window: int,
+        features: Sequence[NDArray[np.float32]] | None = None,
     ) -> float:
         """Go through all sequences once; return the mean command loss.
 
-        The learning rate moves between two shares of its full value. ``key`` names the epoch and
-        seeds its order.
+        The learning rate moves evenly between the two ``rates``. ``key`` names the epoch and
+        seeds its order. ``lanes`` sequences make a batch, of ``window`` frames each. With
+        ``features`` the encoder stays as it is, and is not run.
         """
         rng = np.random.default_rng((self._seed, *key))
-        lanes = Lanes(sequences, self._lanes, self._window, rng)
-        state = self.policy.core.initial(self._lanes)
+        reader = Lanes(sequences, lanes, window, rng, features=features)
+        state = self.policy.core.initial(lanes)
         losses = []
-        for step, batch in enumerate(lanes):
-            share = rates[0] + (rates[1] - rates[0]) * step / lanes.steps
+        for step, batch in enumerate(reader):
             for group in self._optimiser.param_groups:
-                group["lr"] = self._rate * share
+                group["lr"] = rates[0] + (rates[1] - rates[0]) * step / reader.steps
             self._optimiser.zero_grad(set_to_none=True)
             loss, hints, state = self._loss(batch, state.detach(), rng)
             (loss + HINT_WEIGHT * hints).backward()
@@ -103,14 +128,14 @@ class Trainer:
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
 
-    def loss(self, sequences: Sequence[Recording]) -> float:
+    def loss(self, sequences: Sequence[Recording], lanes: int = 8, window: int = 16) -> float:
         """Mean command loss without learning, augmentation or mirroring."""
         rng = np.random.default_rng(0)
-        lanes = Lanes(sequences, min(8, len(sequences)), self._window, rng, mirror=False)
-        state = self.policy.core.initial(min(8, len(sequences)))
+        reader = Lanes(sequences, lanes, window, rng, mirror=False)
+        state = self.policy.core.initial(lanes)
         losses = []
         with torch.no_grad():
-            for batch in lanes:
+            for batch in reader:
                 loss, _, state = self._loss(batch, state, None)
                 losses.append(float(loss))
         return float(np.mean(losses))
@@ -119,12 +144,15 @@ class Trainer:
         self, batch: Batch, state: Tensor, rng: np.random.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, lanes = batch.keep.shape
-        light = None
-        if rng is not None:  # every lane sees its window in another light
-            gain, shade = _light(rng, lanes)
-            light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
-        summaries = torch.from_numpy(batch.summaries)
-        inputs = self.policy.inputs(torch.from_numpy(batch.frames), summaries, light)
+        summaries, frames = torch.from_numpy(batch.summaries), torch.from_numpy(batch.frames)
+        if frames.ndim == 3:  # features
+            inputs = self.policy.spec.inputs(OPS, frames.transpose(0, 1), summaries)
+        else:
+            light = None
+            if rng is not None:  # every lane sees its window in another light
+                gain, shade = _light(rng, lanes)
+                light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
+            inputs = self.policy.inputs(frames, summaries, light)
         keep = torch.from_numpy(batch.keep) > 0
         states = self.policy.core.states(inputs, summaries[..., -1], state, keep=keep)
         activity = self.policy.predict(states[:, :, None], torch.from_numpy(batch.offsets))
@@ -142,7 +170,8 @@ class Trainer:
         """Tell the hints from the features, and from the memory."""
         truth = torch.from_numpy(batch.hints)
         core = self.policy.spec.core
-        known = self._known(states[..., core.units - core.read : core.units])
+        activity = core.activity(OPS, states)
+        known = self._known(activity[..., activity.shape[-1] - core.read :])
         seen = self._sight_loss(inputs[..., : self.policy.spec.encoder.features], truth)
         nearness = (known[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
         where = (known[..., COLUMNS:] - truth[..., COLUMNS + 2 :] / self._where).square().mean()
@@ -157,14 +186,23 @@ class Trainer:
         sight = functional.binary_cross_entropy_with_logits(seen[..., COLUMNS], visible)
         return nearness + (where * visible[..., None]).mean() + sight
 
-    def look(self, sequences: Sequence[Recording], frames: int, batch: int, rate: float) -> float:
-        """Teach the encoder alone to tell the hints, from single frames in random order.
+    def look(
+        self,
+        sequences: Sequence[Recording],
+        key: tuple[int, ...],
+        frames: int,
+        batch: int,
+        rate: float,
+    ) -> float:
+        """Teach the encoder alone to tell hints and labels, from single frames in random order.
 
         Frames of a window are alike; these are not, and the encoder learns several times faster.
 
         Parameters
         ----------
         sequences : sequence of Recording
+        key : tuple of int
+            Seeds the order.
         frames : int
             Frames to look at, altogether.
         batch : int
@@ -177,28 +215,22 @@ class Trainer:
         float
             Mean loss of the last tenth.
         """
-        rng = np.random.default_rng((self._seed, 0x100C))
+        rng = np.random.default_rng((self._seed, *key))
         parameters = [*self.policy.encoder.parameters(), *self._seen.parameters()]
+        parameters += self._glance.parameters()
         optimiser = torch.optim.Adam(parameters, lr=rate)
-        ends = np.cumsum([len(s) for s in sequences])
+        glimpser = Glimpser(sequences)
         steps = max(1, frames // batch)
         losses = []
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50) * cosine(step / steps)
-            picked = rng.integers(0, ends[-1], batch)
-            owners = np.searchsorted(ends, picked, side="right")
-            starts = picked - (ends[owners] - [len(sequences[i]) for i in owners])
-            flips = rng.random(batch) < 0.5
-            pictures, truth = zip(
-                *(
-                    glimpse(sequences[i], int(k), bool(flip))
-                    for i, k, flip in zip(owners, starts, flips, strict=True)
-                ),
-                strict=True,
-            )
-            features = self.policy.encoder(torch.from_numpy(np.stack(pictures)), _light(rng, batch))
-            loss = self._sight_loss(features, torch.from_numpy(np.stack(truth)))
+            seen = glimpser.draw(rng, batch)
+            features = self.policy.encoder(torch.from_numpy(seen.frames), _light(rng, batch))
+            loss = self._sight_loss(features, torch.from_numpy(seen.hints))
+            error = self._glance(features) - torch.from_numpy(seen.labels) / self._scale
+            each = functional.huber_loss(error, torch.zeros_like(error), reduction="none")
+            loss = loss + (each.mean(1) * torch.from_numpy(seen.weights)).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -248,6 +280,6 @@ def _light(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(gain.astype(np.float32)), torch.from_numpy(shade.astype(np.float32))
 
 
-def cosine(done: float) -> float:
-    """Share of the learning rate when ``done`` (0 to 1) of the last epochs are over."""
-    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
+def cosine(done: float, floor: float = 0.02) -> float:
+    """Share of the learning rate, from 1 to ``floor``, when ``done`` (0 to 1) is over."""
+    return floor + (1 - floor) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2

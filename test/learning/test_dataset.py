@@ -98,6 +98,28 @@ def test_the_time_out_of_sight_is_counted(tmp_path):
     np.testing.assert_allclose(read.unseen, [0, 0.5, 1.0, 0, 0.5, 1.0])
 
 
+def test_a_lost_target_is_searched_on_the_side_where_it_left(tmp_path):
+    good = recording(0, 8)
+    hints, labels = np.zeros_like(good.hints), np.zeros_like(good.labels)
+    hints[:, COLUMNS] = [1, 1, 0, 0, 0, 0, 0, 1]
+    # The target leaves on the left, behind the vehicle it is on the right: the expert turns right.
+    hints[:, COLUMNS + 1] = [1, 0.8, 0.4, 0, -0.5, -0.9, -0.5, 0.9]
+    hints[:, COLUMNS + 2] = [0, 0.6, 0.9, 1, 0.8, -0.4, -0.8, 0.4]
+    labels[:, :, 3] = np.array([0, 0.3, 0.5, 0.5, 1.0, -1.0, -1.0, 0.2])[:, None]
+    np.savez(
+        tmp_path / "0.npz",
+        frames=good.frames,
+        summaries=np.full_like(good.summaries, 0.4),
+        offsets=good.offsets,
+        labels=labels,
+        hints=hints,
+    )
+    (read,) = read_folder(tmp_path)
+    np.testing.assert_allclose(
+        read.labels[:, 0, 3], [0, 0.3, 0.5, 0.8, 1.0, 1.0, 1.0, 0.2], atol=1e-6
+    )
+
+
 def test_missing_labels_weigh_nothing():
     (batch,) = Lanes([recording(0, 8)], 1, 8, np.random.default_rng(0))
     assert (batch.weights[..., 0] == 1).all() and (batch.weights[..., 1:] == 0).all()

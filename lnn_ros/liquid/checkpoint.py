@@ -1,35 +1,31 @@
-"""Policy files: safetensors with a JSON card in the header. Loading runs no code from the file.
+"""Files of policies, and of cells alone: what must be in them, and that it fits together.
 
-A file holds the tensors that ``PolicySpec.parameters`` and ``PolicySpec.masks`` name, no others,
-and in the header's metadata ``format``, ``version``, ``card`` (JSON) and ``sha256`` (of the card
-and all tensors).
+A policy file holds the tensors that ``PolicySpec.parameters`` and ``PolicySpec.masks`` name, no
+others, and a card (``CARD_KEYS``). A cell file is the same for a ``Cell`` alone, with a linear
+read-out if it has one (``CELL_CARD_KEYS``). Loading runs no code from the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_tensors
-from safetensors.numpy import save as pack_tensors
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid import container
+from lnn_ros.liquid.cells import Cell, cell_from_json
+from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec
 
-FORMAT, VERSION = "lnn_ros-policy", "2"
-MAX_BYTES = 2_000_000
-"""Larger files are refused unread; policies that ship stay below 200 kB."""
-MAX_HEADER = 200_000
+POLICY_FORMAT, CELL_FORMAT = "lnn_ros-policy", "lnn_ros-cell"
 CARD_KEYS = ("name", "task", "spec", "streams", "camera", "training", "evaluation")
+CELL_CARD_KEYS = ("name", "cell", "outputs", "presence", "source")
 
 
 @dataclass(frozen=True)
@@ -52,115 +48,194 @@ class Checkpoint:
 
     def weights_digest(self) -> str:
         """SHA-256 over the tensors alone: names the policy, whatever is noted on its card."""
-        return _digest("", self.arrays)
+        return container.digest("", self.arrays)
 
 
-def _digest(card: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    sha = hashlib.sha256(card.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        sha.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        sha.update(array.tobytes())
-    return sha.hexdigest()
+@dataclass(frozen=True)
+class CellCheckpoint:
+    """A recurrent network's cell, numbers and papers: a ``LiquidRNN`` without a robot.
+
+    Attributes
+    ----------
+    cell : Cell
+        Architecture.
+    arrays : dict of str to ndarray
+        ``core.<parameter>`` (float32), the masks ``wiring.<layer>`` (uint8), and, with outputs,
+        ``readout.weight`` (read, outputs) and ``readout.bias`` (outputs,).
+    outputs : int
+        Of the linear read-out of the last ``cell.read`` activities; 0: there is none.
+    name : str
+    source : dict
+        Where the numbers come from: training data and seeds, or what was imported.
+    presence : bool
+        Whether the cell's inputs are features, their presence and their age (``LiquidRNN``).
+    """
+
+    cell: Cell
+    arrays: dict[str, NDArray[Any]]
+    outputs: int
+    name: str
+    source: dict[str, Any]
+    presence: bool = False
+
+    def weights_digest(self) -> str:
+        """SHA-256 over the tensors alone."""
+        return container.digest("", self.arrays)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all float32 tensors."""
+        named = {f"core.{name}": shape for name, shape in self.cell.parameters().items()}
+        if self.outputs:
+            named["readout.weight"] = (self.cell.read, self.outputs)
+            named["readout.bias"] = (self.outputs,)
+        return named
 
 
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically: readers see the old file or the new one, whole."""
-    _check_arrays(str(path), checkpoint.spec, checkpoint.arrays)
-    card = json.dumps({**checkpoint.card, "spec": checkpoint.spec.to_json()}, sort_keys=True)
-    arrays = {name: np.ascontiguousarray(a) for name, a in checkpoint.arrays.items()}
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "card": card,
-        "sha256": _digest(card, arrays),
-    }
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_bytes(pack_tensors(arrays, metadata=metadata))
-    part.replace(target)
+    """Write a policy atomically: readers see the old file or the new one, whole.
+
+    Raises
+    ------
+    LnnError
+        When loading would refuse it, or the file cannot be written; nothing stays behind.
+    """
+    name, spec = str(path), checkpoint.spec
+    card = _plain(name, {**checkpoint.card, "spec": spec.to_json()})
+    _check_card(name, card, spec)
+    _check_arrays(name, spec.parameters(), spec.masks(), checkpoint.arrays)
+    container.write(path, POLICY_FORMAT, card, checkpoint.arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read and check a checkpoint.
+    """Read and check a policy.
 
     Raises
     ------
     LnnError
         When the file is missing, too large, no policy, of another version, incomplete, damaged,
-        or holds tensors of other names, shapes or types than its own card says, or numbers that
-        are not finite.
+        or holds tensors of other names, shapes or types than its own card says, numbers that
+        are not finite, or a card that does not fit its own architecture.
     """
     name = str(path)
-    try:
-        with open(path, "rb") as file:
-            blob = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise LnnError(
-            f"{name}: cannot be read ({error.strerror}), expected a policy file"
-        ) from None
-    if len(blob) > MAX_BYTES:
-        raise LnnError(f"{name}: larger than {MAX_BYTES} bytes, expected a policy file below that")
-    metadata = _metadata(name, blob)
-    if metadata.get("format") != FORMAT:
-        raise LnnError(f"{name}: format {metadata.get('format')!r} found, expected {FORMAT!r}")
-    if metadata.get("version") != VERSION:
-        raise LnnError(
-            f"{name}: version {metadata.get('version')!r} found, expected {VERSION!r}: train the "
-            "policy again with this lnn_ros, or load it with the one that wrote it"
-        )
-    text = metadata.get("card", "")
-    card = _card(name, text)
+    card, arrays = container.read(path, POLICY_FORMAT)
+    _keys(name, card, CARD_KEYS, mappings=("spec", "streams", "camera", "training", "evaluation"))
     spec = PolicySpec.from_json(card["spec"], name)
-    try:
-        arrays = parse_tensors(blob)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise LnnError(f"{name}: the tensors are damaged ({error})") from None
-    _check_arrays(name, spec, arrays)
-    if _digest(text, arrays) != metadata.get("sha256"):
-        raise LnnError(f"{name}: SHA-256 differs from the header's, the file has been changed")
+    _check_card(name, card, spec)
+    _check_arrays(name, spec.parameters(), spec.masks(), arrays)
     return Checkpoint(spec, arrays, card)
 
 
-def _metadata(name: str, blob: bytes) -> dict[str, str]:
-    if len(blob) < 8:
-        raise LnnError(f"{name}: {len(blob)} bytes found, expected a policy file")
-    (size,) = struct.unpack("<Q", blob[:8])
-    if size > min(MAX_HEADER, len(blob) - 8):
-        raise LnnError(f"{name}: header of {size} bytes announced, expected a whole policy file")
-    try:
-        metadata = json.loads(blob[8 : 8 + size])["__metadata__"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise LnnError(f"{name}: header is no policy's, expected JSON with metadata") from None
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise LnnError(f"{name}: metadata is malformed, expected names and texts")
-    return metadata
+def save_cell(path: str | os.PathLike[str], checkpoint: CellCheckpoint) -> None:
+    """Write a cell, as ``save`` writes a policy."""
+    name = str(path)
+    card = {
+        "name": checkpoint.name,
+        "cell": checkpoint.cell.to_json(),
+        "outputs": checkpoint.outputs,
+        "presence": checkpoint.presence,
+        "source": checkpoint.source,
+    }
+    card = _plain(name, card)
+    _check_cell(name, checkpoint)
+    container.write(path, CELL_FORMAT, card, checkpoint.arrays)
 
 
-def _card(name: str, text: str) -> dict[str, Any]:
+def load_cell(path: str | os.PathLike[str]) -> CellCheckpoint:
+    """Read and check a cell, as ``load`` does a policy.
+
+    Raises
+    ------
+    LnnError
+        As ``load``.
+    """
+    name = str(path)
+    card, arrays = container.read(path, CELL_FORMAT)
+    _keys(name, card, CELL_CARD_KEYS, mappings=("cell", "source"))
     try:
-        card = json.loads(text)
-    except (ValueError, RecursionError):
-        raise LnnError(f"{name}: the card is no JSON, expected a policy's card") from None
-    if not isinstance(card, dict):
-        raise LnnError(f"{name}: the card is no mapping, expected a policy's card")
-    missing = [key for key in CARD_KEYS if key not in card]
+        cell = cell_from_json(card["cell"])
+    except LnnError as error:
+        raise LnnError(f"{name}: {error}") from None
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise LnnError(f"{name}: the architecture is malformed ({error})") from None
+    checkpoint = CellCheckpoint(
+        cell, arrays, card["outputs"], card["name"], card["source"], card["presence"]
+    )
+    _check_cell(name, checkpoint)
+    return checkpoint
+
+
+def _check_cell(name: str, checkpoint: CellCheckpoint) -> None:
+    integer(f"{name}: outputs of the card", checkpoint.outputs, 0, MAX_UNITS)
+    if type(checkpoint.presence) is not bool:
+        raise LnnError(
+            f"{name}: presence of the card is {checkpoint.presence!r}, expected true or false"
+        )
+    if type(checkpoint.name) is not str:
+        raise LnnError(f"{name}: name of the card is {checkpoint.name!r}, expected a text")
+    _check_arrays(name, checkpoint.parameters(), checkpoint.cell.masks(), checkpoint.arrays)
+
+
+def _plain(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card as JSON will give it back."""
+    try:
+        return dict(json.loads(json.dumps(card)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LnnError(f"{name}: the card is no plain data ({error})") from None
+
+
+def _keys(
+    name: str, card: Mapping[str, Any], keys: tuple[str, ...], mappings: tuple[str, ...]
+) -> None:
+    missing = [key for key in keys if key not in card]
     if missing:
         raise LnnError(f"{name}: the card lacks {', '.join(missing)}")
-    for key in ("spec", "streams", "camera", "training"):
+    for key in mappings:
         if not isinstance(card[key], dict):
-            raise LnnError(f"{name}: {key} of the card is no mapping, expected a policy's card")
-    return card
+            raise LnnError(f"{name}: {key} of the card is no mapping, expected one")
 
 
-def _check_arrays(name: str, spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_card(name: str, card: Mapping[str, Any], spec: PolicySpec) -> None:
+    """Check that the card describes the inputs and the camera that the architecture takes."""
+    _keys(name, card, CARD_KEYS, mappings=("spec", "streams", "camera", "training", "evaluation"))
+    expected = streams(spec)
+    for stream in sorted(card["streams"].keys() ^ expected.keys()):
+        verb = "lacks" if stream in expected else "has the unknown stream"
+        raise LnnError(f"{name}: the card {verb} {stream}, expected {', '.join(sorted(expected))}")
+    for stream, entries in expected.items():
+        for entry, value in entries.items():
+            said = card["streams"][stream]
+            found = said.get(entry) if isinstance(said, dict) else None
+            if found != value:
+                raise LnnError(
+                    f"{name}: {entry} of stream {stream} on the card is {found!r}, but the "
+                    f"architecture takes {value!r}"
+                )
+    camera = card["camera"]
+    for entry, size in (("width", spec.encoder.width), ("height", spec.encoder.height)):
+        if type(camera.get(entry)) is not int or camera[entry] != size:
+            raise LnnError(
+                f"{name}: {entry} of the camera on the card is {camera.get(entry)!r}, but the "
+                f"architecture takes {size}"
+            )
+    number(f"{name}: horizontal_fov of the camera", camera.get("horizontal_fov"), 0.01, math.pi)
+    number(f"{name}: tilt of the camera", camera.get("tilt"), -math.pi, math.pi)
+    position = camera.get("position")
+    if not isinstance(position, list) or len(position) != 3:
+        raise LnnError(f"{name}: position of the camera is {position!r}, expected 3 numbers")
+    for value in position:
+        number(f"{name}: position of the camera", value, -100.0, 100.0)
+
+
+def _check_arrays(
+    name: str,
+    parameters: Mapping[str, tuple[int, ...]],
+    masks: Mapping[str, tuple[int, ...]],
+    arrays: container.Arrays,
+) -> None:
     """Names, shapes, types, finiteness and masks."""
-    expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-    expected.update(
-        {key: (shape, np.dtype(np.float32)) for key, shape in spec.parameters().items()}
-    )
-    expected.update({key: (shape, np.dtype(np.uint8)) for key, shape in spec.masks().items()})
+    expected = {key: (shape, np.dtype(np.float32)) for key, shape in parameters.items()} | {
+        key: (shape, np.dtype(np.uint8)) for key, shape in masks.items()
+    }
     for key in sorted(expected.keys() - arrays.keys()):
         raise LnnError(f"{name}: tensor {key} is missing")
     for key in sorted(arrays.keys() - expected.keys()):

@@ -1,20 +1,35 @@
 """Files from outside are hostile until proven otherwise."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_for_tests import small_checkpoint
 from safetensors.numpy import save as pack
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid import checkpoint as module
-from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+from lnn_ros.liquid import container
+from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.checkpoint import (
+    CELL_FORMAT,
+    POLICY_FORMAT,
+    CellCheckpoint,
+    Checkpoint,
+    load,
+    load_cell,
+    save,
+    save_cell,
+)
+from lnn_ros.liquid.rnn import LiquidRNN
+from lnn_ros.liquid.rnn_files import load_rnn, save_rnn
+from lnn_ros.liquid.wiring import auto_ncp
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +105,20 @@ def test_huge_header_and_oversize_are_refused_unread(tmp_path):
     refused(tmp_path, struct.pack("<Q", 2**63) + b"{}", "header of")
     refused(
         tmp_path,
-        struct.pack("<Q", module.MAX_HEADER + 1) + bytes(module.MAX_HEADER + 9),
+        struct.pack("<Q", container.MAX_HEADER + 1) + bytes(container.MAX_HEADER + 9),
         "header of",
     )
-    refused(tmp_path, bytes(module.MAX_BYTES + 1), "larger than")
+    refused(tmp_path, bytes(container.MAX_BYTES + 1), "larger than")
     nested = b'{"__metadata__":' + b"[" * 100_000
-    refused(tmp_path, struct.pack("<Q", len(nested)) + nested, "header is no policy's")
+    refused(tmp_path, struct.pack("<Q", len(nested)) + nested, "header is none of an")
 
 
 def written(checkpoint, **metadata):
     """Bytes of a file whose digest is right, whatever else is wrong."""
     card = json.dumps(checkpoint.card)
-    known = {"format": module.FORMAT, "version": module.VERSION, "card": card}
+    known = {"format": POLICY_FORMAT, "version": container.VERSION, "card": card}
     known.update(metadata)
-    known["sha256"] = module._digest(known["card"], checkpoint.arrays)
+    known["sha256"] = container.digest(known["card"], checkpoint.arrays)
     return pack(checkpoint.arrays, metadata=known)
 
 
@@ -111,7 +126,7 @@ def test_unknown_format_and_version(tmp_path):
     refused(tmp_path, written(small_checkpoint(), version="3"), "version '3' found, expected '2'")
     refused(tmp_path, written(small_checkpoint(), version="1"), "'1' .*: train the policy again")
     refused(tmp_path, written(small_checkpoint(), format="x"), "format 'x' found")
-    refused(tmp_path, pack(small_checkpoint().arrays), "header is no policy's")
+    refused(tmp_path, pack(small_checkpoint().arrays), "header is none of an")
 
 
 def changed_arrays(**changes):
@@ -160,6 +175,19 @@ def changed_card(path, value):
     [
         (("camera",), None, "lacks camera"),
         (("training",), "x", "training of the card"),
+        (("evaluation",), 3, "evaluation of the card"),
+        (("streams", "imu"), None, "lacks imu"),
+        (("streams", "sonar"), {}, "unknown stream sonar"),
+        (("streams", "camera"), 3, "of stream camera on the card is None"),
+        (("streams", "camera", "shape"), [12, 17, 3], "shape of stream camera"),
+        (("streams", "camera", "encoding"), "bgr8", "encoding of stream camera .* takes 'rgb8'"),
+        (("streams", "imu", "unit"), ["deg/s"] * 6, "unit of stream imu"),
+        (("streams", "imu", "shape"), [7], r"shape of stream imu on the card is \[7\]"),
+        (("camera", "width"), 17, "width of the camera on the card is 17"),
+        (("camera", "height"), True, "height of the camera"),
+        (("camera", "horizontal_fov"), None, "horizontal_fov of the camera is None"),
+        (("camera", "position"), [0.0, 0.0], "expected 3 numbers"),
+        (("camera", "position"), [0.0, float("nan"), 0.0], "position of the camera is nan"),
         (("spec", "head"), None, "lacks the entry 'head'"),
         (("spec", "core", "kind"), "magic", "cell 'magic' found, expected one of"),
         (("spec", "core", "kind"), None, "kind is None"),
@@ -196,9 +224,104 @@ def test_wrong_cards(tmp_path, path, value, words):
 
 
 def test_saving_refuses_what_loading_would(tmp_path):
-    with pytest.raises(LnnError, match="not finite"):
-        save(tmp_path / "x", changed_arrays(head__bias=np.full(4, np.nan, np.float32)))
+    good = small_checkpoint()
+    bad = Checkpoint(good.spec, good.arrays, {**good.card, "streams": {}})
+    for checkpoint, words in (
+        (changed_arrays(head__bias=np.full(4, np.nan, np.float32)), "not finite"),
+        (bad, "lacks camera"),
+        (Checkpoint(good.spec, good.arrays, {**good.card, "training": {1j}}), "no plain data"),
+    ):
+        with pytest.raises(LnnError, match=words):
+            save(tmp_path / "x", checkpoint)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "policy"
+    save(path, small_checkpoint())
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(LnnError, match="folder: cannot be written"):
+        save(tmp_path / "folder", small_checkpoint())
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LnnError, match="No space left"):
+        save(path, small_checkpoint(seed=1))
+    assert load(path).weights_digest() == small_checkpoint().weights_digest()
+    assert {p.name for p in tmp_path.iterdir()} == {"policy", "folder"}
+
+
+def small_cell(kind="flow", outputs=2, seed=0):
+    wiring = auto_ncp(5, 14, 3, seed=seed, paired=True)
+    cell = cell_type(kind).wired(5, wiring, 3)
+    rng = np.random.default_rng(seed)
+    arrays = {f"core.{name}": a for name, a in cell.initialise(rng, wiring.masks()).items()}
+    if outputs:
+        arrays.update({"readout.weight": rng.normal(0, 1, (3, outputs)),
+                       "readout.bias": np.zeros(outputs)})  # fmt: skip
+    arrays = {name: a.astype(np.float32) for name, a in arrays.items()} | wiring.masks()
+    return CellCheckpoint(cell, arrays, outputs, "small", {"seed": seed})
+
+
+@pytest.mark.parametrize("outputs", [0, 2])
+def test_a_cell_alone_is_saved_and_loaded(tmp_path, outputs):
+    saved = small_cell(outputs=outputs)
+    save_cell(tmp_path / "cell", saved)
+    loaded = load_cell(tmp_path / "cell")
+    assert loaded.cell == saved.cell and loaded.source == {"seed": 0}
+    assert loaded.outputs == outputs and loaded.name == "small" and not loaded.presence
+    assert loaded.weights_digest() == saved.weights_digest()
+
+
+def test_cell_files_are_as_hostile_as_policies(tmp_path):
+    good = small_cell()
+    save_cell(tmp_path / "cell", good)
+    save(tmp_path / "policy", small_checkpoint())
+    with pytest.raises(LnnError, match="format 'lnn_ros-policy' found, expected 'lnn_ros-cell'"):
+        load_cell(tmp_path / "policy")
+    with pytest.raises(LnnError, match="format 'lnn_ros-cell' found, expected 'lnn_ros-policy'"):
+        load(tmp_path / "cell")
+    card = container.read(tmp_path / "cell", CELL_FORMAT)[0]
+    nan = np.full((3, 2), np.nan, np.float32)
+    for changed, arrays, words in (
+        ({"outputs": 3}, {}, "readout.weight is float32"),
+        ({"outputs": -1}, {}, "outputs of the card is -1"),
+        ({"presence": 1}, {}, "presence of the card"),
+        ({"name": 3}, {}, "name of the card"),
+        ({"source": []}, {}, "source of the card"),
+        ({"cell": {"kind": "magic"}}, {}, "cell 'magic' found"),
+        ({"cell": {**card["cell"], "layers": 5}}, {}, "layers is 5"),
+        ({"cell": {**card["cell"], "rate_max": "x"}}, {}, "rate_max is 'x'"),
+        ({}, {"readout.weight": nan}, "not finite"),
+        ({}, {"wiring.inter": np.full_like(good.arrays["wiring.inter"], 2)}, "zeros and ones"),
+        ({}, {"more": nan}, "more is not part"),
+    ):
+        container.write(
+            tmp_path / "bad", CELL_FORMAT, {**card, **changed}, {**good.arrays, **arrays}
+        )
+        with pytest.raises(LnnError, match=words) as caught:
+            load_cell(tmp_path / "bad")
+        assert str(tmp_path / "bad") in str(caught.value)
+    del card["source"]
+    container.write(tmp_path / "bad", CELL_FORMAT, card, good.arrays)
+    with pytest.raises(LnnError, match="lacks source"):
+        load_cell(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("presence", [False, True])
+def test_a_network_comes_back_from_its_file(tmp_path, presence):
+    wiring = auto_ncp(4 * (3 if presence else 1), 14, 3, seed=1, paired=True)
+    rnn = LiquidRNN(4, 2, "flow", wiring=wiring, presence=presence, seed=3, frequency_max=1.5)
+    save_rnn(tmp_path / "rnn", rnn, "small", {"seed": 3})
+    back = load_rnn(tmp_path / "rnn")
+    x, dt = torch.randn(2, 6, 4), torch.rand(2, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(back(x, dt), rnn(x, dt), rtol=0.0, atol=0.0)
+    save_cell(tmp_path / "cell", small_cell(outputs=0))
+    with pytest.raises(LnnError, match="without a read-out"):
+        load_rnn(tmp_path / "cell")
 
 
 def test_loading_and_running_needs_no_torch_numba_or_mujoco(good):

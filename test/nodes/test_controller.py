@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image, Imu, JointState
 from sensors import Sensors, first_frame, image_message, imu_message
 
 from lnn_ros import messages, policies
-from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.pilot import Pilot
 
 
@@ -267,7 +267,9 @@ def policy_for(path, height, width, channels):
     arrays = {name: rng.normal(0.0, 0.1, shape).astype(np.float32)
               for name, shape in spec.parameters().items()}
     arrays.update({name: np.ones(shape, np.uint8) for name, shape in spec.masks().items()})
-    save(path, Checkpoint(spec, arrays, shipped.card))
+    camera = {**shipped.card["camera"], "height": height, "width": width}
+    card = {**shipped.card, "streams": streams(spec), "camera": camera}
+    save(path, Checkpoint(spec, arrays, card))
     return path
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid import kernels
 from lnn_ros.liquid.cells.base import Cell, Mask
 from lnn_ros.liquid.ops import TorchOps
 from lnn_ros.liquid.wiring import Wiring
@@ -42,7 +43,15 @@ class CellModule(nn.Module):
         Of the initial parameters.
     dtype : torch.dtype
         float32 or float64.
+
+    Attributes
+    ----------
+    fused : bool
+        Run sequences through the cell's own scan or a kernel, where there is one. False: always
+        through the plain loop, the reference, in which everything can be differentiated twice.
     """
+
+    fused = True
 
     def __init__(
         self, cell: Cell, wiring: Wiring, seed: int = 0, dtype: torch.dtype = torch.float32
@@ -115,7 +124,28 @@ class CellModule(nn.Module):
         Tensor, shape (T, B, state_size)
             After each observation.
         """
+        rows = self._rows(inputs, dt, state, present, keep)
+        return rows if isinstance(rows, Tensor) else torch.cat(rows).permute(1, 2, 0)
+
+    def _rows(
+        self,
+        inputs: Tensor,
+        dt: Tensor,
+        state: Tensor,
+        present: Tensor | None,
+        keep: Tensor | None,
+    ) -> Tensor | list[Tensor]:
+        """Run over sequences: the states, or their pieces, each (size, T, B), in order."""
         cell, w = self.cell, self.weights()
+        if self.fused:
+            scan = getattr(cell, "sequence", None)
+            found = None if scan is None else scan(w, inputs, dt, state, present, keep)
+            if found is not None:
+                return found
+            kernel = kernels.find(cell.kind, inputs, dt, state)
+            rows = None if kernel is None else kernel(cell, w, inputs, dt, state, present, keep)
+            if rows is not None:
+                return rows
         initial = self.initial(state.shape[0])
         states = []
         for t in range(inputs.shape[0]):
@@ -141,5 +171,15 @@ class CellModule(nn.Module):
         state : Tensor, shape (B, state_size)
             After the last one.
         """
-        states = self.states(inputs, dt, state, present)
-        return self.cell.activity(OPS, states), states[-1]
+        rows = self._rows(inputs, dt, state, present, None)
+        if isinstance(rows, Tensor):
+            return self.cell.activity(OPS, rows), rows[-1]
+        # Not by way of the whole states: their gradient is several times as large.
+        last = torch.cat([row[:, -1] for row in rows]).t()
+        activity, size = [], 0
+        for row in rows:
+            activity.append(row)
+            size += len(row)
+            if size >= len(self.cell.names()):
+                break
+        return self.cell.activity(OPS, torch.cat(activity).permute(1, 2, 0)), last

@@ -1,0 +1,103 @@
+"""The time since the last observation over whole sequences; what all kernels share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lnn_ros.liquid.kernels.maths import jit
+
+Flags = NDArray[np.bool_]
+
+
+class Steps(NamedTuple):
+    """Where something was observed, and where an episode goes on.
+
+    Attributes
+    ----------
+    seen, kept : ndarray of bool, shape (T,)
+        Whether all sequences of the batch have an observation, go on: the common case is fast.
+    present, keep : ndarray of bool, shape (T, B); (0, 0) where all are true
+    """
+
+    seen: Flags
+    present: Flags
+    kept: Flags
+    keep: Flags
+
+    @staticmethod
+    def of(dt: Tensor, present: Tensor | None, keep: Tensor | None) -> Steps:
+        """Take over masks as ``CellModule.states`` has them."""
+        found = []
+        for mask in (present, keep):
+            if mask is None:
+                found += [np.ones(len(dt), np.bool_), np.zeros((0, 0), np.bool_)]
+            else:
+                flags = np.ascontiguousarray(mask.expand(dt.shape).numpy())
+                found += [flags.all(1), flags]
+        return Steps(*found)
+
+
+@jit
+def _forward(
+    dt: Any, first: Any, seen: Any, present: Any, kept: Any, keep: Any, before: Any, after: Any
+) -> None:
+    now = first.copy()
+    for t in range(dt.shape[0]):
+        for b in range(dt.shape[1]):
+            if not kept[t] and not keep[t, b]:
+                now[b] = 0
+            now[b] += dt[t, b]
+            before[t, b] = now[b]
+            if seen[t] or present[t, b]:
+                now[b] = 0
+            after[t, b] = now[b]
+
+
+@jit
+def _backward(
+    dbefore: Any, dafter: Any, seen: Any, present: Any, kept: Any, keep: Any, ddt: Any, dfirst: Any
+) -> None:
+    zero = ddt.dtype.type(0)
+    for t in range(ddt.shape[0] - 1, -1, -1):
+        for b in range(ddt.shape[1]):
+            d = dfirst[b] + dafter[t, b]
+            if seen[t] or present[t, b]:
+                d = zero
+            d += dbefore[t, b]
+            ddt[t, b] = d
+            if not kept[t] and not keep[t, b]:
+                d = zero
+            dfirst[b] = d
+
+
+class _Elapsed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
+        before, after = torch.empty_like(dt), torch.empty_like(dt)
+        _forward(
+            dt.detach().numpy(), first.detach().numpy(), *steps, before.numpy(), after.numpy()
+        )
+        ctx.steps = steps
+        return before, after
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dbefore: Tensor, dafter: Tensor) -> tuple[Tensor, Tensor, None]:
+        ddt, dfirst = torch.empty_like(dbefore), torch.zeros_like(dbefore[0])
+        _backward(
+            dbefore.contiguous().numpy(), dafter.contiguous().numpy(), *ctx.steps, ddt.numpy(),
+            dfirst.numpy(),
+        )  # fmt: skip
+        return ddt, dfirst, None
+
+
+def elapsed(dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
+    """Return the seconds since the last observation before and after each step, both (T, B)."""
+    before, after = _Elapsed.apply(dt, first.contiguous(), steps)
+    return before, after

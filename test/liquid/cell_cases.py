@@ -42,6 +42,7 @@ WIRINGS = {
 }
 OPTIONS = {
     "flow": [{}, {"event": True}],
+    "flow_scan": [{}, {"event": True}],
     "gru": [{}, {"dt_input": True}],
     "lstm": [{}, {"dt_input": True}],
     "cfc": [{}, {"mode": "no_gate"}, {"mode": "pure"}],
@@ -115,7 +116,7 @@ def reach(cell, wiring):
     neurons before the update; a neuron hears itself.
     """
     # Cells that let a signal take several synapses of a loop in one update.
-    hops = {"ltc": wiring.units, "cfc_mixed": 2}.get(cell.kind, 1)
+    hops = {"ltc": wiring.units, "cfc_mixed": 2, "flow_scan": 2}.get(cell.kind, 1)
     units = wiring.units
     heard = np.zeros((units, wiring.inputs), bool)  # neuron after, input
     carried = np.zeros((units, units), bool)  # neuron after, neuron before
@@ -161,7 +162,7 @@ def _owners(cell, wiring):
             owners[where] = np.array(rows).reshape(-1, wiring.units)
         elif size == wiring.units:
             owners[where] = np.eye(size, dtype=bool)
-        elif part == "memory":  # of the recurrent layers
+        elif part.startswith("memory"):  # of the recurrent layers
             held = np.concatenate([np.full(n.units, n.recurrent) for n in cell.layers])
             owners[where] = np.eye(wiring.units, dtype=bool)[held]
     return owners

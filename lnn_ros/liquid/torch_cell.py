@@ -65,6 +65,7 @@ class CellModule(nn.Module):
         self.cell = cell
         self.wiring = wiring
         values = cell.initialise(np.random.default_rng(seed), masks)
+        cell.polarise(values, {f"wiring.{layer.name}": layer.signs for layer in wiring.layers})
         for name, value in values.items():
             nest(self, name, nn.Parameter(torch.tensor(value, dtype=dtype)))
         # Buffers, so that no optimiser can open a forbidden connection.

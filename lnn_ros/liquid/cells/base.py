@@ -101,6 +101,13 @@ class Cell(abc.ABC):
     def initialise(self, rng: np.random.Generator, masks: Mapping[str, Mask]) -> Values:
         """Draw the parameters; forbidden weights are zero."""
 
+    def polarise(self, values: Values, signs: Mapping[str, NDArray[np.int8]]) -> None:
+        """Start synapses of a fixed kind, in ``values``, from the signs of the wiring.
+
+        ``signs`` are named and shaped as the masks are: 1 excites, -1 inhibits, 0 forbids. Most
+        cells have no such synapses and change nothing.
+        """
+
     def check(self) -> None:
         """Refuse an architecture that cannot run.
 

@@ -1,18 +1,124 @@
-"""The running network: a policy in numpy, torch left out."""
+"""The running network: a policy, or a cell alone, in numpy, torch left out.
+
+What it does is traced once (``liquid.trace``) and then run in buffers made beforehand
+(``liquid.program``). Nothing that is not finite enters a state: this is the last door.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.program import Runner
+from lnn_ros.liquid.spec import SUMMARY, PolicySpec
+from lnn_ros.liquid.trace import trace
 
+Array = NDArray[Any]
 Float = NDArray[np.float32]
+Function = Callable[..., Mapping[str, Array]]
+
+
+class _Eager:
+    """What ``Runner`` is, for a function that cannot be traced: it is called each time.
+
+    Such is a cell whose number of operations depends on its numbers: an ODE solved in as many
+    sub-steps as the elapsed time asks for.
+    """
+
+    def __init__(self, function: Function, inputs: Mapping[str, Sequence[int]], dtype: Any) -> None:
+        self._function = function
+        self.inputs = {name: np.zeros(shape, dtype) for name, shape in inputs.items()}
+        self.outputs: Mapping[str, Array] = {}
+        self.run()
+
+    def run(self) -> None:
+        self.outputs = self._function(NUMPY, **self.inputs)
+
+
+def _runner(
+    function: Function,
+    inputs: Mapping[str, Sequence[int]],
+    dtype: DTypeLike = np.float32,
+    uint8: Collection[str] = (),
+) -> Runner | _Eager:
+    try:
+        program = trace(function, inputs)
+    except LnnError:
+        return _Eager(function, inputs, dtype)
+    return Runner(program, dtype, uint8)
+
+
+class CellEngine:
+    """A cell that runs: predict and update on a state that the caller holds.
+
+    Parameters
+    ----------
+    cell : Cell
+        Architecture and maths.
+    arrays : mapping of str to ndarray
+        ``cell.parameters()`` and ``cell.masks()``, by name.
+    dtype : dtype
+        float32 or float64: of states and inputs, and what it computes in.
+    """
+
+    def __init__(
+        self, cell: Cell, arrays: Mapping[str, Array], dtype: DTypeLike = np.float32
+    ) -> None:
+        self.cell, self.dtype = cell, np.dtype(dtype)
+        w = {name: a.astype(dtype) for name, a in effective(cell, arrays).items()}
+        size = (cell.state_size,)
+        self._predict = _runner(
+            lambda ops, state, dt: {"state": cell.predict(ops, w, state, dt)},
+            {"state": size, "dt": (1,)},
+            dtype,
+        )
+        self._update = _runner(
+            lambda ops, state, inputs: {"state": cell.update(ops, w, state, inputs)},
+            {"state": size, "inputs": (cell.inputs,)},
+            dtype,
+        )
+        self._no_state, self._no_inputs = np.zeros(size, dtype), np.zeros(cell.inputs, dtype)
+
+    def initial(self, first_interval: float = 0.0) -> Array:
+        """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds."""
+        return self.cell.initial_state(first_interval).astype(self.dtype)
+
+    def predict(self, state: Array, dt: float, out: Array) -> None:
+        """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
+
+        Raises
+        ------
+        LnnError
+            When the time is negative or not finite, or the state would not stay finite; ``out``
+            is not touched then.
+        """
+        _predict(self._predict, state, dt, out, self._no_state)
+
+    def update(self, state: Array, inputs: Array) -> None:
+        """Let ``state`` (changed in place, already predicted) meet an observation (inputs,).
+
+        Raises
+        ------
+        LnnError
+            When the observation has another shape or is not finite, or the state would not stay
+            finite; the state is not touched then.
+        """
+        run = self._update
+        _take(run.inputs["inputs"], inputs, self._no_inputs, "the observation")
+        run.inputs["state"][:] = state
+        run.run()
+        _give(run.outputs["state"], state, self._no_state)
+
+    def activity(self, state: Array) -> Array:
+        """All neurons' activities, in the order of ``cell.names()``."""
+        return np.array(self.cell.activity(NUMPY, state))
 
 
 class Engine:
@@ -28,7 +134,23 @@ class Engine:
 
     def __init__(self, spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.spec = spec
-        self._w = effective(spec, arrays)
+        w = effective(spec, arrays)
+        size = (spec.core.state_size,)
+        self._update = _runner(
+            lambda ops, state, pixels, summary: {
+                "state": spec.update(ops, w, state, pixels, summary)
+            },
+            {"state": size, "pixels": spec.encoder.frame_shape, "summary": (len(SUMMARY),)},
+            uint8=("pixels",),
+        )
+        self._predict = _runner(
+            lambda ops, state, dt: {"state": spec.predict(ops, w, state, dt)},
+            {"state": size, "dt": (1,)},
+        )
+        self._command = _runner(
+            lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
+        )
+        self._no_state, self._no_summary = np.zeros(size, np.float32), np.zeros(9, np.float32)
         self._low, self._high = np.array(spec.head.low), np.array(spec.head.high)
 
     def initial(self) -> Float:
@@ -45,8 +167,24 @@ class Engine:
             The frame that closes the interval.
         summary : ndarray of float32, shape (len(SUMMARY),)
             The interval in physical units.
+
+        Raises
+        ------
+        LnnError
+            When the frame or the summary is not as described or not finite, or the state would
+            not stay finite; the state is not touched then.
         """
-        state[:] = self.spec.update(NUMPY, self._w, state, frame.astype(np.float32), summary)
+        run = self._update
+        if frame.shape != self.spec.encoder.frame_shape or frame.dtype != np.uint8:
+            raise LnnError(
+                f"update: a frame of {frame.dtype} {frame.shape} found, expected uint8 "
+                f"{self.spec.encoder.frame_shape}"
+            )
+        _take(run.inputs["summary"], summary, self._no_summary, "the summary")
+        run.inputs["pixels"][:] = frame
+        run.inputs["state"][:] = state
+        run.run()
+        _give(run.outputs["state"], state, self._no_state)
 
     def predict(self, state: Float, dt: float, out: Float) -> None:
         """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
@@ -54,27 +192,61 @@ class Engine:
         Raises
         ------
         LnnError
-            When the time is negative or not a number.
+            When the time is negative or not finite, or the state would not stay finite; ``out``
+            is not touched then.
         """
-        if not dt >= 0.0:
-            raise LnnError(f"elapsed time is {dt!r} s, expected zero or more")
-        out[:] = self.spec.predict(NUMPY, self._w, state, np.array([dt], np.float32))
+        _predict(self._predict, state, dt, out, self._no_state)
 
     def command(self, state: Float) -> NDArray[np.float64]:
         """Read the command, shape (4,), float64, inside the head's limits."""
-        command = self.spec.command(NUMPY, self._w, state).astype(np.float64)
-        return np.clip(command, self._low, self._high)
+        run = self._command
+        run.inputs["state"][:] = state
+        run.run()
+        command = run.outputs["command"].astype(np.float64)
+        np.maximum(command, self._low, out=command)
+        return np.minimum(command, self._high, out=command)
 
     def activity(self, state: Float) -> Float:
         """All neurons' activities, in the order of ``spec.core.names()``."""
-        return self.spec.core.activity(NUMPY, state)
+        return np.array(self.spec.core.activity(NUMPY, state))
 
 
-def effective(spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Parameters by name, with the wiring's masks applied: what the maths of a spec takes."""
-    masks = {name: arrays[name] for name in spec.masks()}
-    allowed = {f"core.{name}": mask for name, mask in spec.core.allowed(masks).items()}
+def _predict(run: Runner | _Eager, state: Array, dt: float, out: Array, none: Array) -> None:
+    if not 0.0 <= dt < math.inf:
+        raise LnnError(f"elapsed time is {dt!r} s, expected zero or more, and finite")
+    run.inputs["dt"][0] = dt
+    run.inputs["state"][:] = state
+    run.run()
+    _give(run.outputs["state"], out, none)
+
+
+def _take(buffer: Array, values: Array, none: Array, name: str) -> None:
+    """Copy an observation to where it is computed with, if it is finite."""
+    if values.shape != buffer.shape:
+        raise LnnError(f"update: {name} has shape {values.shape}, expected {buffer.shape}")
+    buffer[:] = values
+    if np.dot(buffer, none) != 0.0:
+        raise LnnError(f"update: {name} holds a number that is not finite; it was not used")
+
+
+def _give(result: Array, state: Array, none: Array) -> None:
+    """Copy a result into the caller's state, if it is finite: a NaN would stay there for ever."""
+    # Zero times infinity is NaN: one call, where isfinite and all take two and a buffer.
+    if np.dot(result, none) != 0.0:
+        raise LnnError("the state would hold a number that is not finite; it was left as it was")
+    state[:] = result
+
+
+def effective(
+    network: PolicySpec | Cell, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Parameters by name, with the wiring's masks applied: what the maths of a network takes."""
+    masks = {name: arrays[name] for name in network.masks()}
+    if isinstance(network, Cell):
+        allowed = network.allowed(masks)
+    else:
+        allowed = {f"core.{name}": mask for name, mask in network.core.allowed(masks).items()}
     return {
         name: arrays[name] * allowed[name] if name in allowed else arrays[name]
-        for name in spec.parameters()
+        for name in network.parameters()
     }

@@ -20,7 +20,7 @@ Kernel = Callable[..., "list[Tensor] | None"]
 ``cell.parts()``, each (size, T, B); None where it does not know the cell's options. Arguments as
 of ``CellModule.states``, ``w`` as ``CellModule.weights`` gives it."""
 
-KINDS = ("flow",)
+KINDS = ("cfc", "flow")
 SHORTEST = 4
 """Steps from which a kernel is worth its start."""
 

@@ -19,27 +19,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lnn_ros.liquid.cells.flow import Flow
-from lnn_ros.liquid.kernels.elapsed import Steps, elapsed
 from lnn_ros.liquid.kernels.maths import exp, expm1, jit, matmul_add, sigmoid, tanh, turn
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, elapsed, load, padded
 
 
 @jit
-def _begin(t: Any, all_kept: Any, keep: Any, value: Any, x: Any) -> None:
-    """Set to ``value`` what an episode's begin drops."""
-    if not all_kept[t]:
-        for b in range(x.shape[1]):
-            if not keep[t, b]:
-                for j in range(x.shape[0]):
-                    x[j, b] = value
-
-
-@jit
-def _predict(t: Any, dt: Any, x: Any, g: Any, r: Any, f: Any, em: Any, s: Any, c: Any, xp: Any):
+def _predict(
+    t: Any, dt: Any, x: Any, g: Any, r: Any, f: Any, em: Any, s: Any, c: Any, xp: Any
+) -> None:
     """Fill ``em`` = exp(-r dt) - 1, sine ``s``, cosine ``c`` and the predicted ``xp``."""
     pairs, units, batch = f.shape[0], g.shape[0], g.shape[1]
     for j in range(r.shape[0]):
@@ -81,7 +72,7 @@ def _forward(
     pre: Any, loop: Any, dt: Any, before: Any, seen: Any, present: Any, kept: Any, keep: Any,
     x: Any, g: Any, r: Any, f: Any, xs: Any, gs: Any, rs: Any, fs: Any, slopes: Any,
     least: Any, span: Any, per_rate: Any, most: Any, event: Any,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Run the scan; ``x``, ``g``, ``r``, ``f`` are scratch and hold the state to begin with."""
     steps, batch = dt.shape
     units, rates, pairs = g.shape[0], r.shape[0], f.shape[0]
@@ -92,8 +83,8 @@ def _forward(
     s, c = np.empty((pairs, batch), pre.dtype), np.empty((pairs, batch), pre.dtype)
     for t in range(steps):
         for part in (x, g, f):
-            _begin(t, kept, keep, zero, part)
-        _begin(t, kept, keep, least, r)
+            begin(t, kept, keep, zero, part)
+        begin(t, kept, keep, least, r)
         _predict(t, dt, x, g, r, f, em, s, c, xp)
         for i in range(2 * units):
             for b in range(batch):
@@ -141,25 +132,6 @@ def _forward(
 
 
 @jit
-def _load(t: Any, start: Any, rows: Any, out: Any) -> None:
-    """Copy the rows after step ``t``; before the first step, those of the start."""
-    for j in range(out.shape[0]):
-        if t < 0:
-            for b in range(out.shape[1]):
-                out[j, b] = start[j, b]
-        else:
-            for b in range(out.shape[1]):
-                out[j, b] = rows[j, t, b]
-
-
-@jit
-def _add(t: Any, rows: Any, out: Any) -> None:
-    for j in range(rows.shape[0]):
-        for b in range(out.shape[1]):
-            out[j, b] += rows[j, t, b]
-
-
-@jit
 def _clear(t: Any, seen: Any, present: Any, out: Any) -> None:
     """Zero where something was observed: nothing older reaches behind an update."""
     if seen[t]:
@@ -178,7 +150,7 @@ def _backward(
     dxs: Any, dgs: Any, drs: Any, dfs: Any,
     least: Any, per_rate: Any, most: Any, event: Any,
     dpre: Any, xps: Any, ddt: Any, dbefore: Any, dx: Any, dg: Any, dr: Any, df: Any,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Run the scan backwards.
 
     ``dxs`` to ``dfs`` are the gradients of the outputs (no rows: zero). Fills ``dpre``, the
@@ -201,19 +173,19 @@ def _backward(
     dxp = np.zeros((loop.shape[0], batch), kind)
     da = np.zeros((max(loop.shape[1], 2 * units), batch), kind)
     for t in range(steps - 1, -1, -1):
-        _add(t, dxs, dx)
-        _add(t, dgs, dg)
-        _add(t, drs, dr)
-        _add(t, dfs, df)
-        _load(t - 1, x0, xs, x)
-        _load(t - 1, g0, gs, g)
-        _load(t - 1, r0, rs, r)
-        _load(t - 1, f0, fs, f)
+        add(t, dxs, dx)
+        add(t, dgs, dg)
+        add(t, drs, dr)
+        add(t, dfs, df)
+        load(t - 1, x0, xs, x)
+        load(t - 1, g0, gs, g)
+        load(t - 1, r0, rs, r)
+        load(t - 1, f0, fs, f)
         for part in (x, g, f):
-            _begin(t, kept, keep, zero, part)
-        _begin(t, kept, keep, least, r)
+            begin(t, kept, keep, zero, part)
+        begin(t, kept, keep, least, r)
         _predict(t, dt, x, g, r, f, em, s, c, xp)
-        _load(t, r0, rs, now)
+        load(t, r0, rs, now)
         _gain(t, event, per_rate, before, now, gain)
         # The update.
         dgain[:] = 0
@@ -301,15 +273,7 @@ def _backward(
                 dr[k, b] += left * dt[t, b]
                 ddt[t, b] += left * r[k, b]
         for part in (dx, dg, dr, df):
-            _begin(t, kept, keep, zero, part)
-
-
-def _padded(w: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-    """Fill up with zeros to multiples."""
-    out = np.zeros([-(-size // n) * n for size, n in zip(w.shape, (rows, columns), strict=True)],
-                   w.dtype)  # fmt: skip
-    out[: w.shape[0], : w.shape[1]] = w
-    return out
+            begin(t, kept, keep, zero, part)
 
 
 class _Layer(torch.autograd.Function):
@@ -335,7 +299,7 @@ class _Layer(torch.autograd.Function):
         rs, slopes = (pre.new_empty(units - pairs, *shape) for _ in range(2))
         fs = pre.new_empty(pairs, *shape)
         kind = pre.detach().numpy().dtype
-        w = np.zeros((0, units), kind) if loop is None else _padded(loop.detach().numpy().T, 2, 4)
+        w = np.zeros((0, units), kind) if loop is None else padded(loop.detach().numpy().T, 2, 4)
         number = kind.type
         span = math.log(cell.rate_max / cell.rate_min)
         start = [part.detach().numpy().copy() for part in (x0, g0, r0, f0)]
@@ -359,7 +323,7 @@ class _Layer(torch.autograd.Function):
         dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes, *saved = ctx.saved_tensors
         units, shape = len(g0), dt.shape
         kind = xs.numpy().dtype
-        loop = _padded(saved[0].detach().numpy(), 2, 4) if saved else np.zeros((units, 0), kind)
+        loop = padded(saved[0].detach().numpy(), 2, 4) if saved else np.zeros((units, 0), kind)
         none = np.zeros((0, *shape), kind)
         outs = [none if d is None else d.contiguous().numpy() for d in grads]
         dpre, xps = xs.new_empty(2 * units, *shape), torch.empty_like(xs)

@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-jit = numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
+jit: Any = numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 
 F = np.float32
 SHIFT = F(1.5 * 2**23)

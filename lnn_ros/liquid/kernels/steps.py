@@ -1,4 +1,4 @@
-"""The time since the last observation over whole sequences; what all kernels share."""
+"""What all kernels share: masks, the time since the last observation, rows of a step."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Steps(NamedTuple):
     @staticmethod
     def of(dt: Tensor, present: Tensor | None, keep: Tensor | None) -> Steps:
         """Take over masks as ``CellModule.states`` has them."""
-        found = []
+        found: list[Flags] = []
         for mask in (present, keep):
             if mask is None:
                 found += [np.ones(len(dt), np.bool_), np.zeros((0, 0), np.bool_)]
             else:
                 flags = np.ascontiguousarray(mask.expand(dt.shape).numpy())
-                found += [flags.all(1), flags]
+                found += [np.asarray(flags.all(1)), flags]
         return Steps(*found)
 
 
@@ -101,3 +101,41 @@ def elapsed(dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
     """Return the seconds since the last observation before and after each step, both (T, B)."""
     before, after = _Elapsed.apply(dt, first.contiguous(), steps)
     return before, after
+
+
+@jit
+def begin(t: Any, all_kept: Any, keep: Any, value: Any, x: Any) -> None:
+    """Set to ``value`` what an episode's begin drops."""
+    if not all_kept[t]:
+        for b in range(x.shape[1]):
+            if not keep[t, b]:
+                for j in range(x.shape[0]):
+                    x[j, b] = value
+
+
+@jit
+def load(t: Any, start: Any, rows: Any, out: Any) -> None:
+    """Copy the rows after step ``t``; before the first step, those of the start."""
+    for j in range(out.shape[0]):
+        if t < 0:
+            for b in range(out.shape[1]):
+                out[j, b] = start[j, b]
+        else:
+            for b in range(out.shape[1]):
+                out[j, b] = rows[j, t, b]
+
+
+@jit
+def add(t: Any, rows: Any, out: Any) -> None:
+    """Add the rows of step ``t``; no rows: zero."""
+    for j in range(rows.shape[0]):
+        for b in range(out.shape[1]):
+            out[j, b] += rows[j, t, b]
+
+
+def padded(w: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    """Fill up with zeros to multiples."""
+    out = np.zeros([-(-size // n) * n for size, n in zip(w.shape, (rows, columns), strict=True)],
+                   w.dtype)  # fmt: skip
+    out[: w.shape[0], : w.shape[1]] = w
+    return out

@@ -1,0 +1,252 @@
+"""The closed-form cell over whole sequences.
+
+Between observations the activity is held, so a step hears the last one. What feeds a layer enters
+by one matrix product over all steps; a layer that does not hear itself needs no more than that.
+Arrays are (rows, T, B), or (rows, B) for one step: the batch is the contiguous axis, which LLVM
+vectorises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lnn_ros.liquid.cells.cfc import CfC
+from lnn_ros.liquid.kernels.maths import exp, jit, matmul_add, sigmoid, tanh
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, elapsed, load, padded
+
+PURE, NO_GATE, DEFAULT = 0, 1, 2
+MODES = {"pure": PURE, "no_gate": NO_GATE, "default": DEFAULT}
+
+
+@jit
+def _heads(t: Any, mode: Any, before: Any, a: Any, tau: Any, size: Any, h: Any, x: Any) -> None:
+    """Fill the activity ``x`` and, as the backward pass needs them, the heads ``h`` of a step.
+
+    The heads: both targets, ``a`` of the time gate, and the gate; "pure": ``f1`` alone.
+    """
+    units, batch = x.shape[0], before.shape[1]
+    for j in range(units):
+        if mode == PURE:
+            for b in range(batch):
+                y = a[j, b]
+                h[j, t, b] = y
+                x[j, t, b] = size[j] - size[j] * (y * exp(-(tau[j] + abs(y)) * before[t, b]))
+            continue
+        for b in range(batch):
+            h[j, t, b] = tanh(a[j, b])
+            h[units + j, t, b] = tanh(a[units + j, b])
+        for b in range(batch):
+            slope = a[2 * units + j, b]
+            h[2 * units + j, t, b] = slope
+            h[3 * units + j, t, b] = sigmoid(slope * before[t, b] + a[3 * units + j, b])
+        if mode == NO_GATE:
+            for b in range(batch):
+                x[j, t, b] = h[j, t, b] + h[3 * units + j, t, b] * h[units + j, t, b]
+        else:
+            for b in range(batch):
+                first = h[j, t, b]
+                x[j, t, b] = first + h[3 * units + j, t, b] * (h[units + j, t, b] - first)
+
+
+@jit
+def _forward(
+    h: Any, loop: Any, before: Any, seen: Any, present: Any, kept: Any, keep: Any,
+    x: Any, tau: Any, size: Any, mode: Any, xs: Any,
+) -> None:  # fmt: skip
+    """Run the scan. ``h`` holds what the sources give, and in the end the heads.
+
+    ``x`` is scratch, with rows for ``loop``, and holds the activity to begin with.
+    """
+    zero = h.dtype.type(0)
+    rows, batch, units = h.shape[0], before.shape[1], xs.shape[0]
+    a = np.zeros((max(loop.shape[0], rows), batch), h.dtype)
+    for t in range(before.shape[0]):
+        begin(t, kept, keep, zero, x)
+        for i in range(rows):
+            for b in range(batch):
+                a[i, b] = h[i, t, b]
+        matmul_add(a, loop, x)
+        _heads(t, mode, before, a, tau, size, h, xs)
+        if not seen[t]:
+            for b in range(batch):
+                if not present[t, b]:
+                    for j in range(units):
+                        xs[j, t, b] = x[j, b]
+        for j in range(units):
+            for b in range(batch):
+                x[j, b] = xs[j, t, b]
+
+
+@jit
+def _gradients(
+    t: Any, mode: Any, before: Any, h: Any, tau: Any, size: Any, dx: Any,
+    da: Any, dbefore: Any, dtau: Any, dsize: Any,
+) -> None:  # fmt: skip
+    """Fill the gradients ``da`` of what the heads were made of."""
+    units, batch = tau.shape[0], before.shape[1]
+    one = dx.dtype.type(1)
+    for j in range(units):
+        if mode == PURE:
+            for b in range(batch):
+                y = h[j, t, b]
+                rate = tau[j] + abs(y)
+                decay = exp(-rate * before[t, b])
+                pull = size[j] * dx[j, b] * decay
+                sign = -one if y < 0 else one
+                da[j, b] = -pull * (one - sign * y * before[t, b])
+                dbefore[t, b] += pull * y * rate
+                dsize[j, b] += dx[j, b] * (one - y * decay)
+                dtau[j, b] += pull * y * before[t, b]
+            continue
+        for b in range(batch):
+            first, second, share = h[j, t, b], h[units + j, t, b], h[3 * units + j, t, b]
+            d = dx[j, b]
+            if mode == NO_GATE:
+                da[j, b] = d * (one - first * first)
+                dshare = d * second
+            else:
+                da[j, b] = d * (one - share) * (one - first * first)
+                dshare = d * (second - first)
+            da[units + j, b] = d * share * (one - second * second)
+            da[3 * units + j, b] = dshare * share * (one - share)
+        for b in range(batch):
+            d = da[3 * units + j, b]
+            da[2 * units + j, b] = d * before[t, b]
+            dbefore[t, b] += d * h[2 * units + j, t, b]
+
+
+@jit
+def _backward(
+    loop: Any, before: Any, seen: Any, present: Any, kept: Any, keep: Any,
+    x0: Any, xs: Any, h: Any, tau: Any, size: Any, mode: Any, dxs: Any,
+    dh: Any, held: Any, dbefore: Any, dtau: Any, dsize: Any, dx: Any,
+) -> None:  # fmt: skip
+    """Run the scan backwards.
+
+    Fills the gradients ``dh`` of what went into the heads, the activities ``held`` before each
+    step, and ``dbefore``, ``dtau`` and ``dsize`` (one for each sequence), and ``dx`` of the start.
+    """
+    zero = h.dtype.type(0)
+    batch, rows, units = before.shape[1], h.shape[0], xs.shape[0]
+    x = np.empty((units, batch), h.dtype)
+    da = np.zeros((max(loop.shape[1], rows), batch), h.dtype)
+    dlast = np.zeros((max(loop.shape[0], units), batch), h.dtype)
+    absent = np.zeros((units, batch), h.dtype)
+    for t in range(before.shape[0] - 1, -1, -1):
+        add(t, dxs, dx)
+        load(t - 1, x0, xs, x)
+        begin(t, kept, keep, zero, x)
+        if not seen[t]:
+            # Where nothing was observed, the gradient passes by the update.
+            for b in range(batch):
+                for j in range(units):
+                    absent[j, b] = zero if present[t, b] else dx[j, b]
+                    dx[j, b] = dx[j, b] if present[t, b] else zero
+        _gradients(t, mode, before, h, tau, size, dx, da, dbefore, dtau, dsize)
+        for i in range(rows):
+            for b in range(batch):
+                dh[i, t, b] = da[i, b]
+        for j in range(units):
+            for b in range(batch):
+                held[j, t, b] = x[j, b]
+        dlast[:] = 0
+        matmul_add(dlast, loop, da)
+        for j in range(units):
+            for b in range(batch):
+                dx[j, b] = dlast[j, b]
+        if not seen[t]:
+            for j in range(units):
+                for b in range(batch):
+                    dx[j, b] += absent[j, b]
+        begin(t, kept, keep, zero, dx)
+
+
+class _Layer(torch.autograd.Function):
+    """The scan of one layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pre: Tensor,
+        loop: Tensor | None,
+        before: Tensor,
+        x0: Tensor,
+        tau: Tensor,
+        size: Tensor,
+        steps: Steps,
+        mode: int,
+    ) -> Tensor:
+        shape, units = before.shape, len(x0)
+        xs = pre.new_empty(units, *shape)
+        # What the sources give is needed once: the heads take its place.
+        h = pre.detach().numpy().reshape(-1, *shape)
+        w = np.zeros((0, 0), h.dtype) if loop is None else padded(loop.detach().numpy().T, 2, 4)
+        x = np.zeros((max(w.shape[1], units), shape[1]), h.dtype)
+        x[:units] = x0.detach().numpy()
+        _forward(
+            h, w, before.detach().numpy(), *steps, x, tau.detach().numpy(), size.detach().numpy(),
+            mode, xs.numpy(),
+        )  # fmt: skip
+        ctx.steps, ctx.mode, ctx.heads = steps, mode, h
+        saved = () if loop is None else (loop,)
+        ctx.save_for_backward(before, x0, tau, size, xs, *saved)
+        return xs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
+        before, x0, tau, size, xs, *saved = ctx.saved_tensors
+        h, units = ctx.heads, len(x0)
+        loop = padded(saved[0].detach().numpy(), 2, 4) if saved else np.zeros((0, 0), h.dtype)
+        dh, held = xs.new_empty(h.shape), torch.empty_like(xs)
+        dbefore, dx = torch.zeros_like(before), torch.zeros_like(x0)
+        dtau, dsize = torch.zeros_like(x0), torch.zeros_like(x0)
+        _backward(
+            loop, before.detach().numpy(), *ctx.steps,
+            *(part.detach().numpy() for part in (x0, xs)), h,
+            tau.detach().numpy(), size.detach().numpy(), ctx.mode, dxs.contiguous().numpy(),
+            *(part.numpy() for part in (dh, held, dbefore, dtau, dsize, dx)),
+        )  # fmt: skip
+        flat = dh.reshape(len(dh), -1)
+        dloop = held.reshape(units, -1) @ flat.T if saved else None
+        return flat, dloop, dbefore, dx, dtau.sum(1), dsize.sum(1), None, None
+
+
+def rows(
+    cell: CfC,
+    w: Mapping[str, Tensor],
+    inputs: Tensor,
+    dt: Tensor,
+    state: Tensor,
+    present: Tensor | None,
+    keep: Tensor | None,
+) -> list[Tensor] | None:
+    """Run over sequences, as ``kernels.Kernel`` says; a backbone is left to the loop."""
+    if cell.backbone_layers:
+        return None
+    steps = Steps.of(dt, present, keep)
+    first = state.t().contiguous()
+    before, after = elapsed(dt.contiguous(), first[-1], steps)
+    source = inputs.reshape(-1, inputs.shape[-1]).t()
+    found, start = [], 0
+    for layer, sources in cell.sources():
+        name, stop = layer.name, start + layer.units
+        weight = w[f"{name}.weight"]
+        pre = torch.addmm(w[f"{name}.bias"][:, None], weight[:sources].t(), source)
+        if cell.mode == "pure":
+            tau, size = w[f"{name}.w_tau"].abs(), w[f"{name}.A"]
+        else:
+            tau = size = pre.new_zeros(layer.units)
+        loop = weight[sources:] if cell.hears_itself(layer) else None
+        xs = _Layer.apply(
+            pre, loop, before, first[start:stop], tau, size, steps, MODES[cell.mode]
+        )  # fmt: skip
+        found.append(xs)
+        source, start = xs.reshape(layer.units, -1), stop
+    return [*found, after[None]]

@@ -23,6 +23,14 @@ Mask = NDArray[np.uint8]
 Signs = NDArray[np.int8]
 
 
+def pairs_of(units: int) -> int:
+    """Pairs in a layer that turns: half of its neurons, i and ``pairs + i``, at least one pair.
+
+    Half, because what turns counts and what stays holds: see docs/explanation/flow.md.
+    """
+    return max(1, units // 4) if units > 1 else 0
+
+
 @dataclass(frozen=True)
 class WiredLayer:
     """Synapses that end in one layer; 1 excites, -1 inhibits, 0 forbids.
@@ -73,10 +81,11 @@ class WiredLayer:
         return (self.signs != 0).astype(np.uint8)
 
     @property
-    def paired(self) -> bool:
-        """Whether neuron i of the first half and of the second half have the same sources."""
-        half, mask = self.units // 2, self.mask
-        return self.units % 2 == 0 and bool((mask[:, :half] == mask[:, half:]).all())
+    def pairs(self) -> int:
+        """Pairs that may turn: ``pairs_of(units)`` if mates have the same sources, else 0."""
+        count, mask = pairs_of(self.units), self.mask
+        same = (mask[:, :count] == mask[:, count : 2 * count]).all()
+        return count if same else 0
 
 
 @dataclass(frozen=True)
@@ -210,8 +219,8 @@ def ncp(
     seed : int
         Of the draw.
     paired : bool
-        Give command neurons i and ``command / 2 + i`` the same sources, so that a flow cell can
-        let them turn as a pair.
+        Give the command neurons of a pair (``pairs_of``) the same sources, so that a flow cell
+        can let them turn.
 
     Raises
     ------
@@ -221,20 +230,20 @@ def ncp(
     numbers = (inputs, inter, command, motor, inter_fan_in, command_fan_in, motor_fan_in)
     if min(numbers) < 1 or recurrent_fan_in < 0:
         raise LnnError(f"wiring: layer sizes and fan-ins {numbers} found, expected at least 1 each")
-    if paired and command % 2:
-        raise LnnError(f"wiring: {command} command neurons found, expected an even number to pair")
+    if paired and command < 2:
+        raise LnnError(f"wiring: {command} command neurons found, expected at least 2 to pair")
     rng = np.random.default_rng(seed)
-    drawn = command // 2 if paired else command
+    pairs = pairs_of(command) if paired else 0
+    drawn = command - pairs
     first = _fan_in(rng, inputs, inter, inter_fan_in)
     feed = _fan_in(rng, inter, drawn, command_fan_in)
     loop = np.zeros((command, drawn), np.int8)
     if recurrent_fan_in:
         loop = _fan_in(rng, command, drawn, recurrent_fan_in)
-        loop[np.arange(drawn), np.arange(drawn)] = 1
-    if paired:
+        one, alone = np.arange(pairs), np.arange(pairs, drawn)
         # One of a pair hears the other too: they turn into each other.
-        loop[np.arange(drawn) + drawn, np.arange(drawn)] = int(recurrent_fan_in > 0)
-        feed, loop = np.concatenate([feed, feed], 1), np.concatenate([loop, loop], 1)
+        loop[one, one] = loop[one + pairs, one] = loop[alone + pairs, alone] = 1
+    feed, loop = (np.concatenate([m[:, :pairs], m], 1) for m in (feed, loop))
     last = _fan_in(rng, command, motor, motor_fan_in)
     # Signs are drawn after all synapses: they change no mask.
     return Wiring(
@@ -270,7 +279,7 @@ def auto_ncp(
     seed : int
         Of the draw.
     paired : bool
-        As in ``ncp``; an odd number of command neurons then passes one on to the inter neurons.
+        As in ``ncp``.
 
     Raises
     ------
@@ -286,7 +295,6 @@ def auto_ncp(
         )
     density = 1.0 - sparsity
     command = max(2, int(0.4 * (units - outputs)))
-    command -= command % 2 if paired else 0
     inter = units - outputs - command
 
     def fan(sources: int) -> int:

@@ -61,7 +61,7 @@ class Flow(Cell):
     rotating : tuple of int
         How many neurons of each layer turn in pairs, even, the first ones: of 2m, neuron i turns
         with neuron m + i. A pair has one rate, and hears the sources that both may hear. Empty:
-        none. ``wired`` lets those recurrent layers turn whose wiring is ``paired``.
+        none. ``wired`` lets half of a recurrent layer turn, if its wiring has ``pairs``.
     rate_min, rate_max : float
         Range of the rates, 1/s.
     frequency_max : float
@@ -80,7 +80,7 @@ class Flow(Cell):
 
     @classmethod
     def wired(cls, inputs: int, wiring: Wiring, read: int, **options: Any) -> Cell:
-        turning = tuple(n.units * (n.loop is not None and n.paired) for n in wiring.layers)
+        turning = tuple(2 * n.pairs * (n.loop is not None) for n in wiring.layers)
         return super().wired(inputs, wiring, read, **{"rotating": turning, **options})
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.cells.base import MAX_UNITS, integer
 from lnn_ros.liquid.torch_cell import OPS, CellModule
 from lnn_ros.liquid.wiring import Wiring, dense
 
@@ -62,6 +63,8 @@ class LiquidRNN(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        integer("LiquidRNN: input_size", input_size, 1, MAX_UNITS)
+        integer("LiquidRNN: output_size", output_size, 1, MAX_UNITS)
         inputs = input_size * (3 if presence else 1)
         if (units is None) == (wiring is None):
             raise LnnError("LiquidRNN: give either units or a wiring, exactly one of them")
@@ -76,7 +79,8 @@ class LiquidRNN(nn.Module):
         self.input_size, self.output_size, self.presence = input_size, output_size, presence
         built = cell_type(cell).wired(inputs, wiring, wiring.layers[-1].units, **options)
         self.core = CellModule(built, wiring, seed, dtype)
-        self.readout = nn.Linear(built.read, output_size, dtype=dtype)
+        # Not initialised by torch, which would draw from the global generator.
+        self.readout = nn.utils.skip_init(nn.Linear, built.read, output_size, dtype=dtype)
         generator = torch.Generator().manual_seed(seed)
         bound = built.read**-0.5
         with torch.no_grad():
@@ -127,9 +131,10 @@ class LiquidRNN(nn.Module):
         LnnError
             When a shape is wrong, or a time is negative or not finite.
         """
-        if x.ndim != 3 or x.shape[-1] != self.input_size:
+        if x.ndim != 3 or x.shape[-1] != self.input_size or 0 in x.shape:
             raise LnnError(
-                f"LiquidRNN: x has shape {tuple(x.shape)}, expected (B, T, {self.input_size})"
+                f"LiquidRNN: x has shape {tuple(x.shape)}, expected (B, T, {self.input_size}), "
+                "at least one sequence of at least one step"
             )
         batch, steps = x.shape[:2]
         if dt is None:
@@ -148,6 +153,12 @@ class LiquidRNN(nn.Module):
                 f"LiquidRNN: state has shape {tuple(state.shape)}, expected "
                 f"{(batch, self.state_size)}"
             )
+        for name, given in (("x", x), ("state", state)):
+            if given.dtype != self.readout.weight.dtype:
+                raise LnnError(
+                    f"LiquidRNN: {name} is {given.dtype}, expected {self.readout.weight.dtype}, "
+                    "the type of the parameters"
+                )
         dt = dt.to(x.dtype)
         observed, features = self._presence(x, mask)
         core_state, ages = state[:, : self.core.cell.state_size], None
@@ -202,6 +213,11 @@ class LiquidRNN(nn.Module):
         elapsed = torch.as_tensor(dt, dtype=state.dtype, device=state.device)
         if not bool((torch.isfinite(elapsed) & (elapsed >= 0)).all()):
             raise LnnError("LiquidRNN: a negative or non-finite dt found, expected seconds >= 0")
+        if elapsed.shape not in ((), (len(state),)):
+            raise LnnError(
+                f"LiquidRNN: dt has shape {tuple(elapsed.shape)}, expected a number or "
+                f"{(len(state),)}"
+            )
         cell = self.core.cell
         core = state[:, : cell.state_size]
         core = cell.predict(OPS, self.core.weights(), core, elapsed.expand(len(state))[:, None])

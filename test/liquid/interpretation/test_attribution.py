@@ -1,0 +1,111 @@
+"""Attribution: what is shared out is the whole command, and nobody gets what is not theirs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from policies_for_tests import FEATURES, HEIGHT, WIDTH, frame, small_checkpoint
+
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.interpretation.attribution import SOURCES, Baselines, shapley
+from lnn_ros.liquid.interpretation.history import Network, run
+
+K = 8
+CAMERA, IMU, ELAPSED, MEMORY = range(4)
+
+
+def flown(network, seed=0):
+    """History over random observations, and their baselines."""
+    rng = np.random.default_rng(seed)
+    frames = np.stack([frame(rng) for _ in range(K)])
+    summaries = rng.normal(0, 1, (K, 9))
+    summaries[:, 5] += 9.81
+    summaries[:, -1] = rng.uniform(0.02, 0.3, K)
+    history = run(network, np.arange(K) + 1, summaries, frames)
+    return history, Baselines.ordinary(frames, history.dt)
+
+
+def policy(kind="flow", seed=0, **changes):
+    """A random policy; ``changes`` are (tensor, rows) to set to zero."""
+    checkpoint = small_checkpoint(kind, seed)
+    arrays = {name: np.array(value) for name, value in checkpoint.arrays.items()}
+    first = [name for name in arrays if name.startswith(("core.inter", "core.hidden0"))]
+    for name in first:
+        if name.endswith("weight"):
+            for rows in changes.values():
+                arrays[name][rows] = 0.0
+    return Network.of(checkpoint.spec, arrays)
+
+
+def difference(network, history, baselines):
+    """Command minus the command of all baselines, computed the plain way."""
+    command = network.command(history.after, 0.05)
+    blank = network.encode(baselines.frame[None])[0]
+    start = network.spec.core.initial_state()
+    rested = network.step(start, baselines.summary[-1:], blank, baselines.summary)
+    return command - network.command(rested, 0.05)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["flow", "feedforward"]))
+def test_the_parts_are_the_whole(seed, kind):
+    network = policy(kind, seed)
+    history, baselines = flown(network, seed)
+    parts = shapley(network, history, baselines)
+    assert parts.shape == (K, len(SOURCES), 4)
+    np.testing.assert_allclose(
+        parts.sum(1), difference(network, history, baselines), atol=1e-9
+    )  # completeness
+
+
+def test_a_source_that_the_network_does_not_hear_gets_nothing():
+    blind = policy(rows=slice(0, FEATURES))
+    parts = shapley(blind, *flown(blind))
+    assert (parts[:, CAMERA] == 0.0).all() and np.abs(parts[:, IMU]).max() > 1e-3
+    numb = policy(rows=slice(FEATURES, FEATURES + 8))
+    parts = shapley(numb, *flown(numb))
+    assert (parts[:, IMU] == 0.0).all() and np.abs(parts[:, CAMERA]).max() > 1e-3
+    forgetful = policy("feedforward")
+    parts = shapley(forgetful, *flown(forgetful))
+    assert (parts[:, MEMORY] == 0.0).all()
+    timeless = policy("feedforward", rows=slice(FEATURES + 8, FEATURES + 9))
+    parts = shapley(timeless, *flown(timeless))
+    assert (parts[:, [ELAPSED, MEMORY]] == 0.0).all()
+
+
+def test_the_only_source_that_the_network_hears_gets_everything():
+    network = policy("feedforward", rows=slice(FEATURES, FEATURES + 9))
+    history, baselines = flown(network)
+    parts = shapley(network, history, baselines)
+    assert np.abs(parts[:, CAMERA]).max() > 1e-3
+    np.testing.assert_allclose(
+        parts[:, CAMERA], difference(network, history, baselines), atol=1e-12
+    )
+
+
+def test_a_frame_that_is_the_baseline_gets_nothing():
+    network = policy()
+    history, baselines = flown(network)
+    same = Baselines(baselines.frame, history.summaries[3])
+    parts = shapley(network, history, same)
+    assert np.abs(parts[3, [IMU, ELAPSED]]).max() == 0.0
+    assert np.abs(parts[4, [IMU, ELAPSED]]).max() > 1e-4
+
+
+def test_memory_is_what_was_there_before():
+    """The same observation after another past differs in memory's part alone, to first order."""
+    network = policy()
+    history, baselines = flown(network)
+    parts = shapley(network, history, baselines)
+    first = parts[0, MEMORY]  # before the first observation there is nothing to remember
+    np.testing.assert_allclose(first, 0.0, atol=1e-12)
+    assert np.abs(parts[1:, MEMORY]).max() > 1e-3
+
+
+def test_baselines_must_fit():
+    network = policy()
+    history, baselines = flown(network)
+    assert baselines.frame.shape == (HEIGHT, WIDTH, 3)
+    assert baselines.summary[5] == 9.81 and baselines.summary[6] == 1.0
+    with pytest.raises(LnnError, match=r"expected \(12, 16, 3\) and \(9,\)"):
+        shapley(network, history, Baselines(baselines.frame[1:], baselines.summary))

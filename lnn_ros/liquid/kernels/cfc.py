@@ -14,11 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lnn_ros.liquid.cells.cfc import CfC
 from lnn_ros.liquid.kernels.maths import exp, jit, matmul_add, sigmoid, tanh
-from lnn_ros.liquid.kernels.steps import Steps, add, begin, elapsed, load, padded
+from lnn_ros.liquid.kernels.steps import (
+    Steps,
+    add,
+    begin,
+    differentiable_once,
+    elapsed,
+    load,
+    padded,
+)
 
 PURE, NO_GATE, DEFAULT = 0, 1, 2
 MODES = {"pure": PURE, "no_gate": NO_GATE, "default": DEFAULT}
@@ -199,7 +206,7 @@ class _Layer(torch.autograd.Function):
         return xs
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
         before, x0, tau, size, xs, *saved = ctx.saved_tensors
         h, units = ctx.heads, len(x0)

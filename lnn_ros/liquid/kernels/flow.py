@@ -20,11 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lnn_ros.liquid.cells.flow import Flow
 from lnn_ros.liquid.kernels.maths import exp, expm1, jit, matmul_add, sigmoid, tanh, turn
-from lnn_ros.liquid.kernels.steps import Steps, add, begin, elapsed, load, padded
+from lnn_ros.liquid.kernels.steps import (
+    Steps,
+    add,
+    begin,
+    differentiable_once,
+    elapsed,
+    load,
+    padded,
+)
 
 
 @jit
@@ -317,7 +324,7 @@ class _Layer(torch.autograd.Function):
         return xs, gs, rs, fs
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         cell = ctx.cell
         dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes, *saved = ctx.saved_tensors

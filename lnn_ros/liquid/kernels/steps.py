@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from lnn_ros.errors import LnnError
 from lnn_ros.liquid.kernels.maths import jit
 
 Flags = NDArray[np.bool_]
+Backward = Callable[..., "tuple[Any, ...]"]
+
+
+class _Refuse(torch.autograd.Function):
+    """Pass on a gradient whose own derivative nobody knows."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *reasons: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise LnnError(
+            "a second derivative of a fused sequence asked for, expected the first alone: set "
+            "CellModule.fused = False to run the plain loop"
+        )
+
+
+def differentiable_once(backward: Backward) -> Backward:
+    """Wrap the ``backward`` of a Function: a second derivative is an error, not a wrong number.
+
+    torch's own ``once_differentiable`` takes a gradient for a constant where the gradient from
+    above is one, although it depends on what was saved.
+    """
+
+    @wraps(backward)
+    def wrapper(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        with torch.no_grad():
+            found = backward(ctx, *grads)
+        reasons = [t for t in (*ctx.saved_tensors, *grads) if t is not None and t.requires_grad]
+        if not (torch.is_grad_enabled() and reasons):
+            return found
+        return tuple(d if d is None else _Refuse.apply(d, *reasons) for d in found)
+
+    return wrapper
 
 
 class Steps(NamedTuple):
@@ -80,14 +117,12 @@ class _Elapsed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         before, after = torch.empty_like(dt), torch.empty_like(dt)
-        _forward(
-            dt.detach().numpy(), first.detach().numpy(), *steps, before.numpy(), after.numpy()
-        )
+        _forward(dt.detach().numpy(), first.detach().numpy(), *steps, before.numpy(), after.numpy())
         ctx.steps = steps
         return before, after
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, dbefore: Tensor, dafter: Tensor) -> tuple[Tensor, Tensor, None]:
         ddt, dfirst = torch.empty_like(dbefore), torch.zeros_like(dbefore[0])
         _backward(

@@ -1,0 +1,318 @@
+"""Sequences through kernels: the same numbers and gradients as the plain loop, step by step."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.kernels import maths
+from lnn_ros.liquid.rnn import LiquidRNN
+from lnn_ros.liquid.torch_cell import CellModule
+from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
+
+torch.set_num_threads(1)
+INPUTS = 5
+PERCEPTRON = Wiring(
+    (
+        WiredLayer("first", np.ones((INPUTS, 3), np.int8)),
+        WiredLayer("last", np.ones((3, 2), np.int8)),
+    )
+)
+WIRINGS = {
+    "dense": dense(INPUTS, 6),
+    "odd": dense(INPUTS, 5),
+    "ncp": auto_ncp(INPUTS, 13, 3),
+    "paired": auto_ncp(INPUTS, 12, 2, paired=True),
+    "perceptron": PERCEPTRON,
+}
+CELLS = {
+    "flow": {},
+    "flow event": {"event": True},
+    "flow fast": {"frequency_max": 5.0, "rate_min": 0.1, "rate_max": 200.0},
+    "flow still": {"frequency_max": 0.0, "rate_min": 1.0, "rate_max": 1.0},
+    "cfc": {},
+    "cfc no_gate": {"mode": "no_gate"},
+    "cfc pure": {"mode": "pure"},
+    "cfc ncps": {"compat": "ncps"},
+}
+SHAPES = {"steps": st.integers(4, 9), "batch": st.integers(1, 40), "seed": st.integers(0, 2**31)}
+
+
+def module(cell, wiring, dtype=torch.float64):
+    """Return a cell with random parameters."""
+    wiring = WIRINGS[wiring]
+    built = cell_type(cell.split()[0]).wired(INPUTS, wiring, 1, **CELLS[cell])
+    made = CellModule(built, wiring, seed=1, dtype=dtype)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        for parameter in made.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=dtype)
+    return made
+
+
+def sequences(made, steps, batch, seed, masks):
+    """Return inputs, dt, a state that the cell can be in, present and keep; dt is often zero."""
+    rng = np.random.default_rng(seed)
+    dtype = next(made.parameters()).dtype
+
+    def tensor(values):
+        return torch.tensor(values, dtype=dtype)
+
+    x = tensor(rng.normal(0, 1, (steps, batch, INPUTS)))
+    dt = tensor(rng.exponential(0.3, (steps, batch)) * (rng.random((steps, batch)) < 0.8))
+    made.fused = False
+    with torch.no_grad():
+        state = made.states(x[-2:] + 1.0, dt[:2], made.initial(batch))[-1]
+        state[:, -1] = tensor(rng.exponential(0.3, batch))
+    drawn = [torch.tensor(rng.random((steps, batch)) < 0.7) if masks else None for _ in range(2)]
+    return x, dt, state, *drawn
+
+
+def run(made, fused, x, dt, state, present, keep):
+    """Return states, and gradients of a random function of them: by the name of what they move."""
+    made.fused = fused
+    made.zero_grad()
+    moved = {"inputs": x.clone(), "dt": dt.clone(), "state": state.clone()}
+    for tensor in moved.values():
+        tensor.requires_grad_()
+    states = made.states(*moved.values(), present, keep)
+    generator = torch.Generator().manual_seed(7)
+    (states * torch.randn(states.shape, generator=generator, dtype=states.dtype)).sum().backward()
+    gradients = {name: tensor.grad for name, tensor in moved.items()}
+    if "rate" in made.cell.parts():
+        # Neurons of a pair have one rate: which of the two copies a gradient goes to is free.
+        d, rate, start = gradients["state"], made.cell.where("rate").start, 0
+        for layer, pairs in zip(made.cell.layers, made.cell.pairs, strict=True):
+            a = slice(rate + start, rate + start + pairs)
+            b = slice(a.stop, a.stop + pairs)
+            d[:, a] += d[:, b]
+            d[:, b] = 0.0
+            start += layer.units
+    gradients |= {name: parameter.grad for name, parameter in made.named_parameters()}
+    return states.detach(), gradients
+
+
+def close(found, expected, tolerance):
+    """Difference relative to max(1, size of the largest number)."""
+    assert torch.isfinite(found).all()
+    assert (found - expected).abs().max() <= tolerance * max(1.0, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize("cell", CELLS)
+@settings(max_examples=3, deadline=None)
+@given(masks=st.booleans(), **SHAPES)
+def test_the_same_as_the_loop(cell, wiring, steps, batch, seed, masks):
+    made = module(cell, wiring)
+    arguments = sequences(made, steps, batch, seed, masks)
+    expected, gradients = run(made, False, *arguments)
+    found, theirs = run(made, True, *arguments)
+    close(found, expected, 1e-12)
+    for name, gradient in gradients.items():
+        close(theirs[name], gradient, 1e-11)
+
+
+@pytest.mark.parametrize("wiring", ["dense", "paired"])
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@settings(max_examples=3, deadline=None)
+@given(masks=st.booleans(), **SHAPES)
+def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, seed, masks):
+    made = module(cell, wiring, torch.float32)
+    arguments = sequences(made, steps, batch, seed, masks)
+    expected, gradients = run(made, False, *arguments)
+    found, theirs = run(made, True, *arguments)
+    close(found, expected, 2e-6)
+    for name, gradient in gradients.items():
+        close(theirs[name], gradient, 2e-5)
+
+
+@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure"])
+def test_gradients_are_those_of_finite_differences(cell):
+    made = module(cell, "paired")
+    x, dt, state, present, keep = sequences(made, 5, 2, 3, masks=True)
+    made.fused = True
+    names = [name for name, _ in made.named_parameters()]
+
+    def states(x, dt, state, *parameters):
+        weights = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(_States(made), weights, (x, dt, state, present, keep))
+
+    moved = [tensor.detach().clone().requires_grad_() for tensor in (x, dt, state)]
+    parameters = [parameter.detach().clone().requires_grad_() for parameter in made.parameters()]
+    names = [f"made.{name}" for name in names]
+    # dt of zero stands at the edge of its domain.
+    moved[1].data.clamp_(min=0.05)
+    assert torch.autograd.gradcheck(states, (*moved, *parameters), fast_mode=True)
+
+
+class _States(torch.nn.Module):
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def forward(self, *arguments):
+        return self.made.states(*arguments)
+
+
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
+def test_a_sequence_may_be_cut(cell):
+    made = module(cell, "paired")
+    x, dt, state, present, keep = sequences(made, 11, 3, 5, masks=True)
+    made.fused = True
+    x.requires_grad_()
+    whole = made.states(x, dt, state, present, keep)
+    whole[-1].sum().backward()
+    expected, x.grad = x.grad, None
+    first = made.states(x[:5], dt[:5], state, present[:5], keep[:5])
+    second = made.states(x[5:], dt[5:], first[-1], present[5:], keep[5:])
+    torch.testing.assert_close(torch.cat([first, second]), whole, rtol=0, atol=1e-12)
+    second[-1].sum().backward()
+    torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
+def test_activities_and_the_last_state_alone(cell):
+    made = module(cell, "paired")
+    x, dt, state, present, _ = sequences(made, 6, 3, 5, masks=True)
+    found = []
+    for fused in (False, True):
+        made.fused = fused
+        made.zero_grad()
+        activity, last = made(x, dt, state, present)
+        (activity.square().sum() + last.sum()).backward()
+        found.append([activity, last, *(parameter.grad for parameter in made.parameters())])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
+def test_nan_stays_in_its_own_sequence(cell):
+    made = module(cell, "paired", torch.float32)
+    x, dt, state, *_ = sequences(made, 6, 20, 5, masks=False)
+    made.fused = True
+    expected = made.states(x, dt, state)
+    x[2, 7] = torch.nan
+    x.requires_grad_()
+    states = made.states(x, dt, state)
+    states.sum().backward()
+    others = [b for b in range(20) if b != 7]
+    assert states[2, 7, : made.cell.units].isnan().all()
+    torch.testing.assert_close(states[:, others], expected[:, others], rtol=0, atol=0)
+    assert x.grad[:, others].isfinite().all()
+
+
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
+def test_a_second_derivative_is_refused(cell):
+    made = module(cell, "dense")
+    x, dt, state, *_ = sequences(made, 4, 2, 5, masks=False)
+    x.requires_grad_()
+    made.fused = True
+    (slope,) = torch.autograd.grad(made.states(x, dt, state).sum(), x, create_graph=True)
+    with pytest.raises(LnnError, match="second derivative"):
+        slope.sum().backward()
+    made.fused = False
+    (slope,) = torch.autograd.grad(made.states(x, dt, state).sum(), x, create_graph=True)
+    slope.sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+ALONE = """
+import sys
+{first}
+import torch
+from lnn_ros.liquid.rnn import LiquidRNN
+rnn = LiquidRNN(3, 2, units=4, dtype=torch.float64)
+x = torch.linspace(-1, 1, 3 * 6, dtype=torch.float64).reshape(1, 6, 3)
+dt = torch.full((1, 6), 0.1, dtype=torch.float64)
+rnn(x[:, :2], dt[:, :2])
+assert "numba" not in sys.modules or sys.modules["numba"] is None, "numba imported too early"
+print([f"{{v:.12f}}" for v in rnn(x, dt)[0].flatten().tolist()])
+"""
+
+
+def test_numba_is_imported_when_it_is_used_and_not_needed():
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", ALONE.format(first=first)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for first in ("", "sys.modules['numba'] = None")
+    ]
+    assert outputs[0] == outputs[1] != ""
+
+
+def test_an_hour_of_observations_is_no_burden():
+    rnn = LiquidRNN(2, 1, units=6)
+    x = torch.randn(1, 10_000, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    y, _ = rnn(x, torch.full((1, 10_000), 0.36))
+    y[0, -1].sum().backward()
+    assert x.grad.isfinite().all() and x.grad[0, -1].abs().sum() > 0
+
+
+# -- functions of one number ----------------------------------------------------------------------
+
+EXACT = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+}
+
+
+@maths.jit
+def _all(x, out):
+    for i in range(x.size):
+        out[0, i] = maths.exp(x[i])
+        out[1, i] = maths.expm1(x[i])
+        out[2, i] = maths.tanh(x[i])
+        out[3, i] = maths.sigmoid(x[i])
+
+
+@maths.jit
+def _turns(x, out):
+    for i in range(x.size):
+        out[0, i], out[1, i] = maths.turn(x[i])
+
+
+def test_functions_are_exact_to_single_precision():
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** rng.uniform(-12, 1.9, 20_000)
+    x = np.concatenate([sizes, -sizes, [0.0]]).astype(np.float32)
+    out = np.empty((4, x.size), np.float32)
+    _all(x, out)
+    for row, (name, exact) in zip(out, EXACT.items(), strict=True):
+        expected = exact(x.astype(np.float64))
+        ulps = np.abs(row - expected) / np.spacing(np.abs(expected).astype(np.float32))
+        normal = expected > 1e-37 if name == "sigmoid" else np.ones(x.size, bool)
+        assert ulps[normal].max() <= 3.0, name
+
+
+def test_turns_are_exact_to_single_precision():
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [rng.uniform(-3, 3, 20_000), np.arange(-20, 21) / 4, rng.uniform(0, 1e4, 99)]
+    )
+    x = x.astype(np.float32)
+    out = np.empty((2, x.size), np.float32)
+    _turns(x, out)
+    angle = 2 * np.pi * np.mod(x.astype(np.float64), 1.0)
+    assert np.abs(out[0] - np.sin(angle)).max() < 3e-7
+    assert np.abs(out[1] - np.cos(angle)).max() < 3e-7
+
+
+def test_functions_at_their_limits():
+    x = np.array([-np.inf, -1e30, -200.0, 200.0, 1e30, np.inf, np.nan], np.float32)
+    out = np.empty((4, x.size), np.float32)
+    _all(x, out)
+    assert np.isfinite(out[:, :-1]).all()
+    assert np.isnan(out[:, -1]).all()
+    np.testing.assert_allclose(out[1:, 0], [-1, -1, 0], atol=1e-37)
+    np.testing.assert_allclose(out[2:, 5], [1, 1])

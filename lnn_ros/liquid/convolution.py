@@ -49,6 +49,9 @@ class RowPatches:
     inside : ndarray, shape (H, W, C)
         The padded input's inside: write the input there.
     out : ndarray, shape (rows, columns, out)
+        The result, a view of
+    whole : ndarray, shape (n,)
+        all of its buffer.
     steps : list of callable
         What makes ``out`` of ``inside``.
     """
@@ -72,7 +75,7 @@ class RowPatches:
         s_row, s_column, s_channel = padded.strides
         patches = as_strided(
             padded,
-            (out_rows * out_columns and out_rows, out_columns, rows, columns * channels),
+            (out_rows, out_columns, rows, columns * channels),
             (s_row * down, s_column * right, s_row, s_channel),
             writeable=False,
         )
@@ -89,7 +92,8 @@ class RowPatches:
             ),
         )
         kernel = np.concatenate([weight.transpose(2, 3, 1, 0).reshape(size, units), bias[None]])
-        self.out = np.empty((out_rows, out_columns, units), dtype)
+        self.out = np.zeros((out_rows, out_columns, units), dtype)
+        self.whole = self.out.reshape(-1)
         self.steps: list[Step] = [
             partial(np.copyto, copies, patches),
             partial(
@@ -108,7 +112,8 @@ class PlanePatches:
     the stride. What one tap of the kernel meets, for all output pixels, is then one run of a
     plane; the runs wrap around its right border, where they make columns that nobody reads.
 
-    Parameters, ``out`` and ``steps`` are those of ``RowPatches``; ``steps`` read ``source``.
+    Parameters, ``out``, ``whole`` and ``steps`` are those of ``RowPatches``; ``steps`` read
+    ``source``.
     """
 
     def __init__(
@@ -149,6 +154,7 @@ class PlanePatches:
                 start = stop
         flat = np.zeros((out_rows * plane[1], units), dtype)
         self.steps.append(partial(np.dot, matrix.T, kernel.T, flat[:run]))
+        self.whole = flat.reshape(-1)
         self.out = flat.reshape(out_rows, plane[1], units)[:, :out_columns]
 
     @staticmethod

@@ -24,19 +24,20 @@ Array = NDArray[Any]
 Float = NDArray[np.float32]
 Function = Callable[..., Mapping[str, Array]]
 
+MAX_SECONDS = 1e9
+"""Longest time that may pass between two observations."""
+MAX_OPERATIONS = 1000
+"""A longer program is an ODE solved in as many sub-steps as the longest time asks for; called
+directly, the cell takes only those that its time needs."""
+
 
 class _Eager:
-    """What ``Runner`` is, for a function that cannot be traced: it is called each time.
-
-    Such is a cell whose number of operations depends on its numbers: an ODE solved in as many
-    sub-steps as the elapsed time asks for.
-    """
+    """What ``Runner`` is, for a function that makes no good program: it is called each time."""
 
     def __init__(self, function: Function, inputs: Mapping[str, Sequence[int]], dtype: Any) -> None:
         self._function = function
         self.inputs = {name: np.zeros(shape, dtype) for name, shape in inputs.items()}
         self.outputs: Mapping[str, Array] = {}
-        self.run()
 
     def run(self) -> None:
         self.outputs = self._function(NUMPY, **self.inputs)
@@ -51,6 +52,8 @@ def _runner(
     try:
         program = trace(function, inputs)
     except LnnError:
+        return _Eager(function, inputs, dtype)
+    if len(program.operations) > MAX_OPERATIONS:
         return _Eager(function, inputs, dtype)
     return Runner(program, dtype, uint8)
 
@@ -84,7 +87,6 @@ class CellEngine:
             {"state": size, "inputs": (cell.inputs,)},
             dtype,
         )
-        self._no_state, self._no_inputs = np.zeros(size, dtype), np.zeros(cell.inputs, dtype)
 
     def initial(self, first_interval: float = 0.0) -> Array:
         """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds."""
@@ -99,7 +101,7 @@ class CellEngine:
             When the time is negative or not finite, or the state would not stay finite; ``out``
             is not touched then.
         """
-        _predict(self._predict, state, dt, out, self._no_state)
+        _predict(self._predict, state, dt, out)
 
     def update(self, state: Array, inputs: Array) -> None:
         """Let ``state`` (changed in place, already predicted) meet an observation (inputs,).
@@ -111,10 +113,10 @@ class CellEngine:
             finite; the state is not touched then.
         """
         run = self._update
-        _take(run.inputs["inputs"], inputs, self._no_inputs, "the observation")
+        _take(run.inputs["inputs"], inputs, "the observation")
         run.inputs["state"][:] = state
         run.run()
-        _give(run.outputs["state"], state, self._no_state)
+        _give(run.outputs["state"], state)
 
     def activity(self, state: Array) -> Array:
         """All neurons' activities, in the order of ``cell.names()``."""
@@ -150,7 +152,6 @@ class Engine:
         self._command = _runner(
             lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
         )
-        self._no_state, self._no_summary = np.zeros(size, np.float32), np.zeros(9, np.float32)
         self._low, self._high = np.array(spec.head.low), np.array(spec.head.high)
 
     def initial(self) -> Float:
@@ -180,11 +181,11 @@ class Engine:
                 f"update: a frame of {frame.dtype} {frame.shape} found, expected uint8 "
                 f"{self.spec.encoder.frame_shape}"
             )
-        _take(run.inputs["summary"], summary, self._no_summary, "the summary")
+        _take(run.inputs["summary"], summary, "the summary")
         run.inputs["pixels"][:] = frame
         run.inputs["state"][:] = state
         run.run()
-        _give(run.outputs["state"], state, self._no_state)
+        _give(run.outputs["state"], state)
 
     def predict(self, state: Float, dt: float, out: Float) -> None:
         """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
@@ -195,7 +196,7 @@ class Engine:
             When the time is negative or not finite, or the state would not stay finite; ``out``
             is not touched then.
         """
-        _predict(self._predict, state, dt, out, self._no_state)
+        _predict(self._predict, state, dt, out)
 
     def command(self, state: Float) -> NDArray[np.float64]:
         """Read the command, shape (4,), float64, inside the head's limits."""
@@ -211,28 +212,35 @@ class Engine:
         return np.array(self.spec.core.activity(NUMPY, state))
 
 
-def _predict(run: Runner | _Eager, state: Array, dt: float, out: Array, none: Array) -> None:
-    if not 0.0 <= dt < math.inf:
-        raise LnnError(f"elapsed time is {dt!r} s, expected zero or more, and finite")
+def _predict(run: Runner | _Eager, state: Array, dt: float, out: Array) -> None:
+    if not 0.0 <= dt <= MAX_SECONDS:
+        raise LnnError(f"elapsed time is {dt!r} s, expected zero to {MAX_SECONDS:g}")
     run.inputs["dt"][0] = dt
     run.inputs["state"][:] = state
     run.run()
-    _give(run.outputs["state"], out, none)
+    _give(run.outputs["state"], out)
 
 
-def _take(buffer: Array, values: Array, none: Array, name: str) -> None:
+def _finite(vector: Array) -> bool:
+    """Whether all numbers are finite (and none as large as 1e19, in float32).
+
+    The sum of squares is one call; isfinite and all take longer, and a buffer.
+    """
+    return math.isfinite(np.dot(vector, vector))
+
+
+def _take(buffer: Array, values: Array, name: str) -> None:
     """Copy an observation to where it is computed with, if it is finite."""
     if values.shape != buffer.shape:
         raise LnnError(f"update: {name} has shape {values.shape}, expected {buffer.shape}")
     buffer[:] = values
-    if np.dot(buffer, none) != 0.0:
+    if not _finite(buffer):
         raise LnnError(f"update: {name} holds a number that is not finite; it was not used")
 
 
-def _give(result: Array, state: Array, none: Array) -> None:
+def _give(result: Array, state: Array) -> None:
     """Copy a result into the caller's state, if it is finite: a NaN would stay there for ever."""
-    # Zero times infinity is NaN: one call, where isfinite and all take two and a buffer.
-    if np.dot(result, none) != 0.0:
+    if not _finite(result):
         raise LnnError("the state would hold a number that is not finite; it was left as it was")
     state[:] = result
 

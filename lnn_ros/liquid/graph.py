@@ -183,6 +183,11 @@ class Graph:
             factor = row(x.args[1], x.shape[-1])
             if factor is not None and x.args[0].shape == x.shape:
                 return self.make("matmul", x.args[0], self.constant(known(w) * factor[:, None]))
+        if constant(w) and x.name == "add" and constant(x.args[1]):
+            shift = row(x.args[1], x.shape[-1])
+            if shift is not None and x.args[0].shape == x.shape:
+                product = self.make("matmul", x.args[0], w)
+                return self.make("add", product, self.constant(shift @ known(w)))
         return None
 
     def _convolve(self, x: Node, w: Node, bias: Node, **attributes: Any) -> Node | None:

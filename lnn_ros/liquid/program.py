@@ -1,8 +1,8 @@
 """Runs a traced program in numpy: every array is allocated, every call prepared, once.
 
 A run is a list of calls that only write into buffers made before. Slices are views; what is joined
-is computed in its place of the joined buffer where that is possible, as is the input of a
-convolution; a bias is one more row of its matrix. ``simplify`` has made the list short.
+is computed in its place of the joined buffer where that is possible; a bias is one more row of its
+matrix. ``simplify`` has made the list short.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class _Build:
         self.steps: list[Step] = []
         self._arrays: dict[Node, Array] = {}
         self._homes: dict[Node, Array] = {}
-        """Where a value is to be computed: in a joined buffer, or inside a padded one."""
-        self._patches: dict[Node, RowPatches] = {}
+        """Where a value is to be computed."""
+        self._patches: dict[Node, RowPatches | PlanePatches] = {}
         self._users = users(outputs)
         order = ordered(outputs)
         self._biased = {node: x for node in order if (x := self._affine(node)) is not None}
@@ -182,31 +182,9 @@ class _Build:
             whole, start = self._out(node), 0
             for part in node.args:
                 stop = start + part.shape[-1]
-                self._settle(part, whole[..., start:stop])
+                if part.name not in ("input", "constant", "slice", "convolve"):
+                    self._homes.setdefault(part, whole[..., start:stop])
                 start = stop
-        elif node.name == "convolve":
-            x, weight, bias = node.args
-            if len(x.shape) != 3:
-                raise LnnError(
-                    f"program: a convolution of {x.shape} found, expected one frame (H, W, C)"
-                )
-            if not (constant(weight) and constant(bias)):
-                raise LnnError("program: a convolution by computed weights found, expected known")
-            assert weight.value is not None
-            if weight.shape[1] * weight.shape[3] >= LONG_RUN:
-                patches = RowPatches(x.shape, *self._convolution(node))
-                self._patches[node] = patches
-                self._settle(x, patches.inside)
-
-    def _settle(self, node: Node, home: Array) -> None:
-        if node.name not in ("input", "constant", "slice", "convolve"):
-            self._homes.setdefault(node, home)
-
-    def _convolution(self, node: Node) -> tuple[Any, ...]:
-        _, weight, bias = node.args
-        stride, padding = node.attributes["stride"], node.attributes["padding"]
-        fill = node.attributes.get("fill", 0.0)
-        return weight.value, bias.value, stride, padding, fill, self.dtype
 
     def _input(self, node: Node, dtype: np.dtype[Any]) -> Array:
         if dtype == self.dtype:
@@ -232,6 +210,11 @@ class _Build:
             whole = self._with_one[node.args[0]]
             if whole.size:
                 return whole  # its user, the addition of the bias, does it
+        before = node.args[0]
+        if node.name == "relu" and before in self._patches and len(self._users[before]) == 1:
+            patches = self._patches[before]
+            self._rectify(patches.whole, patches.whole)
+            return patches.out
         out = self._out(node)
         if node.name == "concat":
             self._concat(node, out)
@@ -264,8 +247,8 @@ class _Build:
         elif node.name == "softplus":
             step = partial(np.logaddexp, *operands, np.zeros((), self.dtype), out)
         elif node.name == "relu":
-            # Against an array of zeros: numpy has no fast loop against a single number here.
-            step = partial(np.maximum, *operands, np.zeros(node.shape, self.dtype), out=out)
+            self._rectify(*operands, out)
+            return
         elif node.name == "clip":
             low, high = (np.array(node.attributes[key], self.dtype) for key in ("low", "high"))
             self.steps.append(partial(np.maximum, *operands, low, out=out))
@@ -273,6 +256,10 @@ class _Build:
         else:
             raise LnnError(f"program: operation {node.name} found, expected one of liquid.trace")
         self.steps.append(step)
+
+    def _rectify(self, x: Array, out: Array) -> None:
+        # Against an array of zeros: numpy has no fast loop against a single number here.
+        self.steps.append(partial(np.maximum, x, np.zeros(x.shape, self.dtype), out=out))
 
     def _concat(self, node: Node, out: Array) -> None:
         start = 0
@@ -286,15 +273,23 @@ class _Build:
             start = stop
 
     def _convolve(self, node: Node) -> Array:
-        source = self.array(node.args[0])
+        x, weight, bias = node.args
+        if len(x.shape) != 3:
+            raise LnnError(
+                f"program: a convolution of {x.shape} found, expected one frame (H, W, C)"
+            )
+        if weight.value is None or bias.value is None:
+            raise LnnError("program: a convolution by computed weights found, expected known ones")
+        stride, padding = node.attributes["stride"], node.attributes["padding"]
+        how = (weight.value, bias.value, stride, padding, node.attributes.get("fill", 0.0))
         patches: RowPatches | PlanePatches
-        if node in self._patches:
-            patches = self._patches[node]
-            if not _same(patches.inside, source):
-                self.steps.append(partial(np.copyto, patches.inside, source))
+        if weight.shape[1] * weight.shape[3] >= LONG_RUN:
+            patches = RowPatches(x.shape, *how, self.dtype)
+            self.steps.append(partial(np.copyto, patches.inside, self.array(x)))
         else:
-            patches = PlanePatches(source, *self._convolution(node))
+            patches = PlanePatches(self.array(x), *how, self.dtype)
         self.steps.extend(patches.steps)
+        self._patches[node] = patches
         return patches.out
 
 

@@ -239,29 +239,34 @@ FREE = ("input", "constant", "slice")
 """What costs nothing to compute."""
 
 
+STAGES = (_absorbed, _joined_products, _joined_siblings)
+
+
 def simplify(program: Program) -> tuple[dict[str, Node], dict[str, Node]]:
     """Return inputs and outputs of a program in its simplest form, by name."""
-    inputs: dict[str, Node] = {
-        name: Node("input", (), program.shapes[i]) for name, i in program.inputs.items()
-    }
+    graph = Graph()
+    inputs = {name: Node("input", (), program.shapes[i]) for name, i in program.inputs.items()}
+    values = {program.inputs[name]: node for name, node in inputs.items()}
+    values.update({i: graph.constant(value) for i, value in program.constants.items()})
+    for operation in program.operations:
+        values[operation.result] = graph.make(
+            operation.name, *(values[i] for i in operation.operands), **operation.attributes
+        )
+    whole = {name: values[i] for name, i in program.outputs.items()}
+    forms = [whole]
+    if _split(graph, whole):
+        # Pieces that were cut apart in vain do not always find together again: shorter wins.
+        forms.append(_until_done(graph, whole, _split))
+    for i, outputs in enumerate(forms):
+        for stage in STAGES:
+            outputs = _until_done(graph, outputs, stage)
+        forms[i] = outputs
+    return inputs, min(forms, key=lambda out: sum(node.name not in FREE for node in ordered(out)))
 
-    def built(split: bool) -> Outputs:
-        graph = Graph()
-        values = {program.inputs[name]: node for name, node in inputs.items()}
-        values.update({i: graph.constant(value) for i, value in program.constants.items()})
-        for operation in program.operations:
-            values[operation.result] = graph.make(
-                operation.name, *(values[i] for i in operation.operands), **operation.attributes
-            )
-        outputs = {name: values[i] for name, i in program.outputs.items()}
-        stages: list[Callable[[Graph, Outputs], Replacements]] = [
-            _absorbed, _joined_products, _joined_siblings,
-        ]  # fmt: skip
-        for stage in [_split, *stages] if split else stages:
-            while replacements := stage(graph, outputs):
-                outputs = _rebuilt(graph, outputs, replacements)
-        return outputs
 
-    # Pieces that were cut apart in vain do not always find together again: the shorter one wins.
-    both = [built(True), built(False)]
-    return inputs, min(both, key=lambda out: sum(n.name not in FREE for n in ordered(out)))
+def _until_done(
+    graph: Graph, outputs: Outputs, stage: Callable[[Graph, Outputs], Replacements]
+) -> Outputs:
+    while replacements := stage(graph, outputs):
+        outputs = _rebuilt(graph, outputs, replacements)
+    return outputs

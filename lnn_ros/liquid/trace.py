@@ -104,6 +104,9 @@ class Symbol:
     def __rtruediv__(self, other: object) -> Symbol:
         return self.trace.binary("divide", other, self)
 
+    def __bool__(self) -> bool:
+        raise LnnError("trace: a decision on a number found, expected operations on arrays only")
+
     def __neg__(self) -> Symbol:
         return self.trace.note("negative", [self], self.shape)
 
@@ -237,13 +240,17 @@ def trace(
     Raises
     ------
     LnnError
-        When the function does what no program can: an unknown operation, an odd slice.
+        When the function does what no program can: an unknown operation, an odd slice, a decision
+        on a number, shapes that do not fit.
     """
     recorder = _Trace()
     symbols = {name: recorder.new(shape) for name, shape in inputs.items()}
     program = recorder.program
     program.inputs.update({name: symbol.number for name, symbol in symbols.items()})
-    outputs = function(TraceOps(recorder), **symbols)
+    try:
+        outputs = function(TraceOps(recorder), **symbols)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LnnError(f"trace: {error}; expected operations of liquid.ops on arrays") from error
     program.outputs.update({name: recorder.value(x).number for name, x in outputs.items()})
     needed = set(program.outputs.values())
     kept = []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid import container
+from lnn_ros.liquid.bound import bound
 from lnn_ros.liquid.cells import Cell, cell_from_json
 from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec
@@ -39,7 +40,8 @@ class Checkpoint:
     arrays : dict of str to ndarray
         Parameters (float32) and masks (uint8).
     card : dict
-        ``CARD_KEYS``: plain data; ``spec`` in it is the architecture as stored.
+        ``CARD_KEYS``: plain data; ``spec`` in it is the architecture as stored, ``bound`` what
+        ``liquid.bound`` proves, which ``save`` notes and ``load`` checks.
     """
 
     spec: PolicySpec
@@ -100,9 +102,10 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         When loading would refuse it, or the file cannot be written; nothing stays behind.
     """
     name, spec = str(path), checkpoint.spec
-    card = _plain(name, {**checkpoint.card, "spec": spec.to_json()})
-    _check_card(name, card, spec)
     _check_arrays(name, spec.parameters(), spec.masks(), checkpoint.arrays)
+    proven = bound(spec, checkpoint.arrays).to_json()
+    card = _plain(name, {**checkpoint.card, "spec": spec.to_json(), "bound": proven})
+    _check_card(name, card, spec)
     container.write(path, POLICY_FORMAT, card, checkpoint.arrays)
 
 
@@ -114,7 +117,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     LnnError
         When the file is missing, too large, no policy, of another version, incomplete, damaged,
         or holds tensors of other names, shapes or types than its own card says, numbers that
-        are not finite, or a card that does not fit its own architecture.
+        are not finite, a card that does not fit its own architecture, or the claim of a smaller
+        bound than its weights give.
     """
     name = str(path)
     card, arrays = container.read(path, POLICY_FORMAT)
@@ -122,6 +126,11 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     spec = PolicySpec.from_json(card["spec"], name)
     _check_card(name, card, spec)
     _check_arrays(name, spec.parameters(), spec.masks(), arrays)
+    if "bound" in card:
+        try:
+            bound(spec, arrays).check(card["bound"])
+        except LnnError as error:
+            raise LnnError(f"{name}: {error}") from None
     return Checkpoint(spec, arrays, card)
 
 

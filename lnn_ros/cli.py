@@ -24,6 +24,10 @@ COMMANDS = {
               "Train a policy, and write it as a checkpoint."),
     "evaluate": ("lnn_ros.learning.evaluate",
                  "Fly a policy and the controls through many worlds, and count."),
+    "interpret": ("lnn_ros.learning.interpret",
+                  "Show what a policy looks at, remembers and bases its commands on."),
+    "export": ("lnn_ros.liquid.export",
+               "Write a policy as an ONNX model, or as one C file."),
 }
 
 # Top-level module -> the extra of setup.py that installs it.
@@ -34,6 +38,7 @@ EXTRAS = {
     "rosbags": "ros",
     **dict.fromkeys(("mujoco", "numba", "matplotlib", "av"), "sim"),
     "torch": "train",
+    "onnx": "export",
 }
 
 

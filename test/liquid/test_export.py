@@ -1,0 +1,515 @@
+"""Policies and cells as ONNX and as C: built, run, and compared to what numpy makes of them.
+
+C is compiled by every compiler that there is: the machine's own, and the one that comes from PyPI
+with this environment, so that nothing is left out on a machine without any.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import onnxruntime
+import pytest
+from cell_cases import CASES, build, random_run, random_weights
+from compilers import compile_c, found, sanitizer
+from hypothesis import given
+from hypothesis import strategies as st
+from policies_for_tests import small_checkpoint
+
+from lnn_ros import policies
+from lnn_ros.cli import main
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.c_export import cell_source, policy_source
+from lnn_ros.liquid.c_text import Memory, literal
+from lnn_ros.liquid.cells import kinds
+from lnn_ros.liquid.cells.feedforward import Feedforward
+from lnn_ros.liquid.checkpoint import CellCheckpoint, load, save, save_cell
+from lnn_ros.liquid.engine import Engine
+from lnn_ros.liquid.export import cell_weights, inside
+from lnn_ros.liquid.onnx_export import OPSET, cell_model, policy_model, read_model
+from lnn_ros.liquid.ops import NUMPY
+from lnn_ros.liquid.spec import SUMMARY
+from lnn_ros.liquid.wiring import WiredLayer, Wiring
+
+DT = (0.0, 0.013, 30.0, 0.0005, 0.4, 0.05, 0.0, 2.0, 0.033, 0.1, 30.0, 0.02)
+"""An irregular stream: no time, and half a minute, among the rest."""
+OPTIONS = {"ltc": {"longest": 0.1}}
+"""An exported LTC takes all steps of its grid in one long function: a short grid compiles fast."""
+COMPILERS = found()
+
+
+def few_cases():
+    """One case of every kind and its options: the one with most kinds of layers and pairs."""
+    chosen = {}
+    for case in CASES:
+        if case.wiring == "paired" or (case.kind, case.options) not in chosen:
+            chosen[case.kind, case.options] = replace(
+                case, options=(*case.options, *OPTIONS.get(case.kind, {}).items())
+            )
+    return list(chosen.values())
+
+
+CELLS = few_cases()
+
+
+def cell_checkpoint(case) -> CellCheckpoint:
+    cell, wiring = build(case)
+    rng = np.random.default_rng(3)
+    arrays = {f"core.{name}": value for name, value in random_weights(case, 0).items()}
+    arrays["readout.weight"] = rng.normal(0, 1, (cell.read, 2))
+    arrays["readout.bias"] = rng.normal(0, 1, 2)
+    arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
+    return CellCheckpoint(cell, {**arrays, **wiring.masks()}, 2, str(case), {})
+
+
+def cell_run(case):
+    """Inputs, states, activities and outputs along the stream, in float64."""
+    checkpoint = cell_checkpoint(case)
+    cell, w = checkpoint.cell, cell_weights(checkpoint)
+    w = {name: value.astype(np.float64) for name, value in w.items()}
+    inputs = random_run(case, np.random.default_rng(5), (len(DT),)).astype(np.float32)
+    state, made = cell.initial_state(), []
+    for dt, x in zip(DT, inputs, strict=True):
+        state = cell.predict(NUMPY, w, state, np.array([np.float32(dt)], np.float64))
+        state = cell.update(NUMPY, w, state, x.astype(np.float64))
+        activity = cell.activity(NUMPY, state)
+        outputs = activity[len(activity) - cell.read :] @ checkpoint.arrays["readout.weight"]
+        made.append((state, activity, outputs + checkpoint.arrays["readout.bias"]))
+    return inputs, *map(np.array, zip(*made, strict=True))
+
+
+def assert_close(found, wanted, limit=1e-5):
+    """Within the limit, relative to max(1, |wanted|)."""
+    error = np.abs(np.asarray(found, np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
+    assert error.max() <= limit
+
+
+def policy_cases():
+    return {
+        "shipped": load(policies.path("fly_to_target")),
+        **{kind: small_checkpoint(kind) for kind in ("flow", "feedforward")},
+    }
+
+
+POLICIES = policy_cases()
+
+
+def policy_run(name):
+    """Frames, summaries, states and commands along the stream."""
+    checkpoint = POLICIES[name]
+    rng = np.random.default_rng(7)
+    frames = rng.integers(0, 256, (len(DT), *checkpoint.spec.encoder.frame_shape), np.uint8)
+    # What sensors say: turning at up to 1 rad/s, gravity, a fresh IMU.
+    scale = np.array([0.5] * 3 + [1.0] * 3 + [0.0, 0.005, 0.0])
+    summary = rng.normal(0, 1, (len(DT), len(SUMMARY))) * scale
+    summary += np.array([0.0] * 5 + [9.81, 1.0, 0.01, 0.0])
+    summary[:, -1] = DT
+    summary = summary.astype(np.float32)
+    engine = Engine(checkpoint.spec, checkpoint.arrays)
+    state, states, commands = engine.initial(), [], []
+    for dt, frame, numbers in zip(DT, frames, summary, strict=True):
+        engine.predict(state, dt, state)
+        engine.update(state, frame, numbers)
+        states.append(state.copy())
+        commands.append(engine.command(state))
+    return frames, summary, np.array(states), np.array(commands)
+
+
+def assert_same_policy(name, states, commands):
+    _, _, wanted, wanted_commands = policy_run(name)
+    cell = POLICIES[name].spec.core
+    for part in cell.parts():
+        where = cell.where(part)
+        if where.start < where.stop:
+            # Rates are an exponential over a factor of 600: it multiplies the rounding by 6.
+            limit = 6e-5 if part == "rate" else 1e-5
+            assert_close(np.asarray(states)[:, where], wanted[:, where], limit)
+    assert_close(commands, wanted_commands)
+
+
+# -- ONNX ---------------------------------------------------------------------------------------
+
+
+def session(model):
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_onnx_policy_is_the_policy(name):
+    frames, summary, *_ = policy_run(name)
+    checkpoint = POLICIES[name]
+    step, read = session(policy_model(checkpoint)), session(read_model(checkpoint))
+    state = Engine(checkpoint.spec, checkpoint.arrays).initial()[None]
+    states, commands = [], []
+    for dt, frame, numbers in zip(DT, frames, summary, strict=True):
+        feed = {"state": state, "dt": np.array([[dt]], np.float32)}
+        feed |= {"frame": frame[None], "summary": numbers[None]}
+        state, command = step.run(["next_state", "command"], feed)
+        # Nothing has happened since: the read-out says the same.
+        (again,) = read.run(None, {"state": state, "dt": np.zeros((1, 1), np.float32)})
+        np.testing.assert_array_equal(again, command)
+        states.append(state[0])
+        commands.append(command[0])
+    assert_same_policy(name, states, commands)
+
+
+def test_onnx_read_out_follows_the_flow_between_frames():
+    checkpoint = POLICIES["flow"]
+    _, _, states, _ = policy_run("flow")
+    engine = Engine(checkpoint.spec, checkpoint.arrays)
+    read = session(read_model(checkpoint))
+    for state in states:
+        for dt in DT:
+            later = state.copy()
+            engine.predict(state, dt, later)
+            feed = {"state": state[None], "dt": np.array([[dt]], np.float32)}
+            assert_close(read.run(None, feed)[0][0], engine.command(later))
+
+
+def test_onnx_takes_a_batch_of_any_size():
+    frames, summary, states, _ = policy_run("flow")
+    step = session(policy_model(POLICIES["flow"]))
+    dt = np.array(DT, np.float32)[:, None]
+    feed = {"state": states, "dt": dt, "frame": frames, "summary": summary}
+    together = step.run(None, feed)
+    for i in range(len(DT)):
+        alone = step.run(None, {name: value[i : i + 1] for name, value in feed.items()})
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a[i], b[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CELLS, ids=str)
+def test_onnx_cell_is_the_cell(case):
+    inputs, *wanted = cell_run(case)
+    checkpoint = cell_checkpoint(case)
+    run = session(cell_model(checkpoint)).run
+    state, made = checkpoint.cell.initial_state().astype(np.float32)[None], []
+    for dt, x in zip(DT, inputs, strict=True):
+        feed = {"state": state, "dt": np.array([[dt]], np.float32), "inputs": x[None]}
+        state, *rest = run(["next_state", "activity", "outputs"], feed)
+        made.append((state[0], *(each[0] for each in rest)))
+    for found_, exact in zip(zip(*made, strict=True), wanted, strict=True):
+        assert_close(found_, exact)
+
+
+def test_onnx_turns_images_around_once():
+    model = policy_model(POLICIES["shipped"])
+    assert [node.op_type for node in model.graph.node].count("Transpose") == 1
+
+
+def test_onnx_carries_its_papers():
+    checkpoint = POLICIES["shipped"]
+    model = policy_model(checkpoint)
+    papers = {entry.key: entry.value for entry in model.metadata_props}
+    assert papers["name"] == "fly_to_target"
+    assert papers["weights_sha256"] == checkpoint.weights_digest()
+    assert json.loads(papers["streams"])["camera"]["shape"] == [48, 64, 3]
+    initial = Engine(checkpoint.spec, checkpoint.arrays).initial()
+    assert_close(json.loads(papers["initial_state"]), initial)
+    assert [entry.version for entry in model.opset_import] == [OPSET]
+
+
+# -- C ------------------------------------------------------------------------------------------
+
+DRIVER = """
+#include <stdio.h>
+#include "policy.c"
+
+int main(void)
+{
+    lnn_policy_state state;
+    lnn_policy_reset(&state);
+    static uint8_t frame[FRAME];
+    float dt, summary[9], command[4];
+    while (fread(&dt, sizeof dt, 1, stdin) == 1 && fread(frame, sizeof frame, 1, stdin) == 1
+           && fread(summary, sizeof summary, 1, stdin) == 1) {
+        const int predicted = lnn_policy_predict(&state, dt);
+        const int updated = lnn_policy_update(&state, frame, summary);
+        const float codes[2] = {(float)predicted, (float)updated};
+        lnn_policy_command(&state, command);
+        fwrite(codes, sizeof codes, 1, stdout);
+        fwrite(state.state, sizeof state.state, 1, stdout);
+        fwrite(command, sizeof command, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _zig_keeps_what_it_has_built(request):
+    """Zig builds parts of its C library at first; below the checkout they stay for the next run."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = request.config.cache.mkdir("ziglang")
+        patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(folder))
+        patch.setenv("ZIG_LOCAL_CACHE_DIR", str(folder))
+        yield
+
+
+@pytest.fixture(params=COMPILERS)
+def compiler(request):
+    return COMPILERS[request.param]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return a function: compiler and policy to a program that takes a stream through it."""
+    programs: dict[tuple[tuple[str, ...], str], Path] = {}
+
+    def program(compiler, name):
+        if (compiler, name) not in programs:
+            folder, checkpoint = tmp_path_factory.mktemp("policy"), POLICIES[name]
+            (folder / "policy.c").write_text(policy_source(checkpoint))
+            (folder / "driver.c").write_text(DRIVER)
+            size = int(np.prod(checkpoint.spec.encoder.frame_shape))
+            options = ("-O1", f"-DFRAME={size}", *sanitizer(compiler, folder))
+            done = compile_c(compiler, folder / "driver", [folder / "driver.c"], *options)
+            assert done.returncode == 0, done.stderr
+            programs[compiler, name] = folder / "driver"
+        return programs[compiler, name]
+
+    return program
+
+
+def through(program, checkpoint, dt, frames, summary):
+    """Return codes, states and commands."""
+    records = zip(np.asarray(dt, np.float32), frames, summary, strict=True)
+    sent = b"".join(a.tobytes() + b.tobytes() + c.tobytes() for a, b, c in records)
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([program], input=sent, capture_output=True, check=False, env=env)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+    size = checkpoint.spec.core.state_size
+    rows = np.frombuffer(done.stdout, np.float32).reshape(len(frames), 2 + size + 4)
+    return rows[:, :2], rows[:, 2:-4], rows[:, -4:]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_c_policy_is_the_policy(name, compiler, built):
+    frames, summary, *_ = policy_run(name)
+    checkpoint, program = POLICIES[name], built(compiler, name)
+    codes, states, commands = through(program, checkpoint, DT, frames, summary)
+    assert not codes.any()
+    assert_same_policy(name, states, commands)
+
+
+def test_c_refuses_what_is_no_number_and_keeps_its_state(compiler, built):
+    frames, summary, *_ = policy_run("flow")
+    checkpoint, program = POLICIES["flow"], built(compiler, "flow")
+    wrong = [np.nan, np.inf, -np.inf, -1e-9, -30.0]
+    times, numbers = np.zeros(len(DT)), np.array(summary)
+    times[1 : 1 + len(wrong)] = wrong
+    numbers[2:] = np.nan  # from here on, updates are refused as well
+    numbers[-1] = summary[-1]
+    numbers[-1, 3] = -np.inf
+    codes, states, _ = through(program, checkpoint, times, frames, numbers)
+    assert codes[:, 0].tolist() == [0, *[1] * len(wrong), *[0] * (len(DT) - 1 - len(wrong))]
+    assert codes[:, 1].tolist() == [0, 0, *[1] * (len(DT) - 2)]
+    np.testing.assert_array_equal(states[2:], np.broadcast_to(states[1], states[2:].shape))
+    # Without the refused times: the same.
+    _, clean, _ = through(program, checkpoint, [0, 0], frames[:2], summary[:2])
+    np.testing.assert_array_equal(states[:2], clean)
+
+
+def test_c_keeps_its_state_where_the_result_would_not_be_finite(compiler, built):
+    frames, summary, *_ = policy_run("flow")
+    checkpoint, program = POLICIES["flow"], built(compiler, "flow")
+    largest = np.finfo(np.float32).max
+    codes, states, _ = through(program, checkpoint, [0.1, largest], frames[:2], summary[:2])
+    assert codes[1, 0] in (0, 2)
+    assert np.isfinite(states).all()
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    """Return a function: compiler to the library that holds all cells."""
+    folder, sources = tmp_path_factory.mktemp("cells"), []
+    for i, case in enumerate(CELLS):
+        names = ("reset", "predict", "update", "activity", "outputs")
+        renamed = "".join(f"#define lnn_cell_{n} cell{i}_{n}\n" for n in names)
+        sources.append(folder / f"cell{i}.c")
+        sources[-1].write_text(renamed + cell_source(cell_checkpoint(case)))
+    libraries: dict[tuple[str, ...], ctypes.CDLL] = {}
+
+    def library(compiler):
+        if compiler not in libraries:
+            target = folder / f"cells{len(libraries)}.so"
+            done = compile_c(compiler, target, sources, "-O1", "-shared", "-fPIC")
+            assert done.returncode == 0, done.stderr
+            libraries[compiler] = ctypes.CDLL(str(target))
+        return libraries[compiler]
+
+    return library
+
+
+@pytest.mark.parametrize("case", CELLS, ids=str)
+def test_c_cell_is_the_cell(case, compiler, libraries):
+    inputs, *wanted = cell_run(case)
+    prefix, library = f"cell{CELLS.index(case)}", libraries(compiler)
+    state, activity, outputs = (np.full(each.shape[1], 7, np.float32) for each in wanted)
+
+    def call(name, *arguments):
+        numbers = (a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a
+                   for a in arguments)  # fmt: skip
+        return getattr(library, f"{prefix}_{name}")(*numbers)
+
+    call("reset", state)
+    made = []
+    for dt, x in zip(DT, inputs, strict=True):
+        assert call("predict", state, ctypes.c_float(dt)) == 0
+        assert call("update", state, x) == 0
+        call("activity", state, activity)
+        call("outputs", state, outputs)
+        made.append((state.copy(), activity.copy(), outputs.copy()))
+    for found_, exact in zip(zip(*made, strict=True), wanted, strict=True):
+        assert_close(found_, exact)
+    before = state.copy()
+    assert call("update", state, np.full_like(inputs[0], np.nan)) == 1
+    np.testing.assert_array_equal(state, before)
+
+
+def test_c_holds_the_weights_to_the_last_bit():
+    checkpoint = POLICIES["shipped"]
+    text = policy_source(checkpoint)
+    for name in ("encoder.linear.bias", "core.command.rate.weight", "head.weight"):
+        block = re.search(rf"lnn_{name.replace('.', '_')}\[(\d+)\] = {{(.*?)}};", text, re.DOTALL)
+        numbers = np.array([np.float32(n.strip()[:-1]) for n in block[2].split(",")])
+        np.testing.assert_array_equal(numbers, checkpoint.arrays[name].ravel())
+        assert int(block[1]) == numbers.size
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_literal_reads_back_as_the_same_number(value):
+    assert re.fullmatch(r"-?\d+(\.\d+)?(e[+-]\d+)?f", literal(value))
+    assert np.float32(literal(value)[:-1]).tobytes() == np.float32(value).tobytes()
+
+
+def test_a_number_beyond_float32_is_refused():
+    with pytest.raises(LnnError, match="float32"):
+        literal(1e39)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), max_size=30))
+def test_memory_in_use_is_never_given_again(requests):
+    memory, used = Memory(), []
+    for size, release in requests:
+        for _ in range(min(release, len(used))):
+            memory.give(*used.pop(0))
+        used.append((memory.take(size), size))
+        cells = [i for start, length in used for i in range(start, start + length)]
+        assert len(cells) == len(set(cells))
+        assert max(cells) < memory.size
+
+
+def test_c_says_what_it_is():
+    checkpoint = POLICIES["shipped"]
+    comment = policy_source(checkpoint).partition("*/")[0]
+    for part in ("fly_to_target", checkpoint.weights_digest(), "48 rows, 64 columns, 3 channels",
+                 "angular_rate_x, rad/s", "vx, -0.5 to 1.6 m/s", "lnn_policy_update"):  # fmt: skip
+        assert part in comment
+
+
+def test_a_name_from_a_file_stays_in_the_comment():
+    plain = small_checkpoint()
+    name = "x */ int evil; /* \\\n#error \u2028 ?"
+    text = policy_source(replace(plain, card={**plain.card, "name": name}))
+    ordinary = policy_source(plain)
+    assert text.isascii()
+    assert text.count("*/") == ordinary.count("*/")
+    assert text.partition("*/")[2] == ordinary.partition("*/")[2]
+
+
+@given(st.floats(-100.0, 100.0))
+def test_limits_are_rounded_inwards(limit):
+    (rounded,) = inside([limit])
+    assert abs(float(rounded)) <= abs(limit)
+    assert abs(float(rounded) - limit) <= 1e-6 * abs(limit) + 1e-40
+
+
+# -- the command --------------------------------------------------------------------------------
+
+
+def test_command_writes_a_policy(tmp_path, capsys):
+    policy = policies.path("fly_to_target")
+    files = {option: tmp_path / "new" / f"x.{option}" for option in ("onnx", "onnx-read", "c")}
+    words = [word for option, file in files.items() for word in (f"--{option}", str(file))]
+    assert main(["export", str(policy), *words]) == 0
+    shown = capsys.readouterr().out
+    for file in files.values():
+        assert f"{file}: {file.stat().st_size} bytes" in shown
+    assert files["c"].read_text() == policy_source(load(policy))
+    run = onnxruntime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
+    assert [each.name for each in run.get_outputs()] == ["next_state", "command"]
+    run = onnxruntime.InferenceSession(files["onnx-read"], providers=["CPUExecutionProvider"])
+    assert [each.name for each in run.get_inputs()] == ["state", "dt"]
+    assert len(list((tmp_path / "new").iterdir())) == 3
+
+
+def test_command_writes_a_cell(tmp_path):
+    file, case = tmp_path / "cell.safetensors", CELLS[0]
+    save_cell(file, cell_checkpoint(case))
+    words = ["--onnx", str(tmp_path / "cell.onnx"), "--c", str(tmp_path / "cell.c")]
+    assert main(["export", str(file), *words]) == 0
+    assert "lnn_cell_outputs" in (tmp_path / "cell.c").read_text()
+    run = onnxruntime.InferenceSession(tmp_path / "cell.onnx", providers=["CPUExecutionProvider"])
+    assert [each.name for each in run.get_outputs()] == ["next_state", "activity", "outputs"]
+
+
+def refused(capsys, *words):
+    assert main(["export", *map(str, words)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lnn_ros: ") and said.count("\n") == 1
+    return said
+
+
+def test_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    policy, cell = tmp_path / "policy.safetensors", tmp_path / "cell.safetensors"
+    save(policy, small_checkpoint())
+    save_cell(cell, cell_checkpoint(CELLS[0]))
+    assert "expected --onnx, --onnx-read or --c" in refused(capsys, policy)
+    assert "cell alone" in refused(capsys, cell, "--onnx-read", tmp_path / "x")
+    assert "none.safetensors" in refused(capsys, tmp_path / "none.safetensors", "--c", "x")
+    (tmp_path / "file").touch()
+    said = refused(capsys, policy, "--c", tmp_path / "file" / "x.c")
+    assert "x.c: cannot be written" in said
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    said = refused(capsys, policy, "--onnx", tmp_path / "x.onnx", "--c", tmp_path / "x.c")
+    assert "needs the Python module onnx" in said and "pip install 'lnn_ros[export]'" in said
+    assert not (tmp_path / "x.c").exists()  # all or nothing
+
+
+@dataclass(frozen=True)
+class Impatient(Feedforward):
+    """Does as many steps as there are seconds."""
+
+    kind: ClassVar[str] = "impatient"
+
+    def predict(self, ops, w, state, dt):
+        for _ in range(int(dt)):
+            state = state + 1.0
+        return state
+
+
+def test_a_cell_whose_steps_depend_on_data_is_refused_in_one_sentence():
+    wiring = Wiring((WiredLayer("only", np.ones((2, 3), np.int8)),))
+    cell = Impatient.wired(2, wiring, 3)
+    values = cell.initialise(np.random.default_rng(0), wiring.masks())
+    arrays = {f"core.{name}": value.astype(np.float32) for name, value in values.items()}
+    checkpoint = CellCheckpoint(cell, {**arrays, **wiring.masks()}, 0, "impatient", {})
+    for export in (cell_source, cell_model):
+        with pytest.raises(LnnError, match="cell impatient cannot be exported: trace"):
+            export(checkpoint)
+
+
+def test_every_cell_is_exported():
+    assert {case.kind for case in CELLS} == set(kinds())

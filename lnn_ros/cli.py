@@ -26,8 +26,14 @@ COMMANDS = {
                  "Fly a policy and the controls through many worlds, and count."),
     "interpret": ("lnn_ros.learning.interpret",
                   "Show what a policy looks at, remembers and bases its commands on."),
+    "calibrate": ("lnn_ros.learning.calibrate",
+                  "Let a policy state how sure it is of its command, and measure whether it is right."),
+    "inspect": ("lnn_ros.liquid.inspection",
+                "Print what is in a policy's or a cell's file, and draw its wiring."),
     "export": ("lnn_ros.liquid.export",
                "Write a policy as an ONNX model, or as one C file."),
+    "import": ("lnn_ros.liquid.import_command",
+               "Take over a network of ncps or keras-ncp as a cell file."),
 }
 
 # Top-level module -> the extra of setup.py that installs it.

@@ -10,9 +10,9 @@ The wiring is an ncps wiring or what its ``get_config()`` returns. ncps draws Au
 FullyConnected and Random wirings from their settings, so these need ncps installed; what the base
 class's ``ncps.wirings.Wiring.get_config(wiring)`` returns holds the matrices and needs nothing.
 
-The result has ``compat="ncps"``: it computes what ncps computes. ncps numbers the neurons of an
-NCP motor, command, inter, and its LTC holds its state that way (its CfC does not); ours is inter,
-command, motor for all cells.
+The result has ``compat="ncps"``, or "ncps_keras" for keras's CfC, which lacks a tanh: it computes
+what ncps computes. ncps numbers the neurons of an NCP motor, command, inter, and its LTC holds its
+state that way (its CfC does not); ours is inter, command, motor for all cells.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from lnn_ros.liquid.cells.ltc import LTC, NEURON, SYNAPSE
 from lnn_ros.liquid.checkpoint import CellCheckpoint
 from lnn_ros.liquid.ncps_weights import Weights
 from lnn_ros.liquid.ncps_wiring import NcpsWiring, from_wiring, layer_names, numbered
+from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, dense
 
 if TYPE_CHECKING:
@@ -98,6 +99,27 @@ class Imported:
             rnn.readout.weight.copy_(torch.from_numpy(weight.T))
             rnn.readout.bias.copy_(torch.from_numpy(bias))
         return rnn
+
+    def run(self, inputs: Array, timespans: Array) -> Array:
+        """Run over one sequence in numpy, from the state of zeros that ncps starts from.
+
+        Parameters
+        ----------
+        inputs : ndarray, shape (T, inputs)
+        timespans : ndarray, shape (T,)
+            Seconds before each observation.
+
+        Returns
+        -------
+        ndarray, shape (T, outputs)
+        """
+        cell, (weight, bias) = self.cell, self.readout
+        state, outputs = cell.initial_state(), []
+        for x, dt in zip(inputs, timespans, strict=True):
+            state = cell.predict(NUMPY, self.values, state, np.array([dt]))
+            state = cell.update(NUMPY, self.values, state, x)
+            outputs.append(cell.activity(NUMPY, state)[-cell.read :] @ weight + bias)
+        return np.array(outputs)
 
     def checkpoint(self, name: str, source: Mapping[str, Any]) -> CellCheckpoint:
         """Return the network as a cell file holds it, float32."""
@@ -200,8 +222,11 @@ def _cfc(weights: Weights, wiring: Any, options: Mapping[str, Any]) -> Imported:
             values[f"{layer.name}.backbone.{i}.weight"] = matrix
             values[f"{layer.name}.backbone.{i}.bias"] = bias
             rows = bias.shape[0]
-        for gate, matrix in part.items():
+        for gate, matrix in list(part.items()):
             _expect(f"{prefix}{gate}.weight", matrix, (rows, layer.units))
+            if weights.keras and not backbone and gate in ("ff1", "ff2"):
+                # Keras multiplies by the wiring's signs, where torch takes its mask.
+                part[gate] = matrix * np.concatenate([layer.feed, np.ones((layer.units,) * 2)])
         values[f"{layer.name}.weight"] = np.concatenate(list(part.values()), 1)
         values[f"{layer.name}.bias"] = np.concatenate(
             [weights.take(f"{prefix}{gate}.bias", layer.units) for gate in gates]
@@ -222,7 +247,8 @@ def _cfc(weights: Weights, wiring: Any, options: Mapping[str, Any]) -> Imported:
     if backbone:
         chosen["backbone_layers"] = len(backbone)
         chosen["backbone_units"] = backbone[0][1].shape[0]
-    cell = kind.wired(inputs, ours, ours.layers[-1].units, compat="ncps", **chosen)
+    chosen["compat"] = "ncps_keras" if weights.keras and not pure else "ncps"
+    cell = kind.wired(inputs, ours, ours.layers[-1].units, **chosen)
     return Imported(
         cell, ours, values, np.arange(ours.units), _readout(weights, cell.read, slice(outputs))
     )

@@ -88,7 +88,9 @@ class Weights:
         if self.keras:
             found = _from_keras(found)
         # A network holds its cell as rnn_cell; a cell alone has no prefix.
-        self._left = {name.removeprefix("rnn_cell."): array for name, array in found.items()}
+        self.arrays = {name.removeprefix("rnn_cell."): array for name, array in found.items()}
+        """All of them by the names that ncps.torch gives them in a cell."""
+        self._left = dict(self.arrays)
 
     def has(self, name: str) -> bool:
         """Whether a weight is there, and not taken yet."""

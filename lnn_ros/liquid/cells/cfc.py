@@ -66,8 +66,10 @@ class CfC(Cell):
     activation : str
         Of the backbone: "lecun_tanh" (1.7159 tanh(0.666 x)), "relu", "tanh", "silu" or "gelu".
     compat : str
-        "ncps": what ncps 1.0.1 computes. Every neuron then hears its whole layer, and the time
-        gates hear all sources, whatever the wiring says. "" (ours): the wiring holds everywhere.
+        "ncps": what ncps 1.0.1 computes in torch. Every neuron then hears its whole layer, and the
+        time gates hear all sources, whatever the wiring says. "ncps_keras": what it computes in
+        keras and tensorflow, where there is no tanh around f1 and f2 besides. "" (ours): the wiring
+        holds everywhere.
     """
 
     mode: str = "default"
@@ -78,12 +80,13 @@ class CfC(Cell):
 
     kind: ClassVar[str] = "cfc"
     split: ClassVar[bool] = False
+    _linear: ClassVar[tuple[str, ...]] = ("ncps_keras",)
 
     def check(self) -> None:
         super().check()
         choice(f"{self.kind}: mode", self.mode, MODES)
         choice(f"{self.kind}: activation", self.activation, ACTIVATIONS)
-        choice(f"{self.kind}: compat", self.compat, ("", "ncps"))
+        choice(f"{self.kind}: compat", self.compat, ("", "ncps", *self._linear))
         integer(f"{self.kind}: backbone_layers", self.backbone_layers, 0, MAX_LAYERS)
         integer(f"{self.kind}: backbone_units", self.backbone_units, 1, MAX_UNITS)
         if self.backbone_layers and len(self.layers) > 1:
@@ -97,7 +100,7 @@ class CfC(Cell):
 
     def hears_itself(self, layer: Layer) -> bool:
         """Whether a layer's own activity is among its sources."""
-        return layer.recurrent or self.compat == "ncps"
+        return layer.recurrent or self.compat != ""
 
     @property
     def _gates(self) -> int:
@@ -123,7 +126,7 @@ class CfC(Cell):
         named: dict[str, Mask] = {}
         for layer, sources in self.sources():
             mask = masks[f"wiring.{layer.name}"]
-            if self.compat == "ncps":
+            if self.compat != "":
                 mask = np.concatenate([mask[:sources], np.ones((layer.units,) * 2, np.uint8)])
             if self.backbone_layers:
                 if not mask.all():
@@ -132,7 +135,7 @@ class CfC(Cell):
                         "one: a backbone mixes all its sources"
                     )
                 continue
-            time = np.ones_like(mask) if self.compat == "ncps" else mask
+            time = np.ones_like(mask) if self.compat != "" else mask
             gates = [mask, mask, time, time][: self._gates]
             named[f"{layer.name}.weight"] = np.concatenate(gates, 1)
         return named
@@ -154,7 +157,7 @@ class CfC(Cell):
 
     def initial_state(self, first_interval: float = 0.0) -> NDArray[np.float64]:
         # ncps knows no time before the first observation but the one it is given with it.
-        return super().initial_state(0.0 if self.compat == "ncps" else first_interval)
+        return super().initial_state(0.0 if self.compat != "" else first_interval)
 
     def predict(self, ops: Ops, w: Weights, state: Array, dt: Array) -> Array:
         return ops.concat([state[..., :-1], state[..., -1:] + dt])
@@ -181,7 +184,9 @@ class CfC(Cell):
             amplitude = w[f"{layer.name}.A"]
             rate = ops.abs(w[f"{layer.name}.w_tau"]) + ops.abs(y)
             return amplitude - amplitude * (y * ops.exp(-(rate * elapsed)))
-        heads = ops.tanh(y[..., : 2 * n])
+        heads = y[..., : 2 * n]
+        if self.compat not in self._linear:
+            heads = ops.tanh(heads)
         first, second = heads[..., :n], heads[..., n:]
         share = ops.sigmoid(y[..., 2 * n : 3 * n] * elapsed + y[..., 3 * n :])
         return first + share * (second if self.mode == "no_gate" else second - first)
@@ -197,6 +202,7 @@ class CfCMixed(CfC):
     """
 
     kind: ClassVar[str] = "cfc_mixed"
+    _linear: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
         super().check()
@@ -205,7 +211,7 @@ class CfCMixed(CfC):
 
     def _holding(self) -> dict[str, tuple[int, int, str]]:
         """Memories by the name of their parameters: sources, units and the layer (or "")."""
-        if self.compat == "ncps":
+        if self.compat != "":
             return {"memory": (self.inputs, self.units, "")}
         return {
             f"{layer.name}.memory": (sources, layer.units, layer.name)
@@ -235,7 +241,7 @@ class CfCMixed(CfC):
     def update(self, ops: Ops, w: Weights, state: Array, inputs: Array) -> Array:
         source, elapsed = inputs, state[..., -1:]
         x, memory = state[..., : self.units], state[..., self.where("memory")]
-        whole = self.compat == "ncps"
+        whole = self.compat != ""
         xs, cells, start, held = [], [], 0, 0
         if whole:
             x, cell = self._remember(ops, w, "memory", inputs, x, memory, None)

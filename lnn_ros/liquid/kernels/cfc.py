@@ -234,8 +234,8 @@ def rows(
     present: Tensor | None,
     keep: Tensor | None,
 ) -> list[Tensor] | None:
-    """Run over sequences, as ``kernels.Kernel`` says; a backbone is left to the loop."""
-    if cell.backbone_layers:
+    """Run over sequences, as ``kernels.Kernel`` says; backbones and linear heads are left to the loop."""
+    if cell.backbone_layers or cell.compat == "ncps_keras":
         return None
     steps = Steps.of(dt, present, keep)
     first = state.t().contiguous()

@@ -17,7 +17,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.program import Runner
-from lnn_ros.liquid.spec import SUMMARY, PolicySpec
+from lnn_ros.liquid.spec import SUMMARY, PolicySpec, part
 from lnn_ros.liquid.trace import trace
 
 Array = NDArray[Any]
@@ -58,7 +58,46 @@ def _runner(
     return Runner(program, dtype, uint8)
 
 
-class CellEngine:
+class _Held:
+    """What a cell alone and a policy have in common; the caller holds the state."""
+
+    def __init__(self, cell: Cell, w: Mapping[str, Array], dtype: DTypeLike) -> None:
+        size = (cell.state_size,)
+        self._predict = _runner(
+            lambda ops, state, dt: {"state": cell.predict(ops, w, state, dt)},
+            {"state": size, "dt": (1,)},
+            dtype,
+        )
+        self._activity = _runner(
+            lambda ops, state: {"activity": cell.activity(ops, state)}, {"state": size}, dtype
+        )
+
+    def predict(self, state: Array, dt: float, out: Array) -> None:
+        """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
+
+        Raises
+        ------
+        LnnError
+            When the time is negative or not finite, or the state would not stay finite; ``out``
+            is not touched then.
+        """
+        if not 0.0 <= dt <= MAX_SECONDS:
+            raise LnnError(f"elapsed time is {dt!r} s, expected zero to {MAX_SECONDS:g}")
+        run = self._predict
+        run.inputs["dt"][0] = dt
+        run.inputs["state"][:] = state
+        run.run()
+        _give(run.outputs["state"], out)
+
+    def activity(self, state: Array) -> Array:
+        """All neurons' activities, in the order of the cell's ``names()``."""
+        run = self._activity
+        run.inputs["state"][:] = state
+        run.run()
+        return run.outputs["activity"].copy()
+
+
+class CellEngine(_Held):
     """A cell that runs: predict and update on a state that the caller holds.
 
     Parameters
@@ -76,32 +115,16 @@ class CellEngine:
     ) -> None:
         self.cell, self.dtype = cell, np.dtype(dtype)
         w = {name: a.astype(dtype) for name, a in effective(cell, arrays).items()}
-        size = (cell.state_size,)
-        self._predict = _runner(
-            lambda ops, state, dt: {"state": cell.predict(ops, w, state, dt)},
-            {"state": size, "dt": (1,)},
-            dtype,
-        )
+        super().__init__(cell, w, dtype)
         self._update = _runner(
             lambda ops, state, inputs: {"state": cell.update(ops, w, state, inputs)},
-            {"state": size, "inputs": (cell.inputs,)},
+            {"state": (cell.state_size,), "inputs": (cell.inputs,)},
             dtype,
         )
 
     def initial(self, first_interval: float = 0.0) -> Array:
         """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds."""
         return self.cell.initial_state(first_interval).astype(self.dtype)
-
-    def predict(self, state: Array, dt: float, out: Array) -> None:
-        """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
-
-        Raises
-        ------
-        LnnError
-            When the time is negative or not finite, or the state would not stay finite; ``out``
-            is not touched then.
-        """
-        _predict(self._predict, state, dt, out)
 
     def update(self, state: Array, inputs: Array) -> None:
         """Let ``state`` (changed in place, already predicted) meet an observation (inputs,).
@@ -118,12 +141,8 @@ class CellEngine:
         run.run()
         _give(run.outputs["state"], state)
 
-    def activity(self, state: Array) -> Array:
-        """All neurons' activities, in the order of ``cell.names()``."""
-        return np.array(self.cell.activity(NUMPY, state))
 
-
-class Engine:
+class Engine(_Held):
     """A policy that runs: encode, update, predict, read.
 
     Parameters
@@ -137,6 +156,7 @@ class Engine:
     def __init__(self, spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.spec = spec
         w = effective(spec, arrays)
+        super().__init__(spec.core, part(w, "core"), np.float32)
         size = (spec.core.state_size,)
         self._update = _runner(
             lambda ops, state, pixels, summary: {
@@ -144,10 +164,6 @@ class Engine:
             },
             {"state": size, "pixels": spec.encoder.frame_shape, "summary": (len(SUMMARY),)},
             uint8=("pixels",),
-        )
-        self._predict = _runner(
-            lambda ops, state, dt: {"state": spec.predict(ops, w, state, dt)},
-            {"state": size, "dt": (1,)},
         )
         self._command = _runner(
             lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
@@ -187,17 +203,6 @@ class Engine:
         run.run()
         _give(run.outputs["state"], state)
 
-    def predict(self, state: Float, dt: float, out: Float) -> None:
-        """Write into ``out`` (may be ``state``) the state ``dt`` seconds later.
-
-        Raises
-        ------
-        LnnError
-            When the time is negative or not finite, or the state would not stay finite; ``out``
-            is not touched then.
-        """
-        _predict(self._predict, state, dt, out)
-
     def command(self, state: Float) -> NDArray[np.float64]:
         """Read the command, shape (4,), float64, inside the head's limits."""
         run = self._command
@@ -206,19 +211,6 @@ class Engine:
         command = run.outputs["command"].astype(np.float64)
         np.maximum(command, self._low, out=command)
         return np.minimum(command, self._high, out=command)
-
-    def activity(self, state: Float) -> Float:
-        """All neurons' activities, in the order of ``spec.core.names()``."""
-        return np.array(self.spec.core.activity(NUMPY, state))
-
-
-def _predict(run: Runner | _Eager, state: Array, dt: float, out: Array) -> None:
-    if not 0.0 <= dt <= MAX_SECONDS:
-        raise LnnError(f"elapsed time is {dt!r} s, expected zero to {MAX_SECONDS:g}")
-    run.inputs["dt"][0] = dt
-    run.inputs["state"][:] = state
-    run.run()
-    _give(run.outputs["state"], out)
 
 
 def _finite(vector: Array) -> bool:

@@ -265,7 +265,7 @@ def test_a_state_that_is_not_finite_goes_no_further(kind):
     cell, wiring = cell_cases.build(case)
     engine = CellEngine(cell, {**cell_cases.random_weights(case, 0), **wiring.masks()})
     state, out = engine.initial(0.1), engine.initial(0.2)
-    state[0] = np.nan
+    state[:] = np.nan
     state_before, out_before = state.copy(), out.copy()
     with pytest.raises(LnnError, match="state would hold"):
         engine.predict(state, 0.1, out)

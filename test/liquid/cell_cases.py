@@ -35,10 +35,10 @@ def _stack():
 
 WIRINGS = {
     "dense": dense(INPUTS, 6),
+    "perceptron": _perceptron(),
     "ncp": auto_ncp(INPUTS, 13, 3, sparsity=0.6, seed=1),
     "paired": auto_ncp(INPUTS, 13, 3, sparsity=0.6, seed=1, paired=True),
     "stack": _stack(),
-    "perceptron": _perceptron(),
 }
 OPTIONS = {
     "flow": [{}, {"event": True}],
@@ -62,15 +62,24 @@ class Case:
 
 
 def _cases():
+    """Every cell on sparse wirings, or what else it takes; flow cells on all; options on one."""
     for kind in kinds():
-        for i, options in enumerate(OPTIONS.get(kind, [{}])):
-            for wiring in list(WIRINGS)[:: 1 if i == 0 else 2]:
-                case = Case(kind, wiring, tuple(options.items()))
-                try:
-                    build(case)
-                except LnnError:
-                    continue  # not every cell takes every wiring
-                yield case
+        takes = [name for name in WIRINGS if _takes(kind, name)]
+        if not kind.startswith("flow"):
+            takes = [name for name in takes if name in ("ncp", "stack")] or takes
+        first, *others = OPTIONS.get(kind, [{}])
+        for wiring in takes:
+            yield Case(kind, wiring, tuple(first.items()))
+        for options in others:
+            yield Case(kind, takes[-1], tuple(options.items()))
+
+
+def _takes(kind, wiring):
+    try:
+        build(Case(kind, wiring))
+    except LnnError:
+        return False
+    return True
 
 
 @cache

@@ -20,6 +20,11 @@ LONG_RUN = 32
 """Numbers that lie side by side in a patch's row from which copying patches row by row pays."""
 
 
+def copy(target: Array, source: Array) -> Step:
+    """Return the call that copies; a method, since numpy's functions cost more to be called."""
+    return partial(target.__setitem__, ..., source)
+
+
 def _outcome(shape: tuple[int, ...], weight: Array, stride: Any, padding: Any) -> tuple[int, int]:
     rows, columns = (
         (size + 2 * pad - kernel) // step + 1
@@ -95,13 +100,8 @@ class RowPatches:
         self.out = np.zeros((out_rows, out_columns, units), dtype)
         self.whole = self.out.reshape(-1)
         self.steps: list[Step] = [
-            partial(np.copyto, copies, patches),
-            partial(
-                np.dot,
-                matrix,
-                np.ascontiguousarray(kernel, dtype),
-                self.out.reshape(-1, units),
-            ),
+            copy(copies, patches),
+            partial(matrix.dot, np.ascontiguousarray(kernel, dtype), self.out.reshape(-1, units)),
         ]
 
 
@@ -149,11 +149,11 @@ class PlanePatches:
                     (s_channel, s_row, s_column, s_column),
                     writeable=False,
                 )
-                self.steps.append(partial(np.copyto, matrix[start:stop].reshape(runs.shape), runs))
+                self.steps.append(copy(matrix[start:stop].reshape(runs.shape), runs))
                 kernel[:, start:stop] = taps.reshape(units, -1)
                 start = stop
         flat = np.zeros((out_rows * plane[1], units), dtype)
-        self.steps.append(partial(np.dot, matrix.T, kernel.T, flat[:run]))
+        self.steps.append(partial(matrix.T.dot, kernel.T, flat[:run]))
         self.whole = flat.reshape(-1)
         self.out = flat.reshape(out_rows, plane[1], units)[:, :out_columns]
 
@@ -175,7 +175,7 @@ class PlanePatches:
                 writeable=False,
             )
             y, x = above // down, left // right
-            return [partial(np.copyto, planes[..., y : y + cells[0], x : x + cells[1]], phases)]
+            return [copy(planes[..., y : y + cells[0], x : x + cells[1]], phases)]
         steps: list[Step] = []
         for i in range(down):
             for j in range(right):
@@ -183,5 +183,5 @@ class PlanePatches:
                 pixels = image[:, y::down, x::right]
                 y, x = (y + above) // down, (x + left) // right
                 target = planes[:, i, j, y : y + pixels.shape[1], x : x + pixels.shape[2]]
-                steps.append(partial(np.copyto, target, pixels))
+                steps.append(copy(target, pixels))
         return steps

@@ -85,14 +85,14 @@ class _Held:
             raise LnnError(f"elapsed time is {dt!r} s, expected zero to {MAX_SECONDS:g}")
         run = self._predict
         run.inputs["dt"][0] = dt
-        run.inputs["state"][:] = state
+        run.inputs["state"][...] = state
         run.run()
         _give(run.outputs["state"], out)
 
     def activity(self, state: Array) -> Array:
         """All neurons' activities, in the order of the cell's ``names()``."""
         run = self._activity
-        run.inputs["state"][:] = state
+        run.inputs["state"][...] = state
         run.run()
         return run.outputs["activity"].copy()
 
@@ -137,7 +137,7 @@ class CellEngine(_Held):
         """
         run = self._update
         _take(run.inputs["inputs"], inputs, "the observation")
-        run.inputs["state"][:] = state
+        run.inputs["state"][...] = state
         run.run()
         _give(run.outputs["state"], state)
 
@@ -192,21 +192,22 @@ class Engine(_Held):
             not stay finite; the state is not touched then.
         """
         run = self._update
-        if frame.shape != self.spec.encoder.frame_shape or frame.dtype != np.uint8:
+        pixels = run.inputs["pixels"]
+        if frame.shape != pixels.shape or frame.dtype != np.uint8:
             raise LnnError(
                 f"update: a frame of {frame.dtype} {frame.shape} found, expected uint8 "
-                f"{self.spec.encoder.frame_shape}"
+                f"{pixels.shape}"
             )
         _take(run.inputs["summary"], summary, "the summary")
-        run.inputs["pixels"][:] = frame
-        run.inputs["state"][:] = state
+        pixels[...] = frame
+        run.inputs["state"][...] = state
         run.run()
         _give(run.outputs["state"], state)
 
     def command(self, state: Float) -> NDArray[np.float64]:
         """Read the command, shape (4,), float64, inside the head's limits."""
         run = self._command
-        run.inputs["state"][:] = state
+        run.inputs["state"][...] = state
         run.run()
         command = run.outputs["command"].astype(np.float64)
         np.maximum(command, self._low, out=command)
@@ -218,14 +219,14 @@ def _finite(vector: Array) -> bool:
 
     The sum of squares is one call; isfinite and all take longer, and a buffer.
     """
-    return math.isfinite(np.dot(vector, vector))
+    return math.isfinite(vector.dot(vector))
 
 
 def _take(buffer: Array, values: Array, name: str) -> None:
     """Copy an observation to where it is computed with, if it is finite."""
     if values.shape != buffer.shape:
         raise LnnError(f"update: {name} has shape {values.shape}, expected {buffer.shape}")
-    buffer[:] = values
+    buffer[...] = values
     if not _finite(buffer):
         raise LnnError(f"update: {name} holds a number that is not finite; it was not used")
 
@@ -234,7 +235,7 @@ def _give(result: Array, state: Array) -> None:
     """Copy a result into the caller's state, if it is finite: a NaN would stay there for ever."""
     if not _finite(result):
         raise LnnError("the state would hold a number that is not finite; it was left as it was")
-    state[:] = result
+    state[...] = result
 
 
 def effective(

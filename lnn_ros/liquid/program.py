@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.convolution import LONG_RUN, PlanePatches, RowPatches, Step
+from lnn_ros.liquid.convolution import LONG_RUN, PlanePatches, RowPatches, Step, copy
 from lnn_ros.liquid.graph import BINARY, Node, constant
 from lnn_ros.liquid.simplify import ordered, simplify, users
 from lnn_ros.liquid.trace import Program
@@ -195,7 +195,7 @@ class _Build:
             self._arrays[node] = given  # copied, and thereby converted, into a padded buffer
         else:
             self._arrays[node] = self._new(node)
-            self.steps.append(partial(np.copyto, self._arrays[node], given))
+            self.steps.append(copy(self._arrays[node], given))
         return given
 
     # -- calls ----------------------------------------------------------------------------------
@@ -220,14 +220,14 @@ class _Build:
             self._concat(node, out)
         elif node.name == "flatten":
             image = np.moveaxis(self.array(node.args[0]), -1, -3)
-            self.steps.append(partial(np.copyto, out.reshape(image.shape), image))
+            self.steps.append(copy(out.reshape(image.shape), image))
         elif node in self._biased and self._with_one[node.args[0].args[0]].size:
             x = self._with_one[node.args[0].args[0]]
-            self.steps.append(partial(np.dot, x, self._biased[node], out))
+            self.steps.append(partial(x.dot, self._biased[node], out))
         elif node.name == "matmul":
             x, w = (self.array(a) for a in node.args)
             self.steps.append(
-                partial(np.dot, x, w, out) if x.ndim == 1 else partial(np.matmul, x, w, out=out)
+                partial(x.dot, w, out) if x.ndim == 1 else partial(np.matmul, x, w, out=out)
             )
         else:
             self._elementwise(node, [self._operand(a, node) for a in node.args], out)
@@ -247,7 +247,7 @@ class _Build:
         elif node.name == "softplus":
             step = partial(np.logaddexp, *operands, np.zeros((), self.dtype), out)
         elif node.name == "relu":
-            self._rectify(*operands, out)
+            self._rectify(operands[0], out)
             return
         elif node.name == "clip":
             low, high = (np.array(node.attributes[key], self.dtype) for key in ("low", "high"))
@@ -269,7 +269,7 @@ class _Build:
             if constant(part):
                 target[...] = source  # once: nobody else writes there
             elif not _same(target, source):
-                self.steps.append(_copy(target, source))
+                self.steps.append(copy(target, source))
             start = stop
 
     def _convolve(self, node: Node) -> Array:
@@ -285,7 +285,7 @@ class _Build:
         patches: RowPatches | PlanePatches
         if weight.shape[1] * weight.shape[3] >= LONG_RUN:
             patches = RowPatches(x.shape, *how, self.dtype)
-            self.steps.append(partial(np.copyto, patches.inside, self.array(x)))
+            self.steps.append(copy(patches.inside, self.array(x)))
         else:
             patches = PlanePatches(self.array(x), *how, self.dtype)
         self.steps.extend(patches.steps)
@@ -296,9 +296,3 @@ class _Build:
 def _same(a: Array, b: Array) -> bool:
     """Whether two arrays are the same numbers in memory."""
     return (a.ctypes.data, a.shape, a.strides) == (b.ctypes.data, b.shape, b.strides)
-
-
-def _copy(target: Array, source: Array) -> Step:
-    if source.dtype == target.dtype and target.ndim == 1:
-        return partial(np.positive, source, target)  # half the time of copyto for a few numbers
-    return partial(np.copyto, target, source)

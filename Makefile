@@ -1,6 +1,8 @@
 # make demo   fly the shipped policy in the embedded simulator
 # make test   lint, types and every test
 # make lint   the quick part of it
+# make campaign   train every cell on the sequence benchmarks, for docs/results: up to 24 hours of
+#             CPU, in WORKERS=2 processes; stop it when you like, the same command goes on
 # make clean  remove the environment and caches
 #
 # Each makes .venv itself at first. PYTHON=python3.12 chooses its Python; VENV=DIR uses another
@@ -18,7 +20,7 @@ define environment
 	$(filter command% environment%,$(origin PYTHON)),--python $(PYTHON)) $(1))
 endef
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint campaign clean
 
 demo:
 	$(call environment,ros$(,)sim)
@@ -31,6 +33,12 @@ test:
 lint:
 	$(call environment,ros$(,)sim$(,)train$(,)dev)
 	@$(RUN) -m pytest test/test_lint.py
+
+campaign:
+	$(call environment,sim$(,)train)
+	@failed=0; for name in xor memory forecast; do \
+		$(RUN) benchmark/$$name.py --workers $(or $(WORKERS),2) \
+			--json docs/results/$$name.json $(ARGS) || failed=1; done; exit $$failed
 
 clean:
 	rm -rf .venv build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What the sequence benchmarks (xor, forecast, memory) share: cells, training, campaigns."""

@@ -346,7 +346,12 @@ def _ltc_wiring(
     sensory, neurons = masks
     if sensory is None or neurons is None:
         raise LnnError("ncps: an LTC without masks found, expected a wiring beside the weights")
-    outputs = weights.shape("output_w")[0] if weights.has("output_w") else units
+    if not weights.has("output_w"):
+        raise LnnError(
+            "ncps: how many motor neurons the LTC has is not known, expected a wiring beside the "
+            "weights"
+        )
+    outputs = weights.shape("output_w")[0]
     return NcpsWiring(sensory, neurons, tuple(map(tuple, numbered([units]))), outputs)
 
 

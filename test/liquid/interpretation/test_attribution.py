@@ -93,11 +93,11 @@ def test_a_frame_that_is_the_baseline_gets_nothing():
 
 
 def test_memory_is_what_was_there_before():
-    """The same observation after another past differs in memory's part alone, to first order."""
+    """Before the first observation there is nothing to remember; after it there is."""
     network = policy()
     history, baselines = flown(network)
     parts = shapley(network, history, baselines)
-    first = parts[0, MEMORY]  # before the first observation there is nothing to remember
+    first = parts[0, MEMORY]
     np.testing.assert_allclose(first, 0.0, atol=1e-12)
     assert np.abs(parts[1:, MEMORY]).max() > 1e-3
 

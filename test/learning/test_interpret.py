@@ -1,0 +1,196 @@
+"""``lnn_ros interpret``: one flight in pictures, many in numbers; and what the numbers say."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from lnn_ros import policies
+from lnn_ros.cli import main
+from lnn_ros.learning import interpret_study
+from lnn_ros.learning.evaluate import Trial, try_once
+from lnn_ros.learning.interpret import format_study, interpret, show
+from lnn_ros.learning.interpret_flight import record_flight
+from lnn_ros.learning.interpret_study import (
+    interval,
+    measure_attribution,
+    measure_saliency,
+    networks,
+    summarise_attribution,
+    summarise_probes,
+    summarise_saliency,
+)
+from lnn_ros.liquid.checkpoint import load
+from lnn_ros.liquid.interpretation import history
+from lnn_ros.simulation.camera import CameraGeometry
+from lnn_ros.simulation.task import Task
+
+SHIPPED = str(policies.path("fly_to_target"))
+SEEDS = (300_052, 300_053)
+"""Worlds that nobody trains, chooses or reports on."""
+
+
+@pytest.fixture(scope="module")
+def flights():
+    checkpoint = load(SHIPPED)
+    return [record_flight(checkpoint, seed, "fly_to_target") for seed in SEEDS]
+
+
+def cut(flight, frames=60, **changes):
+    """The beginning of a flight."""
+    kept = {k: v[:frames] if isinstance(v, np.ndarray) else v for k, v in vars(flight).items()}
+    return type(flight)(**{**kept, **changes})
+
+
+def test_the_flight_is_the_one_that_evaluate_flies(flights):
+    flight = flights[0]
+    judged = try_once(Trial(flight.seed, SHIPPED, SHIPPED, "fly_to_target"))
+    assert flight.outcome == judged["outcome"]
+    assert 0.0 <= judged["seconds"] - flight.seconds[-1] < 0.15
+    assert (np.diff(flight.stamps_ns) > 0).all()
+    assert len(flight.frames) == len(flight.commands) == len(flight.masks) == len(flight.hints)
+    # The states that are explained are those that flew: they ask for what was commanded.
+    _, network, _ = networks(SHIPPED)
+    past = history.run(network, flight.stamps_ns, flight.summaries, flight.frames)
+    asked = [network.command(past.after, after) for after in (0.0, 0.02, 0.04, 0.06)]
+    nearest = np.min([np.abs(a - flight.commands) for a in asked], axis=0)
+    assert np.median(nearest, 0).max() < 0.01
+
+
+def test_the_truth_is_that_of_each_frame(flights):
+    """The masks hold the red column, which the frames show; distance and bearing agree."""
+    flight = flights[0]
+    task = Task.load("fly_to_target")
+    geometry = CameraGeometry(
+        task.camera.width, task.camera.height, np.radians(task.camera.field_of_view)
+    )
+    for k in np.flatnonzero(flight.masks.sum((1, 2)) > 60)[::20]:
+        inside = flight.frames[k][flight.masks[k]].astype(float)
+        outside = flight.frames[k][~flight.masks[k]].astype(float)
+        redness = [(p[:, 0] / (p.sum(1) + 1.0)).mean() for p in (inside, outside)]
+        assert redness[0] > 1.2 * redness[1]
+        columns = np.nonzero(flight.masks[k])[1]
+        if columns.min() > 2 and columns.max() < geometry.width - 3:
+            right = (columns.mean() + 0.5 - geometry.width / 2) / geometry.focal_length
+            assert np.arctan(right) == pytest.approx(-flight.bearing[k], abs=0.12)
+    assert (flight.hidden_s[flight.visible] == 0.0).all()
+
+
+def test_the_shipped_policy_looks_at_the_target_and_turns_to_it(flights):
+    """The margins are wide of what docs/results/interpretation.json reports."""
+    _, network, drawn = networks(SHIPPED)
+    looks, parts = [], []
+    for flight in flights:
+        past = history.run(network, flight.stamps_ns, flight.summaries, flight.frames)
+        looks.append(measure_saliency(network, drawn, flight, past))
+        parts.append(measure_attribution(network, flight, past))
+    names = ("mass_ratio", "mass_ratio_random_weights", "salient", "random_pixels", "target")
+    ratio, untrained, salient, anywhere, target = (
+        np.mean([look[name] for look in looks]) for name in names
+    )
+    assert ratio > 2.0 and ratio > 1.5 * untrained
+    assert salient > 1.5 * anywhere and target > 1.5 * anywhere
+    summed = summarise_attribution(parts)["target_visible"]
+    assert summed["camera"]["value"] > summed["elapsed_time"]["value"]
+
+
+def test_one_flight_is_explained_in_a_folder(flights, tmp_path, capsys):
+    flight = cut(flights[0])
+    show(interpret(load(SHIPPED), flight), {"commit": "none"}, tmp_path / "new" / "folder")
+    out = tmp_path / "new" / "folder"
+    assert str(out) in capsys.readouterr().out
+    found = json.loads((out / "interpretation.json").read_text())
+    count = len(flight.frames)
+    assert found["commit"] == "none" and found["seed"] == flight.seed
+    assert np.array(found["attribution"]["values"]).shape == (count, 4, 4)
+    assert len(found["time_constants"]["seconds"]) == len(found["activity"]["values"]) == count
+    assert len(found["saliency"]["mass_on_target_over_chance"]) == count
+    for name in ("saliency", "time_constants", "activity", "attribution"):
+        blob = (out / f"{name}.png").read_bytes()
+        assert blob[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack(">II", blob[16:24])
+        assert width > 800 and height > 400
+
+
+def test_the_numbers_of_many_flights_come_from_the_command(flights, tmp_path, capsys, monkeypatch):
+    """Two flights stand for many: what is tested is that numbers arrive where they belong."""
+    by_seed = {flight.seed: flight for flight in flights}
+    seeds = range(SEEDS[0], SEEDS[0] + 10)
+
+    def recorded(checkpoint, seed, task):
+        return cut(by_seed[SEEDS[seed % 2]], seed=seed)
+
+    monkeypatch.setattr(interpret_study, "record_flight", recorded)
+    file = tmp_path / "numbers" / "interpretation.json"
+    words = ["interpret", SHIPPED, "--seeds", f"{seeds.start}:{seeds.stop}", "--json", str(file)]
+    assert main(words) == 0
+    found = json.loads(file.read_text())
+    assert found["seeds"] == [seeds.start, seeds.stop]
+    assert len(found["weights_sha256"]) == 64 and found["commit"] and found["machine"]
+    assert [flight["seed"] for flight in found["flights"]] == list(seeds)
+    rows = [flight["saliency"] for flight in found["flights"]]
+    middle = np.median([row["mass_ratio"] for row in rows])
+    assert found["saliency"]["mass_ratio"]["value"] == pytest.approx(middle)
+    more = np.mean([row["salient"] - row["random_pixels"] for row in rows])
+    assert found["deletion"]["salient_minus_random_pixels"]["value"] == pytest.approx(more)
+    # Every flight was there five times: a probe knows the held-out ones by heart.
+    assert found["probes"]["target_distance"]["neurons"]["r2"] > 0.9
+    assert found["probes"]["target_distance"]["frames"] > 200
+    constants = found["time_constants"]["seconds"].values()
+    assert constants and all(row["q25"] <= row["median"] <= row["q75"] for row in constants)
+    assert format_study(found) == capsys.readouterr().out.rstrip("\n")
+
+
+def test_what_was_never_seen_is_said_to_be_missing():
+    """A policy that never has the target in view still gets a report."""
+    assert summarise_saliency([]) == {"saliency": None, "deletion": None}
+    row = {"visible": None, "hidden": [0.1, 0.0, 0.0, 0.2], "turns_to_target": None}
+    parts = summarise_attribution([row] * 10)
+    assert parts["target_visible"]["camera"] is None
+    assert parts["target_hidden"]["memory"]["value"] == pytest.approx(0.2)
+    rng = np.random.default_rng(0)
+    flights = [
+        {
+            "seed": seed,
+            "frames": 20,
+            "read": {"neurons": rng.normal(0, 1, (20, 3))},
+            "distance": np.ones(20),
+            "bearing": np.ones(20),
+            "nearness": rng.normal(0, 1, 20),
+            "visible": np.zeros(20, bool),
+            "remembered": np.zeros(20, bool),
+        }
+        for seed in range(10)
+    ]
+    probed = summarise_probes(flights)
+    assert probed["target_distance"] is None and probed["obstacle_nearness"]["neurons"]["r2"] < 0.2
+    text = format_study(
+        {"flights": flights, **summarise_saliency([]), "attribution": parts, "probes": probed}
+    )
+    assert "| camera | - | 0.100 [0.100, 0.100] |" in text
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(300):
+        low, high = interval(rng.normal(0, 1, 40), np.mean, 500)["interval"]
+        held.append(low <= 0.0 <= high)
+    assert 0.90 <= np.mean(held) <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "give --out FOLDER for the pictures"),
+        (["--out", "x", "--seeds", "1:3"], "one of the two"),
+        (["--seeds", "300000:300005"], "5 worlds found, expected at least 10"),
+        (["missing.safetensors", "--out", "x"], "missing.safetensors: cannot be read"),
+    ],
+)
+def test_wrong_words_are_answered_in_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["interpret", *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

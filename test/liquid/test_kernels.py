@@ -40,6 +40,8 @@ CELLS = {
     "cfc no_gate": {"mode": "no_gate"},
     "cfc pure": {"mode": "pure"},
     "cfc ncps": {"compat": "ncps"},
+    "gru": {"dt_input": True},
+    "lstm": {"dt_input": True},
 }
 SHAPES = {"steps": st.integers(4, 9), "batch": st.integers(1, 40), "seed": st.integers(0, 2**31)}
 
@@ -119,7 +121,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed, masks):
 
 
 @pytest.mark.parametrize("wiring", ["dense", "paired"])
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
 @settings(max_examples=3, deadline=None)
 @given(masks=st.booleans(), **SHAPES)
 def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, seed, masks):
@@ -132,7 +134,7 @@ def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, se
         close(theirs[name], gradient, 2e-5)
 
 
-@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure"])
+@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "lstm"])
 def test_gradients_are_those_of_finite_differences(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 5, 2, 3, masks=True)
@@ -160,7 +162,7 @@ class _States(torch.nn.Module):
         return self.made.states(*arguments)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
 def test_a_sequence_may_be_cut(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 11, 3, 5, masks=True)
@@ -176,7 +178,7 @@ def test_a_sequence_may_be_cut(cell):
     torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
 def test_activities_and_the_last_state_alone(cell):
     made = module(cell, "paired")
     x, dt, state, present, _ = sequences(made, 6, 3, 5, masks=True)
@@ -191,7 +193,7 @@ def test_activities_and_the_last_state_alone(cell):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
 def test_nan_stays_in_its_own_sequence(cell):
     made = module(cell, "paired", torch.float32)
     x, dt, state, *_ = sequences(made, 6, 20, 5, masks=False)
@@ -207,7 +209,7 @@ def test_nan_stays_in_its_own_sequence(cell):
     assert x.grad[:, others].isfinite().all()
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
 def test_a_second_derivative_is_refused(cell):
     made = module(cell, "dense")
     x, dt, state, *_ = sequences(made, 4, 2, 5, masks=False)

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,15 +20,21 @@ Kernel = Callable[..., "list[Tensor] | None"]
 ``cell.parts()``, each (size, T, B); None where it does not know the cell's options. Arguments as
 of ``CellModule.states``, ``w`` as ``CellModule.weights`` gives it."""
 
-KINDS = ("cfc", "flow")
+KERNELS = {
+    "cfc": ("cfc", "rows"),
+    "flow": ("flow", "rows"),
+    "gru": ("gated", "gru"),
+    "lstm": ("gated", "lstm"),
+}
+"""Kinds of cells that have a kernel: its module and function."""
 SHORTEST = 4
 """Steps from which a kernel is worth its start."""
 
 
 @cache
 def _kernel(kind: str) -> Kernel:
-    module: Any = importlib.import_module(f"{__name__}.{kind}")
-    rows: Kernel = module.rows
+    module, name = KERNELS[kind]
+    rows: Kernel = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     return rows
 
 
@@ -41,7 +47,7 @@ def find(kind: str, inputs: Tensor, dt: Tensor, state: Tensor) -> Kernel | None:
     """Return the kernel of a kind of cell for these sequences; None: run the loop."""
     import torch
 
-    if kind not in KINDS or len(inputs) < SHORTEST or not _numba():
+    if kind not in KERNELS or len(inputs) < SHORTEST or not _numba():
         return None
     if inputs.dtype not in (torch.float32, torch.float64) or 0 in inputs.shape:
         return None

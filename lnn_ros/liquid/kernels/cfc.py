@@ -197,8 +197,8 @@ class _Layer(torch.autograd.Function):
         x = np.zeros((max(w.shape[1], units), shape[1]), h.dtype)
         x[:units] = x0.detach().numpy()
         _forward(
-            h, w, before.detach().numpy(), *steps, x, tau.detach().numpy(), size.detach().numpy(),
-            mode, xs.numpy(),
+            h, w, before.detach().numpy(), *steps.masks, x, tau.detach().numpy(),
+            size.detach().numpy(), mode, xs.numpy(),
         )  # fmt: skip
         ctx.steps, ctx.mode, ctx.heads = steps, mode, h
         saved = () if loop is None else (loop,)
@@ -215,7 +215,7 @@ class _Layer(torch.autograd.Function):
         dbefore, dx = torch.zeros_like(before), torch.zeros_like(x0)
         dtau, dsize = torch.zeros_like(x0), torch.zeros_like(x0)
         _backward(
-            loop, before.detach().numpy(), *ctx.steps,
+            loop, before.detach().numpy(), *ctx.steps.masks,
             *(part.detach().numpy() for part in (x0, xs)), h,
             tau.detach().numpy(), size.detach().numpy(), ctx.mode, dxs.contiguous().numpy(),
             *(part.numpy() for part in (dh, held, dbefore, dtau, dsize, dx)),
@@ -234,8 +234,11 @@ def rows(
     present: Tensor | None,
     keep: Tensor | None,
 ) -> list[Tensor] | None:
-    """Run over sequences, as ``kernels.Kernel`` says; backbones and linear heads are left to the loop."""
-    if cell.backbone_layers or cell.compat == "ncps_keras":
+    """Run over sequences, as ``kernels.Kernel`` says.
+
+    Backbones, and heads that are linear as those of keras, are left to the loop.
+    """
+    if cell.backbone_layers or cell.compat not in ("", "ncps"):
         return None
     steps = Steps.of(dt, present, keep)
     first = state.t().contiguous()

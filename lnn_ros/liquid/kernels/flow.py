@@ -313,8 +313,8 @@ class _Layer(torch.autograd.Function):
         outs = [part.numpy() for part in (xs, gs, rs, fs, slopes)]
         _forward(
             pre.detach().numpy().reshape(2 * units, *shape), w, dt.detach().numpy(),
-            before.detach().numpy(), *steps, *start, *outs, number(cell.rate_min), number(span),
-            number(1.0 / cell.rate_max), number(cell.frequency_max), cell.event,
+            before.detach().numpy(), *steps.masks, *start, *outs, number(cell.rate_min),
+            number(span), number(1.0 / cell.rate_max), number(cell.frequency_max), cell.event,
         )  # fmt: skip
         ctx.steps, ctx.cell = steps, cell
         ctx.has_loop = loop is not None
@@ -338,7 +338,7 @@ class _Layer(torch.autograd.Function):
         starts = [torch.zeros_like(part) for part in (x0, g0, r0, f0)]
         number = kind.type
         _backward(
-            loop, dt.detach().numpy(), before.detach().numpy(), *ctx.steps,
+            loop, dt.detach().numpy(), before.detach().numpy(), *ctx.steps.masks,
             *(part.detach().numpy() for part in (x0, g0, r0, f0, xs, gs, rs, fs, slopes)), *outs,
             number(cell.rate_min), number(1.0 / cell.rate_max), number(cell.frequency_max),
             cell.event, *(part.numpy() for part in (dpre, xps, ddt, dbefore, *starts)),

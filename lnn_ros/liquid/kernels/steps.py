@@ -57,15 +57,16 @@ class Steps(NamedTuple):
 
     Attributes
     ----------
-    seen, kept : ndarray of bool, shape (T,)
-        Whether all sequences of the batch have an observation, go on: the common case is fast.
-    present, keep : ndarray of bool, shape (T, B); (0, 0) where all are true
+    shape : tuple of int
+        Steps and sequences, (T, B).
+    masks : tuple of ndarray of bool
+        Four, as the scans take them: ``seen`` and ``present``, ``kept`` and ``keep``. The second
+        and last are (T, B), or (0, 0) where all are true; the others (T,) tell whether all
+        sequences of a step have an observation, go on: the common case is fast.
     """
 
-    seen: Flags
-    present: Flags
-    kept: Flags
-    keep: Flags
+    shape: tuple[int, ...]
+    masks: tuple[Flags, ...]
 
     @staticmethod
     def of(dt: Tensor, present: Tensor | None, keep: Tensor | None) -> Steps:
@@ -77,7 +78,7 @@ class Steps(NamedTuple):
             else:
                 flags = np.ascontiguousarray(mask.expand(dt.shape).numpy())
                 found += [np.asarray(flags.all(1)), flags]
-        return Steps(*found)
+        return Steps(tuple(dt.shape), tuple(found))
 
 
 @jit
@@ -117,7 +118,8 @@ class _Elapsed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         before, after = torch.empty_like(dt), torch.empty_like(dt)
-        _forward(dt.detach().numpy(), first.detach().numpy(), *steps, before.numpy(), after.numpy())
+        start = first.detach().numpy()
+        _forward(dt.detach().numpy(), start, *steps.masks, before.numpy(), after.numpy())
         ctx.steps = steps
         return before, after
 
@@ -126,8 +128,8 @@ class _Elapsed(torch.autograd.Function):
     def backward(ctx: Any, dbefore: Tensor, dafter: Tensor) -> tuple[Tensor, Tensor, None]:
         ddt, dfirst = torch.empty_like(dbefore), torch.zeros_like(dbefore[0])
         _backward(
-            dbefore.contiguous().numpy(), dafter.contiguous().numpy(), *ctx.steps, ddt.numpy(),
-            dfirst.numpy(),
+            dbefore.contiguous().numpy(), dafter.contiguous().numpy(), *ctx.steps.masks,
+            ddt.numpy(), dfirst.numpy(),
         )  # fmt: skip
         return ddt, dfirst, None
 

@@ -103,7 +103,7 @@ class Ours:
         return np.asarray(self.cell.activity(NUMPY, state))
 
     def train_step(self, u: torch.Tensor, dt: torch.Tensor) -> torch.Tensor:
-        return self.rnn(u, dt.expand(len(u), -1))[0]  # type: ignore[no-any-return]
+        return self.rnn(u, dt.expand(len(u), -1))[0]
 
     def parameters(self) -> list[torch.nn.Parameter]:
         return list(self.rnn.parameters())
@@ -160,7 +160,7 @@ class Theirs:
             h, c = self.net.lstm(u, (state[:, :UNITS], state[:, UNITS:]))
             _, h = self.net.rnn_cell(u, h, dt)
             return torch.cat([h, c], 1)
-        return self.net.rnn_cell(u, state, dt)[1]  # type: ignore[no-any-return]
+        return self.net.rnn_cell(u, state, dt)[1]
 
     @torch.no_grad()
     def observe(self, state: Array, u: Array, dt: float) -> Array:

@@ -34,7 +34,7 @@ def _stack():
 
 
 WIRINGS = {
-    "dense": dense(INPUTS, 6),
+    "dense": dense(INPUTS, 8),
     "perceptron": _perceptron(),
     "ncp": auto_ncp(INPUTS, 13, 3, sparsity=0.6, seed=1),
     "paired": auto_ncp(INPUTS, 13, 3, sparsity=0.6, seed=1, paired=True),
@@ -45,6 +45,7 @@ OPTIONS = {
     "flow_scan": [{}, {"event": True}],
     "gru": [{}, {"dt_input": True}],
     "lstm": [{}, {"dt_input": True}],
+    "transformer": [{"window": 5, "heads": 1}, {"window": 3, "blocks": 1, "heads": 4}],
     "cfc": [{}, {"mode": "no_gate"}, {"mode": "pure"}],
 }
 
@@ -64,19 +65,17 @@ class Case:
 def _cases():
     """Every cell on sparse wirings, or what else it takes; flow cells on all; options on one."""
     for kind in kinds():
-        takes = [name for name in WIRINGS if _takes(kind, name)]
+        first, *others = [tuple(options.items()) for options in OPTIONS.get(kind, [{}])]
+        takes = [name for name in WIRINGS if _takes(Case(kind, name, first))]
         if not kind.startswith("flow"):
             takes = [name for name in takes if name in ("ncp", "stack")] or takes
-        first, *others = OPTIONS.get(kind, [{}])
-        for wiring in takes:
-            yield Case(kind, wiring, tuple(first.items()))
-        for options in others:
-            yield Case(kind, takes[-1], tuple(options.items()))
+        yield from (Case(kind, name, first) for name in takes)
+        yield from (Case(kind, takes[-1], options) for options in others)
 
 
-def _takes(kind, wiring):
+def _takes(case):
     try:
-        build(Case(kind, wiring))
+        build(case)
     except LnnError:
         return False
     return True
@@ -174,6 +173,8 @@ def _owners(cell, wiring):
         elif part.startswith("memory"):  # of the recurrent layers
             held = np.concatenate([np.full(n.units, n.recurrent) for n in cell.layers])
             owners[where] = np.eye(wiring.units, dtype=bool)[held]
+        elif cell.kind == "transformer":  # a token belongs to all
+            owners[where] = True
     return owners
 
 

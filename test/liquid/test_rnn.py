@@ -13,7 +13,7 @@ from lnn_ros.liquid.cells import kinds
 from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
 
-F, O, N = 3, 2, 6  # noqa: E741
+F, O, N = 3, 2, 8  # noqa: E741
 NEEDS_PRESENCE = {"gru_d"}
 WITHOUT_LOOP = {"feedforward"}
 every_cell = pytest.mark.parametrize("kind", kinds())

@@ -27,7 +27,7 @@ COMMANDS = {
     "interpret": ("lnn_ros.learning.interpret",
                   "Show what a policy looks at, remembers and bases its commands on."),
     "calibrate": ("lnn_ros.learning.calibrate",
-                  "Let a policy state how sure it is of its command, and measure whether it is right."),
+                  "Let a policy state how sure it is, and measure whether it is right."),
     "inspect": ("lnn_ros.liquid.inspection",
                 "Print what is in a policy's or a cell's file, and draw its wiring."),
     "export": ("lnn_ros.liquid.export",

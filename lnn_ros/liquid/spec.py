@@ -36,11 +36,22 @@ class HeadSpec:
     """Linear read-out, squashed: ``middle + half_range * clip(headroom * tanh(y))``.
 
     The headroom above 1 lets the network reach its ceilings with finite weights.
+
+    Attributes
+    ----------
+    low, high : tuple of 4 float
+        Ceilings of the command, m/s and rad/s.
+    headroom : float
+        1 to 2.
+    spread : tuple of 2 float, optional
+        Least and largest standard deviation, m/s or rad/s, that the policy can state for its own
+        command; None: it states none, and has no weights for it.
     """
 
     low: tuple[float, float, float, float]
     high: tuple[float, float, float, float]
     headroom: float
+    spread: tuple[float, float] | None = None
 
     def check(self) -> None:
         """Refuse limits that do not hold zero, or are out of all proportion."""
@@ -50,6 +61,11 @@ class HeadSpec:
             number("head.low", low, -100.0, 0.0)
             number("head.high", high, 0.0, 100.0)
         number("head.headroom", self.headroom, 1.0, 2.0)
+        if self.spread is not None:
+            if len(self.spread) != 2:
+                raise LnnError(f"head.spread is {self.spread}, expected two numbers, or null")
+            number("head.spread", self.spread[0], 1e-4, 100.0)
+            number("head.spread", self.spread[1], self.spread[0], 100.0)
 
     def read(self, ops: Ops, y: Array, clip: bool = True) -> Array:
         """Commands (..., 4) of linear read-outs (..., 4); unclipped for training."""
@@ -58,6 +74,12 @@ class HeadSpec:
         if clip:
             share = ops.clip(share, -1.0, 1.0)
         return share * ops.constant((high - low) / 2, y) + ops.constant((high + low) / 2, y)
+
+    def deviation(self, ops: Ops, y: Array) -> Array:
+        """Standard deviations (..., 4) of linear read-outs (..., 4): linear in their logarithm."""
+        assert self.spread is not None, "this policy states no spread"
+        least, largest = self.spread
+        return least * ops.exp(math.log(largest / least) * ops.sigmoid(y))
 
 
 @dataclass(frozen=True)
@@ -88,11 +110,18 @@ class PolicySpec:
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all float32 tensors."""
+
+        def read_out(name: str) -> dict[str, tuple[int, ...]]:
+            return {
+                f"{name}.weight": (self.core.read, len(COMMAND)),
+                f"{name}.bias": (len(COMMAND),),
+            }
+
         return {
             **{f"encoder.{name}": shape for name, shape in self.encoder.parameters().items()},
             **{f"core.{name}": shape for name, shape in self.core.parameters().items()},
-            "head.weight": (self.core.read, len(COMMAND)),
-            "head.bias": (len(COMMAND),),
+            **read_out("head"),
+            **(read_out("head.spread") if self.head.spread is not None else {}),
         }
 
     def masks(self) -> dict[str, tuple[int, ...]]:
@@ -124,9 +153,28 @@ class PolicySpec:
 
     def command(self, ops: Ops, w: Mapping[str, Array], state: Array, clip: bool = True) -> Array:
         """Return the command (..., 4) that a state asks for."""
-        activity = self.core.activity(ops, state)
-        read = activity[..., activity.shape[-1] - self.core.read :]
+        read = self._read(ops, state)
         return self.head.read(ops, read @ w["head.weight"] + w["head.bias"], clip)
+
+    def spread(self, ops: Ops, w: Mapping[str, Array], state: Array) -> Array:
+        """Return the standard deviations (..., 4) that the policy states for its command.
+
+        In the command's units, inside ``head.spread``: the teacher's command is expected to be
+        normally distributed about ``command`` with these.
+
+        Raises
+        ------
+        LnnError
+            When the policy states none.
+        """
+        if self.head.spread is None:
+            raise LnnError("head.spread is null: this policy does not state how sure it is")
+        read = self._read(ops, state)
+        return self.head.deviation(ops, read @ w["head.spread.weight"] + w["head.spread.bias"])
+
+    def _read(self, ops: Ops, state: Array) -> Array:
+        activity = self.core.activity(ops, state)
+        return activity[..., activity.shape[-1] - self.core.read :]
 
     # -- data -----------------------------------------------------------------------------------
 
@@ -156,7 +204,12 @@ class PolicySpec:
             spec = PolicySpec(
                 encoder=encoder_from_json(data["encoder"]),
                 core=cell_from_json(data["core"]),
-                head=HeadSpec(tuple(head["low"]), tuple(head["high"]), head["headroom"]),
+                head=HeadSpec(
+                    tuple(head["low"]),
+                    tuple(head["high"]),
+                    head["headroom"],
+                    None if head.get("spread") is None else tuple(head["spread"]),
+                ),
                 summary_scale=tuple(data["summary_scale"]),
                 summary_offset=tuple(data["summary_offset"]),
                 summary_limit=data["summary_limit"],

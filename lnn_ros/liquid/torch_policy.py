@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
+from lnn_ros.errors import LnnError
 from lnn_ros.liquid.encoders import Encoder
 from lnn_ros.liquid.spec import PolicySpec
 from lnn_ros.liquid.torch_cell import OPS, CellModule, nest
@@ -17,6 +20,8 @@ from lnn_ros.liquid.wiring import Wiring
 
 ENCODER_CHUNK = 256
 """Frames per call of the encoder: small enough for the activations to stay in the cache."""
+SPREAD_DELTA = 2.0
+"""Errors beyond so many stated standard deviations count linearly."""
 
 
 class EncoderModule(nn.Module):
@@ -77,6 +82,15 @@ class Affine(nn.Module):
         return x @ self.weight + self.bias
 
 
+class Head(Affine):
+    """The command's read-out and, where the policy states it, the spread's beside it."""
+
+    def __init__(self, weight: Tensor, spread: bool) -> None:
+        super().__init__(weight)
+        # Even odds everywhere at first: the middle of the range, whatever is read.
+        self.spread = Affine(torch.zeros_like(weight)) if spread else None
+
+
 class TorchPolicy(nn.Module):
     """Encoder, core and head; parameters carry the names that the checkpoint stores."""
 
@@ -86,7 +100,8 @@ class TorchPolicy(nn.Module):
         self.encoder = EncoderModule(spec.encoder, seed)
         self.core = CellModule(spec.core, wiring, seed)
         generator = torch.Generator().manual_seed(seed)
-        self.head = Affine(torch.randn(spec.core.read, 4, generator=generator) * 0.05)
+        weight = torch.randn(spec.core.read, 4, generator=generator) * 0.05
+        self.head = Head(weight, spec.head.spread is not None)
 
     def inputs(
         self, frames: Tensor, summary: Tensor, light: tuple[Tensor, Tensor] | None = None
@@ -118,8 +133,59 @@ class TorchPolicy(nn.Module):
 
     def read(self, activity: Tensor, clip: bool = True) -> Tensor:
         """Commands (..., 4) of activities (..., N)."""
-        read = activity[..., activity.shape[-1] - self.spec.core.read :]
-        return self.spec.head.read(OPS, self.head(read), clip)
+        return self.spec.head.read(OPS, self.head(self._read(activity)), clip)
+
+    def spread(self, activity: Tensor) -> Tensor:
+        """Standard deviations (..., 4) of the commands of activities (..., N), which are detached.
+
+        Raises
+        ------
+        LnnError
+            When the policy states none.
+        """
+        if self.head.spread is None:
+            raise LnnError("head.spread is null: this policy does not state how sure it is")
+        return self.spec.head.deviation(OPS, self.head.spread(self._read(activity.detach())))
+
+    def spread_loss(self, activity: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """How badly the stated spread fits the errors of the command: what trains it.
+
+        With u the error in stated standard deviations s,
+
+            mean of  huber(u) / b + log s,     b = erf(2 / sqrt 2),
+
+        the negative log-likelihood of Huber's density (normal within 2 s, exponential beyond), so
+        that a wild label weighs by its size and not by its square. Where the errors are normal its
+        minimum is at their true standard deviation, as of the plain Gaussian one: there
+        ``E[u huber'(u)] = P(|u| < 2)`` (Stein's identity), which is b. Source: Huber, "Robust
+        estimation of a location parameter", Annals of Mathematical Statistics 35 (1964).
+
+        Activities and commands are detached: the loss moves ``head.spread`` only and does not
+        disturb the command.
+
+        Parameters
+        ----------
+        activity : Tensor, shape (..., N)
+        labels : Tensor, shape (..., 4)
+            The teacher's commands.
+        weights : Tensor, shape (...)
+            Of the labels; zero where there is none.
+
+        Returns
+        -------
+        Tensor, shape ()
+            Mean over labels, sum over outputs.
+        """
+        spread = self.spread(activity)
+        with torch.no_grad():
+            error = labels - self.read(activity)
+        u = error / spread
+        huber = functional.huber_loss(u, torch.zeros_like(u), reduction="none", delta=SPREAD_DELTA)
+        each = huber / math.erf(SPREAD_DELTA / math.sqrt(2.0)) + torch.log(spread)
+        return (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1e-9)
+
+    def _read(self, activity: Tensor) -> Tensor:
+        return activity[..., activity.shape[-1] - self.spec.core.read :]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Tensors for a checkpoint; forbidden weights are stored as zeros."""

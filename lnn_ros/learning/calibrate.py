@@ -1,0 +1,127 @@
+"""Let a policy state how sure it is of its command, and measure whether it is right.
+
+Fits the spread's read-out on recorded flights, the rest of the policy being frozen, and measures
+coverage and reliability on held-out ones. The command stays what it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lnn_ros.learning.dataset import Recording, read_folder
+from lnn_ros.learning.jobs import provenance
+from lnn_ros.liquid.calibration import by_output
+from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.torch_policy import TorchPolicy
+
+SPREAD = (0.01, 1.5)
+"""Range of the standard deviations, m/s or rad/s."""
+RATE, STEPS = 0.05, 400
+"""Of Adam, over all labels at once: the read-out is linear."""
+
+
+def with_spread(checkpoint: Checkpoint, spread: tuple[float, float] = SPREAD) -> TorchPolicy:
+    """Return the policy with a spread's read-out that knows nothing yet."""
+    head = replace(checkpoint.spec.head, spread=spread)
+    spec: PolicySpec = replace(checkpoint.spec, head=head)
+    blank = {
+        name: np.zeros(shape, np.float32)
+        for name, shape in spec.parameters().items()
+        if name.startswith("head.spread.")
+    }
+    return TorchPolicy.from_arrays(spec, {**checkpoint.arrays, **blank})
+
+
+@torch.no_grad()
+def look_through(policy: TorchPolicy, recordings: Sequence[Recording]) -> tuple[Tensor, Tensor]:
+    """Activities (N, neurons) and labels (N, 4) at all labelled instants of the recordings."""
+    activities, labels = [], []
+    for recording in recordings:
+        frames = torch.from_numpy(recording.frames)[None]
+        summaries = torch.from_numpy(recording.summaries)[:, None]
+        states = policy.core.states(
+            policy.inputs(frames, summaries), summaries[..., -1], policy.core.initial(1)
+        )
+        there = torch.from_numpy(np.isfinite(recording.offsets))
+        offsets = torch.from_numpy(np.nan_to_num(recording.offsets))
+        activities.append(policy.predict(states, offsets)[there])
+        labels.append(torch.from_numpy(recording.labels)[there])
+    return torch.cat(activities), torch.cat(labels)
+
+
+def fit(policy: TorchPolicy, activity: Tensor, labels: Tensor) -> float:
+    """Fit the spread's read-out; return the final loss. Nothing else of the policy moves."""
+    assert policy.head.spread is not None
+    optimiser = torch.optim.Adam(policy.head.spread.parameters(), lr=RATE)
+    weights = torch.ones(labels.shape[:-1])
+    loss = torch.zeros(())
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * (1.0 - step / STEPS)
+        loss = policy.spread_loss(activity, labels, weights)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def measure(policy: TorchPolicy, activity: Tensor, labels: Tensor) -> dict[str, dict[str, Any]]:
+    """Calibration of each output, and of all, as plain data (``liquid.calibration``)."""
+    errors = (labels - policy.read(activity)).numpy()
+    found = by_output(errors, policy.spread(activity).numpy())
+    return {name: calibration.to_json() for name, calibration in found.items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--policy", type=Path, required=True, help="checkpoint to start from")
+    parser.add_argument("--data", type=Path, required=True, help="folder of flights to fit on")
+    parser.add_argument(
+        "--held-out", type=Path, required=True, help="folder of other flights, to measure on"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--json", type=Path, help="write the result here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, measure, and write the policy with its calibration on its card."""
+    torch.set_num_threads(1)
+    checkpoint = load(args.policy)
+    policy = with_spread(checkpoint)
+    activity, labels = look_through(policy, read_folder(args.data))
+    loss = fit(policy, activity, labels)
+    found = measure(policy, *look_through(policy, read_folder(args.held_out)))
+    result = {
+        **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
+        "policy": checkpoint.weights_digest(),
+        "fitted_on": len(labels),
+        "loss": loss,
+        "outputs": found,
+    }
+    card = {**checkpoint.card, "calibration": result}
+    save(args.out, Checkpoint(policy.spec, policy.arrays(), card))
+    for name, row in found.items():
+        shares = ", ".join(
+            f"{100 * float(k):.0f} %: {100 * v:.1f}" for k, v in row["coverage"].items()
+        )
+        print(
+            f"{name:8s} inside the interval of {shares} %; expected calibration error "
+            f"{row['expected_calibration_error']:.3f}; spread {row['spread']:.3f}, errors "
+            f"{row['deviation']:.3f}"
+        )
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0

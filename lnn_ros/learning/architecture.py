@@ -21,8 +21,9 @@ FIRST_INTERVAL = 0.1
 """Seconds given to the interval before the first frame."""
 
 
-CORES = tuple(kind for kind in kinds() if kind not in ("gru_d",))
-"""What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input."""
+CORES = tuple(kind for kind in kinds() if kind not in ("gru_d", "transformer"))
+"""What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input, a transformer no
+wiring."""
 FEATURES = 24
 HIDDEN = (56, 40)
 """Layers of the control."""

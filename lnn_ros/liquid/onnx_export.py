@@ -81,7 +81,7 @@ def policy_model(checkpoint: Checkpoint) -> onnx.ModelProto:
         "frame": spec.encoder.frame_shape,
         "summary": (len(SUMMARY),),
     }
-    return _model(
+    return program_model(
         "policy_step", traced(spec.core.kind, step, _batch(inputs)), _papers(checkpoint), spec.head
     )
 
@@ -110,7 +110,7 @@ def read_model(checkpoint: Checkpoint) -> onnx.ModelProto:
         return {"command": spec.command(ops, w, spec.predict(ops, w, state, dt))}
 
     program = traced(spec.core.kind, read, _batch({"state": (spec.core.state_size,), "dt": (1,)}))
-    return _model("policy_read", program, _papers(checkpoint), spec.head)
+    return program_model("policy_read", program, _papers(checkpoint), spec.head)
 
 
 def cell_model(checkpoint: CellCheckpoint) -> onnx.ModelProto:
@@ -151,7 +151,7 @@ def cell_model(checkpoint: CellCheckpoint) -> onnx.ModelProto:
         "weights_sha256": checkpoint.weights_digest(),
         "initial_state": json.dumps(cell.initial_state().tolist()),
     }
-    return _model("cell_step", traced(cell.kind, step, _batch(inputs)), papers)
+    return program_model("cell_step", traced(cell.kind, step, _batch(inputs)), papers)
 
 
 def _batch(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
@@ -168,9 +168,21 @@ def _papers(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def _model(
+def program_model(
     graph_name: str, program: Program, papers: Mapping[str, str], head: HeadSpec | None = None
 ) -> onnx.ModelProto:
+    """Write a program down as a model.
+
+    Parameters
+    ----------
+    graph_name : str
+    program : Program
+        Traced with a leading batch axis in all inputs; the one named ``frame`` becomes uint8.
+    papers : mapping of str to str
+        The model's metadata.
+    head : HeadSpec, optional
+        Gives the limits of the output ``command``.
+    """
     from onnx import TensorProto, checker, helper
 
     writer = _Writer(program)

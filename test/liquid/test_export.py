@@ -11,86 +11,42 @@ import json
 import os
 import re
 import subprocess
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-import onnxruntime
 import pytest
-from cell_cases import CASES, build, random_run, random_weights
-from compilers import compile_c, found, sanitizer
-from hypothesis import given
-from hypothesis import strategies as st
+from cell_cases import random_run
+from exports import CELLS, assert_close, cell_checkpoint, compile_c, found, sanitizer, session
 from policies_for_tests import small_checkpoint
 
 from lnn_ros import policies
-from lnn_ros.cli import main
-from lnn_ros.errors import LnnError
 from lnn_ros.liquid.c_export import cell_source, policy_source
-from lnn_ros.liquid.c_text import Memory, literal
-from lnn_ros.liquid.cells import kinds
-from lnn_ros.liquid.cells.feedforward import Feedforward
-from lnn_ros.liquid.checkpoint import CellCheckpoint, load, save, save_cell
+from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.engine import Engine
-from lnn_ros.liquid.export import cell_weights, inside
+from lnn_ros.liquid.export import cell_weights
 from lnn_ros.liquid.onnx_export import OPSET, cell_model, policy_model, read_model
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.spec import SUMMARY
-from lnn_ros.liquid.wiring import WiredLayer, Wiring
 
 DT = (0.0, 0.013, 30.0, 0.0005, 0.4, 0.05, 0.0, 2.0, 0.033, 0.1, 30.0, 0.02)
 """An irregular stream: no time, and half a minute, among the rest."""
-OPTIONS = {"ltc": {"longest": 0.1}}
-"""An exported LTC takes all steps of its grid in one long function: a short grid compiles fast."""
 COMPILERS = found()
 
 
-def few_cases():
-    """One case of every kind and its options: the one with most kinds of layers and pairs."""
-    chosen = {}
-    for case in CASES:
-        if case.wiring == "paired" or (case.kind, case.options) not in chosen:
-            chosen[case.kind, case.options] = replace(
-                case, options=(*case.options, *OPTIONS.get(case.kind, {}).items())
-            )
-    return list(chosen.values())
-
-
-CELLS = few_cases()
-
-
-def cell_checkpoint(case) -> CellCheckpoint:
-    cell, wiring = build(case)
-    rng = np.random.default_rng(3)
-    arrays = {f"core.{name}": value for name, value in random_weights(case, 0).items()}
-    arrays["readout.weight"] = rng.normal(0, 1, (cell.read, 2))
-    arrays["readout.bias"] = rng.normal(0, 1, 2)
-    arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
-    return CellCheckpoint(cell, {**arrays, **wiring.masks()}, 2, str(case), {})
-
-
 def cell_run(case):
-    """Inputs, states, activities and outputs along the stream, in float64."""
+    """Inputs, states, activities and outputs along the stream, in numpy, float32."""
     checkpoint = cell_checkpoint(case)
     cell, w = checkpoint.cell, cell_weights(checkpoint)
-    w = {name: value.astype(np.float64) for name, value in w.items()}
     inputs = random_run(case, np.random.default_rng(5), (len(DT),)).astype(np.float32)
-    state, made = cell.initial_state(), []
+    state, made = cell.initial_state().astype(np.float32), []
     for dt, x in zip(DT, inputs, strict=True):
-        state = cell.predict(NUMPY, w, state, np.array([np.float32(dt)], np.float64))
-        state = cell.update(NUMPY, w, state, x.astype(np.float64))
+        state = cell.predict(NUMPY, w, state, np.array([dt], np.float32))
+        state = cell.update(NUMPY, w, state, x)
         activity = cell.activity(NUMPY, state)
         outputs = activity[len(activity) - cell.read :] @ checkpoint.arrays["readout.weight"]
         made.append((state, activity, outputs + checkpoint.arrays["readout.bias"]))
     return inputs, *map(np.array, zip(*made, strict=True))
-
-
-def assert_close(found, wanted, limit=1e-5):
-    """Within the limit, relative to max(1, |wanted|)."""
-    error = np.abs(np.asarray(found, np.float64) - wanted) / np.maximum(1.0, np.abs(wanted))
-    assert error.max() <= limit
 
 
 def policy_cases():
@@ -137,12 +93,6 @@ def assert_same_policy(name, states, commands):
 
 
 # -- ONNX ---------------------------------------------------------------------------------------
-
-
-def session(model):
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -199,8 +149,8 @@ def test_onnx_cell_is_the_cell(case):
         feed = {"state": state, "dt": np.array([[dt]], np.float32), "inputs": x[None]}
         state, *rest = run(["next_state", "activity", "outputs"], feed)
         made.append((state[0], *(each[0] for each in rest)))
-    for found_, exact in zip(zip(*made, strict=True), wanted, strict=True):
-        assert_close(found_, exact)
+    for each, numpys in zip(zip(*made, strict=True), wanted, strict=True):
+        assert_close(each, numpys)
 
 
 def test_onnx_turns_images_around_once():
@@ -245,16 +195,6 @@ int main(void)
     return 0;
 }
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _zig_keeps_what_it_has_built(request):
-    """Zig builds parts of its C library at first; below the checkout they stay for the next run."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = request.config.cache.mkdir("ziglang")
-        patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(folder))
-        patch.setenv("ZIG_LOCAL_CACHE_DIR", str(folder))
-        yield
 
 
 @pytest.fixture(params=COMPILERS)
@@ -371,8 +311,8 @@ def test_c_cell_is_the_cell(case, compiler, libraries):
         call("activity", state, activity)
         call("outputs", state, outputs)
         made.append((state.copy(), activity.copy(), outputs.copy()))
-    for found_, exact in zip(zip(*made, strict=True), wanted, strict=True):
-        assert_close(found_, exact)
+    for each, numpys in zip(zip(*made, strict=True), wanted, strict=True):
+        assert_close(each, numpys)
     before = state.copy()
     assert call("update", state, np.full_like(inputs[0], np.nan)) == 1
     np.testing.assert_array_equal(state, before)
@@ -386,29 +326,6 @@ def test_c_holds_the_weights_to_the_last_bit():
         numbers = np.array([np.float32(n.strip()[:-1]) for n in block[2].split(",")])
         np.testing.assert_array_equal(numbers, checkpoint.arrays[name].ravel())
         assert int(block[1]) == numbers.size
-
-
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_a_literal_reads_back_as_the_same_number(value):
-    assert re.fullmatch(r"-?\d+(\.\d+)?(e[+-]\d+)?f", literal(value))
-    assert np.float32(literal(value)[:-1]).tobytes() == np.float32(value).tobytes()
-
-
-def test_a_number_beyond_float32_is_refused():
-    with pytest.raises(LnnError, match="float32"):
-        literal(1e39)
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), max_size=30))
-def test_memory_in_use_is_never_given_again(requests):
-    memory, used = Memory(), []
-    for size, release in requests:
-        for _ in range(min(release, len(used))):
-            memory.give(*used.pop(0))
-        used.append((memory.take(size), size))
-        cells = [i for start, length in used for i in range(start, start + length)]
-        assert len(cells) == len(set(cells))
-        assert max(cells) < memory.size
 
 
 def test_c_says_what_it_is():
@@ -427,89 +344,3 @@ def test_a_name_from_a_file_stays_in_the_comment():
     assert text.isascii()
     assert text.count("*/") == ordinary.count("*/")
     assert text.partition("*/")[2] == ordinary.partition("*/")[2]
-
-
-@given(st.floats(-100.0, 100.0))
-def test_limits_are_rounded_inwards(limit):
-    (rounded,) = inside([limit])
-    assert abs(float(rounded)) <= abs(limit)
-    assert abs(float(rounded) - limit) <= 1e-6 * abs(limit) + 1e-40
-
-
-# -- the command --------------------------------------------------------------------------------
-
-
-def test_command_writes_a_policy(tmp_path, capsys):
-    policy = policies.path("fly_to_target")
-    files = {option: tmp_path / "new" / f"x.{option}" for option in ("onnx", "onnx-read", "c")}
-    words = [word for option, file in files.items() for word in (f"--{option}", str(file))]
-    assert main(["export", str(policy), *words]) == 0
-    shown = capsys.readouterr().out
-    for file in files.values():
-        assert f"{file}: {file.stat().st_size} bytes" in shown
-    assert files["c"].read_text() == policy_source(load(policy))
-    run = onnxruntime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
-    assert [each.name for each in run.get_outputs()] == ["next_state", "command"]
-    run = onnxruntime.InferenceSession(files["onnx-read"], providers=["CPUExecutionProvider"])
-    assert [each.name for each in run.get_inputs()] == ["state", "dt"]
-    assert len(list((tmp_path / "new").iterdir())) == 3
-
-
-def test_command_writes_a_cell(tmp_path):
-    file, case = tmp_path / "cell.safetensors", CELLS[0]
-    save_cell(file, cell_checkpoint(case))
-    words = ["--onnx", str(tmp_path / "cell.onnx"), "--c", str(tmp_path / "cell.c")]
-    assert main(["export", str(file), *words]) == 0
-    assert "lnn_cell_outputs" in (tmp_path / "cell.c").read_text()
-    run = onnxruntime.InferenceSession(tmp_path / "cell.onnx", providers=["CPUExecutionProvider"])
-    assert [each.name for each in run.get_outputs()] == ["next_state", "activity", "outputs"]
-
-
-def refused(capsys, *words):
-    assert main(["export", *map(str, words)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("lnn_ros: ") and said.count("\n") == 1
-    return said
-
-
-def test_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
-    policy, cell = tmp_path / "policy.safetensors", tmp_path / "cell.safetensors"
-    save(policy, small_checkpoint())
-    save_cell(cell, cell_checkpoint(CELLS[0]))
-    assert "expected --onnx, --onnx-read or --c" in refused(capsys, policy)
-    assert "cell alone" in refused(capsys, cell, "--onnx-read", tmp_path / "x")
-    assert "none.safetensors" in refused(capsys, tmp_path / "none.safetensors", "--c", "x")
-    (tmp_path / "file").touch()
-    said = refused(capsys, policy, "--c", tmp_path / "file" / "x.c")
-    assert "x.c: cannot be written" in said
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    said = refused(capsys, policy, "--onnx", tmp_path / "x.onnx", "--c", tmp_path / "x.c")
-    assert "needs the Python module onnx" in said and "pip install 'lnn_ros[export]'" in said
-    assert not (tmp_path / "x.c").exists()  # all or nothing
-
-
-@dataclass(frozen=True)
-class Impatient(Feedforward):
-    """Does as many steps as there are seconds."""
-
-    kind: ClassVar[str] = "impatient"
-
-    def predict(self, ops, w, state, dt):
-        for _ in range(int(dt)):
-            state = state + 1.0
-        return state
-
-
-def test_a_cell_whose_steps_depend_on_data_is_refused_in_one_sentence():
-    wiring = Wiring((WiredLayer("only", np.ones((2, 3), np.int8)),))
-    cell = Impatient.wired(2, wiring, 3)
-    values = cell.initialise(np.random.default_rng(0), wiring.masks())
-    arrays = {f"core.{name}": value.astype(np.float32) for name, value in values.items()}
-    checkpoint = CellCheckpoint(cell, {**arrays, **wiring.masks()}, 0, "impatient", {})
-    for export in (cell_source, cell_model):
-        with pytest.raises(LnnError, match="cell impatient cannot be exported: trace"):
-            export(checkpoint)
-
-
-def test_every_cell_is_exported():
-    assert {case.kind for case in CELLS} == set(kinds())

@@ -70,8 +70,10 @@ class RecordedFlight:
 
     @property
     def hidden_s(self) -> NDArray[np.float64]:
-        """Seconds for which the target has been out of view, 0 while it is in view, shape (K,)."""
+        """Seconds since the target was last in view: 0 while it is, infinite before it ever was."""
         seconds, out = self.seconds, np.zeros(len(self.stamps_ns))
+        if not self.visible[0]:
+            out[0] = np.inf
         for k in range(1, len(out)):
             if not self.visible[k]:
                 out[k] = out[k - 1] + seconds[k] - seconds[k - 1]

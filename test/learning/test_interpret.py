@@ -10,6 +10,7 @@ from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.learning import interpret_study
 from lnn_ros.learning.evaluate import Trial, try_once
+from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.learning.interpret import format_study, interpret, show
 from lnn_ros.learning.interpret_flight import record_flight
 from lnn_ros.learning.interpret_study import (
@@ -74,7 +75,16 @@ def test_the_truth_is_that_of_each_frame(flights):
         if columns.min() > 2 and columns.max() < geometry.width - 3:
             right = (columns.mean() + 0.5 - geometry.width / 2) / geometry.focal_length
             assert np.arctan(right) == pytest.approx(-flight.bearing[k], abs=0.12)
-    assert (flight.hidden_s[flight.visible] == 0.0).all()
+
+
+def test_what_was_never_in_view_is_not_remembered(flights):
+    flight = cut(flights[0], 12)
+    hints = flight.hints.copy()
+    hints[:, COLUMNS] = [0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1]
+    hidden = cut(flight, 12, hints=hints).hidden_s
+    since = flight.seconds - flight.seconds[[0, 0, 0, 3, 4, 4, 4, 4, 8, 8, 8, 11]]
+    assert np.isinf(hidden[:3]).all()
+    np.testing.assert_allclose(hidden[3:], since[3:], atol=1e-9)
 
 
 def test_the_shipped_policy_looks_at_the_target_and_turns_to_it(flights):

@@ -244,7 +244,9 @@ def _evaluate(name: str, values: list[Any], attributes: Mapping[str, Any]) -> Va
         return NUMPY.concat(values)
     if name == "slice":
         return np.asarray(values[0][..., attributes["start"] : attributes["stop"]])
-    return np.asarray(getattr(NUMPY, name)(*values, **attributes))  # clip, convolve, flatten
+    if name == "clip":
+        return np.asarray(np.clip(values[0], attributes["low"], attributes["high"]))
+    return np.asarray(getattr(NUMPY, name)(*values, **attributes))  # convolve, flatten
 
 
 def _shape(name: str, args: tuple[Node, ...], attributes: Mapping[str, Any]) -> tuple[int, ...]:

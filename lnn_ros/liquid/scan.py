@@ -99,8 +99,12 @@ def flow_scan_states(
     state: Tensor,
     present: Tensor | None,
     keep: Tensor | None,
-) -> Tensor:
-    """Return all states of a ``flow_scan`` cell over sequences, as ``CellModule.states`` does."""
+) -> list[Tensor]:
+    """Run a ``flow_scan`` cell over sequences.
+
+    Arguments as of ``CellModule.states``. Returns the pieces of all states in order, each
+    (size, T, B): put together, most of them would only be copied.
+    """
     clock = _Clock(dt, state[:, -1:], present, keep)
     if present is not None:
         inputs = torch.where(present[..., None], inputs, 0.0)  # what is not there may be NaN
@@ -159,7 +163,8 @@ def flow_scan_states(
         for name, value in (("x", source), ("target", h_after), ("rate", q_after)):
             parts[name].append(value)
         start += layer.units
-    return torch.cat([*(a for part in parts.values() for a in part), clock.after], -1)
+    parts["elapsed"].append(clock.after)
+    return [piece.permute(2, 0, 1) for part in parts.values() for piece in part]
 
 
 class _Clock:

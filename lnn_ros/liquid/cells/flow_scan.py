@@ -215,8 +215,8 @@ class FlowScan(Flow):
         state: Tensor,
         present: Tensor | None = None,
         keep: Tensor | None = None,
-    ) -> Tensor:
-        """All states of sequences, in parallel over time; arguments as of ``CellModule.states``."""
+    ) -> list[Tensor]:
+        """All states of sequences, in parallel over time: see ``liquid.scan``."""
         from lnn_ros.liquid.scan import flow_scan_states
 
         return flow_scan_states(self, w, inputs, dt, state, present, keep)

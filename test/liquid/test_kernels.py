@@ -121,7 +121,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed, masks):
 
 
 @pytest.mark.parametrize("wiring", ["dense", "paired"])
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
 @settings(max_examples=3, deadline=None)
 @given(masks=st.booleans(), **SHAPES)
 def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, seed, masks):
@@ -193,7 +193,7 @@ def test_activities_and_the_last_state_alone(cell):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "cfc"])
 def test_nan_stays_in_its_own_sequence(cell):
     made = module(cell, "paired", torch.float32)
     x, dt, state, *_ = sequences(made, 6, 20, 5, masks=False)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lnn_ros.liquid.cells.cfc import CfC
-from lnn_ros.liquid.kernels.maths import exp, jit, matmul_add, sigmoid, tanh
+from lnn_ros.liquid.kernels.maths import exp, jit, sigmoid, tanh
+from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
 from lnn_ros.liquid.kernels.steps import (
     Steps,
     add,
@@ -24,7 +25,6 @@ from lnn_ros.liquid.kernels.steps import (
     differentiable_once,
     elapsed,
     load,
-    padded,
 )
 
 PURE, NO_GATE, DEFAULT = 0, 1, 2
@@ -68,11 +68,11 @@ def _forward(
 ) -> None:  # fmt: skip
     """Run the scan. ``h`` holds what the sources give, and in the end the heads.
 
-    ``x`` is scratch, with rows for ``loop``, and holds the activity to begin with.
+    ``x`` is scratch, with lanes as ``wide`` says, and holds the activity to begin with.
     """
     zero = h.dtype.type(0)
     rows, batch, units = h.shape[0], before.shape[1], xs.shape[0]
-    a = np.zeros((max(loop.shape[0], rows), batch), h.dtype)
+    a = np.zeros((max(loop.shape[0], rows), wide(batch)), h.dtype)
     for t in range(before.shape[0]):
         begin(t, kept, keep, zero, x)
         for i in range(rows):
@@ -142,8 +142,8 @@ def _backward(
     zero = h.dtype.type(0)
     batch, rows, units = before.shape[1], h.shape[0], xs.shape[0]
     x = np.empty((units, batch), h.dtype)
-    da = np.zeros((max(loop.shape[1], rows), batch), h.dtype)
-    dlast = np.zeros((max(loop.shape[0], units), batch), h.dtype)
+    da = np.zeros((rows, wide(batch)), h.dtype)
+    dlast = np.zeros((max(loop.shape[0], units), wide(batch)), h.dtype)
     absent = np.zeros((units, batch), h.dtype)
     for t in range(before.shape[0] - 1, -1, -1):
         add(t, dxs, dx)
@@ -193,9 +193,9 @@ class _Layer(torch.autograd.Function):
         xs = pre.new_empty(units, *shape)
         # What the sources give is needed once: the heads take its place.
         h = pre.detach().numpy().reshape(-1, *shape)
-        w = np.zeros((0, 0), h.dtype) if loop is None else padded(loop.detach().numpy().T, 2, 4)
-        x = np.zeros((max(w.shape[1], units), shape[1]), h.dtype)
-        x[:units] = x0.detach().numpy()
+        w = in_fours(loop.detach().numpy().T) if loop is not None else np.zeros((0, 0), h.dtype)
+        x = np.zeros((units, wide(shape[1])), h.dtype)
+        x[:, : shape[1]] = x0.detach().numpy()
         _forward(
             h, w, before.detach().numpy(), *steps.masks, x, tau.detach().numpy(),
             size.detach().numpy(), mode, xs.numpy(),
@@ -210,7 +210,7 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
         before, x0, tau, size, xs, *saved = ctx.saved_tensors
         h, units = ctx.heads, len(x0)
-        loop = padded(saved[0].detach().numpy(), 2, 4) if saved else np.zeros((0, 0), h.dtype)
+        loop = in_fours(saved[0].detach().numpy()) if saved else np.zeros((0, 0), h.dtype)
         dh, held = xs.new_empty(h.shape), torch.empty_like(xs)
         dbefore, dx = torch.zeros_like(before), torch.zeros_like(x0)
         dtau, dsize = torch.zeros_like(x0), torch.zeros_like(x0)

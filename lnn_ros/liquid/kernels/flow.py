@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from lnn_ros.liquid.cells.flow import Flow
-from lnn_ros.liquid.kernels.maths import exp, expm1, jit, matmul_add, sigmoid, tanh, turn
+from lnn_ros.liquid.kernels.maths import exp, expm1, jit, sigmoid, tanh, turn
+from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
 from lnn_ros.liquid.kernels.steps import (
     Steps,
     add,
@@ -30,7 +31,6 @@ from lnn_ros.liquid.kernels.steps import (
     differentiable_once,
     elapsed,
     load,
-    padded,
 )
 
 
@@ -84,8 +84,8 @@ def _forward(
     steps, batch = dt.shape
     units, rates, pairs = g.shape[0], r.shape[0], f.shape[0]
     zero, one = pre.dtype.type(0), pre.dtype.type(1)
-    xp = np.zeros((loop.shape[1], batch), pre.dtype)
-    a = np.empty((2 * units, batch), pre.dtype)
+    xp = np.zeros((units, wide(batch)), pre.dtype)
+    a = np.zeros((max(loop.shape[0], 2 * units), wide(batch)), pre.dtype)
     em, gain = np.empty((rates, batch), pre.dtype), np.empty((rates, batch), pre.dtype)
     s, c = np.empty((pairs, batch), pre.dtype), np.empty((pairs, batch), pre.dtype)
     for t in range(steps):
@@ -177,8 +177,8 @@ def _backward(
     )
     gain, dgain = np.empty((rates, batch), kind), np.empty((rates, batch), kind)
     xp, now = np.empty((units, batch), kind), np.empty((rates, batch), kind)
-    dxp = np.zeros((loop.shape[0], batch), kind)
-    da = np.zeros((max(loop.shape[1], 2 * units), batch), kind)
+    dxp = np.zeros((max(loop.shape[0], units), wide(batch)), kind)
+    da = np.zeros((2 * units, wide(batch)), kind)
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
         add(t, dgs, dg)
@@ -306,7 +306,7 @@ class _Layer(torch.autograd.Function):
         rs, slopes = (pre.new_empty(units - pairs, *shape) for _ in range(2))
         fs = pre.new_empty(pairs, *shape)
         kind = pre.detach().numpy().dtype
-        w = np.zeros((0, units), kind) if loop is None else padded(loop.detach().numpy().T, 2, 4)
+        w = in_fours(loop.detach().numpy().T) if loop is not None else np.zeros((0, 0), kind)
         number = kind.type
         span = math.log(cell.rate_max / cell.rate_min)
         start = [part.detach().numpy().copy() for part in (x0, g0, r0, f0)]
@@ -330,7 +330,7 @@ class _Layer(torch.autograd.Function):
         dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes, *saved = ctx.saved_tensors
         units, shape = len(g0), dt.shape
         kind = xs.numpy().dtype
-        loop = padded(saved[0].detach().numpy(), 2, 4) if saved else np.zeros((units, 0), kind)
+        loop = in_fours(saved[0].detach().numpy()) if saved else np.zeros((0, 0), kind)
         none = np.zeros((0, *shape), kind)
         outs = [none if d is None else d.contiguous().numpy() for d in grads]
         dpre, xps = xs.new_empty(2 * units, *shape), torch.empty_like(xs)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.base import Layer
 from lnn_ros.liquid.cells.gated import Gated
-from lnn_ros.liquid.kernels.maths import jit, matmul_add, sigmoid, tanh
+from lnn_ros.liquid.kernels.maths import jit, sigmoid, tanh
+from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
 from lnn_ros.liquid.kernels.steps import (
     Steps,
     add,
@@ -23,7 +24,6 @@ from lnn_ros.liquid.kernels.steps import (
     differentiable_once,
     elapsed,
     load,
-    padded,
 )
 
 
@@ -56,7 +56,7 @@ def _gru_forward(
 ) -> None:  # fmt: skip
     """Run the scan: ``pre`` is candidate, reset, update; ``h`` these and the recurrent product."""
     zero, (units, steps, batch) = pre.dtype.type(0), xs.shape
-    a = np.zeros((max(loop.shape[0], 3 * units), batch), pre.dtype)
+    a = np.zeros((max(loop.shape[0], 3 * units), wide(batch)), pre.dtype)
     for t in range(steps):
         begin(t, kept, keep, zero, x)
         for j in range(2 * units):
@@ -91,8 +91,8 @@ def _gru_backward(
     """Run the scan backwards: ``dh`` is candidate, reset, update, recurrent product."""
     zero, one, (units, steps, batch) = dx.dtype.type(0), dx.dtype.type(1), xs.shape
     x, past = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
-    da = np.zeros((max(loop.shape[1], 3 * units), batch), dx.dtype)
-    dlast = np.zeros((max(loop.shape[0], units), batch), dx.dtype)
+    da = np.zeros((3 * units, wide(batch)), dx.dtype)
+    dlast = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype)
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
         load(t - 1, x0, xs, x)
@@ -127,7 +127,7 @@ def _lstm_forward(
 ) -> None:  # fmt: skip
     """Run the scan: ``h`` holds input, forget, candidate, output; first what the sources give."""
     zero, (units, steps, batch) = h.dtype.type(0), xs.shape
-    a = np.zeros((max(loop.shape[0], 4 * units), batch), h.dtype)
+    a = np.zeros((max(loop.shape[0], 4 * units), wide(batch)), h.dtype)
     for t in range(steps):
         begin(t, kept, keep, zero, x)
         begin(t, kept, keep, zero, c)
@@ -164,8 +164,8 @@ def _lstm_backward(
     zero, one, (units, steps, batch) = dx.dtype.type(0), dx.dtype.type(1), xs.shape
     x, c = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
     past, kept_c = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
-    da = np.zeros((max(loop.shape[1], 4 * units), batch), dx.dtype)
-    dlast = np.zeros((max(loop.shape[0], units), batch), dx.dtype)
+    da = np.zeros((4 * units, wide(batch)), dx.dtype)
+    dlast = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype)
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
         add(t, dcs, dc)
@@ -206,13 +206,13 @@ def _looped(loop: Tensor | None, kind: Any, turned: bool) -> Any:
     if loop is None:
         return np.zeros((0, 0), kind)
     w = loop.detach().numpy()
-    return padded(w.T if turned else w, 2, 4)
+    return in_fours(w.T if turned else w)
 
 
-def _scratch(start: Tensor, loop: Any) -> Any:
-    """Return the start with rows enough for ``loop``."""
-    x = np.zeros((max(loop.shape[1], len(start)), start.shape[1]), loop.dtype)
-    x[: len(start)] = start.detach().numpy()
+def _scratch(start: Tensor) -> Any:
+    """Return the start with lanes as ``matmul_add`` wants them."""
+    x = np.zeros((len(start), wide(start.shape[1])), start.detach().numpy().dtype)
+    x[:, : start.shape[1]] = start.detach().numpy()
     return x
 
 
@@ -230,7 +230,7 @@ class _GRU(torch.autograd.Function):
         h = np.empty((4 * units, *steps.shape), rows.dtype)
         w = _looped(loop, rows.dtype, turned=True)
         _gru_forward(
-            rows, w, bias.detach().numpy(), *steps.masks, _scratch(x0, w), xs.numpy(), h
+            rows, w, bias.detach().numpy(), *steps.masks, _scratch(x0), xs.numpy(), h
         )  # fmt: skip
         ctx.steps, ctx.heads = steps, h
         ctx.save_for_backward(x0, xs, *(() if loop is None else (loop,)))
@@ -264,7 +264,7 @@ class _LSTM(torch.autograd.Function):
         xs, cs = (pre.new_empty(len(x0), *steps.shape) for _ in range(2))
         w = _looped(loop, h.dtype, turned=True)
         _lstm_forward(
-            h, w, *steps.masks, _scratch(x0, w), c0.detach().numpy().copy(), xs.numpy(), cs.numpy()
+            h, w, *steps.masks, _scratch(x0), c0.detach().numpy().copy(), xs.numpy(), cs.numpy()
         )  # fmt: skip
         ctx.steps, ctx.heads = steps, h
         ctx.save_for_backward(x0, c0, xs, cs, *(() if loop is None else (loop,)))

@@ -165,19 +165,3 @@ _choose(expm1, _expm1, _expm164)
 _choose(tanh, _tanh, _tanh64)
 _choose(sigmoid, _sigmoid, _sigmoid64)
 _choose(turn, _turn, _turn64)
-
-
-@jit
-def matmul_add(out: Any, w: Any, x: Any) -> None:
-    """``out += w @ x``: (rows, B), (rows, sources), (sources, B); rows even, sources in fours.
-
-    Blocks of 2 rows and 4 sources: eight multiply-adds for every six loads.
-    """
-    for i in range(0, w.shape[0], 2):
-        for k in range(0, w.shape[1], 4):
-            a0, a1, a2, a3 = w[i, k], w[i, k + 1], w[i, k + 2], w[i, k + 3]
-            b0, b1, b2, b3 = w[i + 1, k], w[i + 1, k + 1], w[i + 1, k + 2], w[i + 1, k + 3]
-            for b in range(out.shape[1]):
-                x0, x1, x2, x3 = x[k, b], x[k + 1, b], x[k + 2, b], x[k + 3, b]
-                out[i, b] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                out[i + 1, b] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3

@@ -144,7 +144,7 @@ def elapsed(dt: Tensor, first: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
 def begin(t: Any, all_kept: Any, keep: Any, value: Any, x: Any) -> None:
     """Set to ``value`` what an episode's begin drops."""
     if not all_kept[t]:
-        for b in range(x.shape[1]):
+        for b in range(keep.shape[1]):
             if not keep[t, b]:
                 for j in range(x.shape[0]):
                     x[j, b] = value
@@ -166,13 +166,5 @@ def load(t: Any, start: Any, rows: Any, out: Any) -> None:
 def add(t: Any, rows: Any, out: Any) -> None:
     """Add the rows of step ``t``; no rows: zero."""
     for j in range(rows.shape[0]):
-        for b in range(out.shape[1]):
+        for b in range(rows.shape[2]):
             out[j, b] += rows[j, t, b]
-
-
-def padded(w: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-    """Fill up with zeros to multiples."""
-    out = np.zeros([-(-size // n) * n for size, n in zip(w.shape, (rows, columns), strict=True)],
-                   w.dtype)  # fmt: skip
-    out[: w.shape[0], : w.shape[1]] = w
-    return out

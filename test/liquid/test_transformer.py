@@ -1,0 +1,114 @@
+"""The transformer hears the last K tokens, by their ages in seconds, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.cells.transformer import STEEPEST, Transformer
+from lnn_ros.liquid.torch_cell import CellModule
+from lnn_ros.liquid.wiring import auto_ncp, dense
+
+F, N, K, B = 3, 8, 4, 2
+
+
+def module(fused=True, **options):
+    wiring = dense(F, N)
+    cell = Transformer.wired(F, wiring, N, **{"window": K, **options})
+    core = CellModule(cell, wiring, 1, torch.float64)
+    core.fused = fused
+    return core
+
+
+def stream(steps=11, seed=0):
+    rng = np.random.default_rng(seed)
+    x = torch.tensor(rng.normal(0, 1, (steps, B, F)))
+    return x, torch.tensor(rng.exponential(0.3, (steps, B)))
+
+
+def last(core, x, dt):
+    return core(x, dt, core.initial(B))[0][-1].detach()
+
+
+def test_the_attention_is_softmax_of_turned_keys():
+    """One block, one step, beside torch's own attention."""
+    core = module(blocks=1, heads=2)
+    cell = core.cell
+    x, dt = stream(K)
+    w = {n.removeprefix("blocks.0."): v.detach() for n, v in core.weights().items()}
+
+    def norm(y, gain):
+        return torch.nn.functional.rms_norm(y, (N,), gain, 1e-6)
+
+    y = (x @ w["token.weight"] + w["token.bias"]).transpose(0, 1)
+    z = norm(y, w["attend.gain"])
+    times = dt.T.cumsum(1)[..., None] * 2 * np.pi * torch.tensor(cell.frequencies)
+    cos, sin = times.cos(), times.sin()
+
+    def heads(a):
+        """Halves of a head lie in the halves of the units."""
+        return a.unflatten(-1, (2, 2, -1)).movedim(-2, 1).flatten(-2)
+
+    def turned(a):
+        a, b = a[..., : N // 2], a[..., N // 2 :]
+        return heads(torch.cat([a * cos - b * sin, a * sin + b * cos], -1))
+
+    scores = turned(z @ w["query.weight"])[..., -1:, :] @ turned(z @ w["key.weight"]).mT
+    scores = STEEPEST * torch.tanh(scores / (N // 2) ** 0.5 / STEEPEST)
+    mixed = torch.softmax(scores, -1) @ heads(z @ w["value.weight"])
+    mixed = mixed[..., 0, :].unflatten(-1, (2, -1)).movedim(1, 2).flatten(1)
+    y = y[:, -1] + mixed @ w["out.weight"]
+    hidden = torch.relu(norm(y, w["think.gain"]) @ w["first.weight"] + w["first.bias"])
+    y = y + hidden @ w["second.weight"] + w["second.bias"]
+    torch.testing.assert_close(last(core, x, dt), norm(y, w["last.gain"]))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_is_older_than_the_window_is_gone(fused):
+    core = module(fused, blocks=1)
+    x, dt = stream()
+    for age in range(len(x)):
+        other = x.clone()
+        other[len(x) - 1 - age] += 1.0
+        same = torch.equal(last(core, x, dt), last(core, other, dt))
+        assert same == (age >= K)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_ages_count_not_positions(fused):
+    core = module(fused)
+    x, dt = stream(3)
+    later = dt.clone()
+    later[0] += 5.0  # before everything: ages are the same
+    torch.testing.assert_close(last(core, x, dt), last(core, x, later))
+    later[1] += 5.0
+    assert (last(core, x, dt) - last(core, x, later)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 5, 11])
+def test_whole_sequences_equal_the_loop(steps):
+    """Values and gradients, going on from a state that is half full."""
+    x, dt = stream(steps)
+    start = stream(2, seed=5)
+    found = []
+    for fused in (False, True):
+        core = module(fused)
+        state = core.states(*start, core.initial(B))[-1].detach().requires_grad_()
+        inputs = x.clone().requires_grad_()
+        times = dt.clone().requires_grad_()
+        states = core.states(inputs, times, state)
+        y, _ = core(inputs, times, state)
+        weight = torch.linspace(-1, 1, states[0].numel(), dtype=torch.float64)
+        loss = (states.flatten(1) * weight).sum() + y.square().sum()
+        found.append([states, y, *torch.autograd.grad(loss, [inputs, times, state])])
+        loss = core(inputs, times, state)[0].square().sum()
+        found[-1] += torch.autograd.grad(loss, list(core.parameters()), allow_unused=True)
+    for loop, whole in zip(*found, strict=True):
+        torch.testing.assert_close(loop, whole)
+
+
+def test_it_takes_one_dense_layer():
+    with pytest.raises(LnnError, match="3 layers found, expected one"):
+        Transformer.wired(F, auto_ncp(F, 12, 2), 2)
+    with pytest.raises(LnnError, match="multiple of 6"):
+        Transformer.wired(F, dense(F, 8), 8, heads=3)

@@ -50,9 +50,13 @@ setup(
             "ros-ament-pep257==0.17.3",
         ],
         "sim": ["mujoco", "numba", "matplotlib", "av", "pillow"],
-        "train": ["torch==2.13.0"],
+        # numba compiles the kernels of cells; it takes its BLAS from scipy.
+        "train": ["torch==2.13.0", "numba", "scipy"],
+        "export": ["onnx"],
+        # ncps is what cells are compared with; ziglang is a C compiler for exported policies.
         "dev": ["pytest<9", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff", "mypy",
-                "types-PyYAML", "flake8", "pydocstyle"],
+                "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx", "onnxruntime",
+                "ziglang"],
     },
     zip_safe=False,
 )

@@ -24,7 +24,7 @@ OLDEST, NEWEST = (3, 10), (3, 14)
 STAMP = "lnn_ros.json"
 
 # Free space that an environment needs to be made, in GB: its size and pip's downloads.
-NEEDED_GB = {"ros": 0.4, "sim": 1.0, "train": 1.6, "dev": 0.2}
+NEEDED_GB = {"ros": 0.4, "sim": 1.0, "train": 1.8, "dev": 0.9}
 
 # A module of every requirement, by extra: what a given environment is asked for.
 MODULES = {
@@ -33,9 +33,10 @@ MODULES = {
             "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces",
             "ament_flake8", "ament_pep257"],
     "sim": ["mujoco", "numba", "matplotlib", "av", "PIL"],
-    "train": ["torch"],
+    "train": ["torch", "numba", "scipy"],
+    "export": ["onnx"],
     "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",
-            "pydocstyle"],
+            "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],
 }
 
 NO_NETWORK = re.compile(

@@ -16,9 +16,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm_dt": ("lstm", {"dt_input": True}),
     "cfc_no_gate": ("cfc", {"mode": "no_gate"}),
     "cfc_backbone": ("cfc", {"backbone_layers": 1, "backbone_units": 128}),
+    "flow_still": ("flow", {"rotating": (0,)}),
+    "flow_turning": ("flow", {"rotating": (64,)}),
 }
 """Rows that are not a cell as it comes: name to cell and options. A backbone of one layer of 128
-units is what the CfC paper's scripts have for XOR; a cell as it comes has none."""
+units is what the CfC paper's scripts have for XOR; a cell as it comes has none. Of the flow cell's
+64 neurons half turn as it comes; here none does, or all do."""
 WITHOUT = ("feedforward",)
 """Cells without a memory: no rows here."""
 PIECES = {"ltc": 16}

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from lnn_ros.liquid.cells.base import Cell
 from lnn_ros.liquid.interpretation.attribution import SOURCES
@@ -108,41 +108,40 @@ def draw_time_constants(found: Interpretation, path: Path) -> None:
     """Draw how long each neuron or mode remembers over the flight, slow ones on top."""
     constants = found.constants
     with plt.rc_context(_STYLE):
-        rows = 2 if constants.method == "rate" and constants.turning else 1
+        order, bands = _order(found.history.cell, constants)
+        turning = constants.method == "rate" and bool(constants.turning)
+        heights = [1.0 + 0.075 * len(order), *([1.3] if turning else []), 1.2]
         figure, grid = plt.subplots(
-            rows + 1,
+            len(heights),
             1,
-            figsize=(9.5, 2.6 + 0.075 * constants.seconds.shape[1] + 1.4 * (rows - 1)),
+            figsize=(9.5, sum(heights) + 0.6),
             sharex=True,
             layout="constrained",
-            height_ratios=[4.0, 1.3, 1.0][: rows + 1] if rows == 2 else [4.0, 1.0],
+            height_ratios=heights,
         )
         axes = grid[0]
-        order, ticks = _order(found.history.cell, constants)
-        seconds = np.clip(np.nan_to_num(constants.seconds), _SHORTEST, _LONGEST)
+        seconds = np.clip(np.nan_to_num(constants.seconds[:, order]), _SHORTEST, _LONGEST)
         low, high = (float(v) for v in np.percentile(seconds, (1, 99)))
         low = min(low, high / 10.0)
         mesh = axes.pcolormesh(
             _edges(found.history.seconds),
             np.arange(len(order) + 1),
-            seconds[:, order].T,
+            seconds.T,
             norm=LogNorm(low, high),
             cmap="viridis",
         )
-        _layers(axes, ticks, len(order), "white")
+        _layers(axes, bands, len(order), "white")
         colors = figure.colorbar(mesh, ax=axes, pad=0.01, extend="both")
         colors.set_label("time constant (s)")
-        colors.ax.yaxis.set_major_formatter(LogFormatter())
-        colors.ax.yaxis.set_minor_formatter(LogFormatter())
+        _plain_ticks(colors.ax)
         axes.set_title(
             f"{_METHODS[constants.method]}: bright remembers for long, dark only for an instant"
         )
-        if rows == 2:
+        if turning:
             shown = np.clip(constants.periods, 0.1, 1e3)
             grid[1].plot(found.history.seconds, shown, linewidth=0.8)
             grid[1].set(yscale="log", ylabel="period (s)")
-            grid[1].yaxis.set_major_formatter(LogFormatter())
-            grid[1].yaxis.set_minor_formatter(LogFormatter())
+            _plain_ticks(grid[1])
             grid[1].set_title(f"Period of each of {shown.shape[1]} turning pairs")
         _target(grid[-1], found)
         figure.suptitle(found.headline, x=0.01, ha="left", fontsize=10)
@@ -230,6 +229,13 @@ def draw_attribution(found: Interpretation, path: Path) -> None:
         plt.close(figure)
 
 
+def _plain_ticks(axes: Axes) -> None:
+    """Write 0.1 and 0.2, not powers of ten, on a logarithmic axis."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
 def _target(axes: Axes, found: Interpretation) -> None:
     """Direction of the target over the flight, grey where it is out of view: the context."""
     flight, seconds = found.flight, found.history.seconds
@@ -264,7 +270,8 @@ def _bands(names: list[str]) -> list[tuple[str, int]]:
 def _order(cell: Cell, constants: TimeConstants) -> tuple[list[int], list[tuple[str, int]]]:
     """Rows from the bottom up: last layer lowest, within a layer the slow ones on top."""
     if constants.method == "linearised":
-        return list(range(constants.seconds.shape[1]))[::-1], []
+        kept = np.flatnonzero((constants.seconds > 0.0).any(0))  # the others show nothing
+        return (kept[::-1].tolist() or [0]), [("modes", max(1, len(kept)))]
     typical = np.median(constants.seconds, axis=0)
     rows: list[int] = []
     bands = _bands(cell.names())[::-1]

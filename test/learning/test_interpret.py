@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from policies_for_tests import small_checkpoint
 
 from lnn_ros import policies
 from lnn_ros.cli import main
@@ -38,9 +39,9 @@ def flights():
     return [record_flight(checkpoint, seed, "fly_to_target") for seed in SEEDS]
 
 
-def cut(flight, frames=60, **changes):
+def cut(flight, count=60, **changes):
     """The beginning of a flight."""
-    kept = {k: v[:frames] if isinstance(v, np.ndarray) else v for k, v in vars(flight).items()}
+    kept = {k: v[:count] if isinstance(v, np.ndarray) else v for k, v in vars(flight).items()}
     return type(flight)(**{**kept, **changes})
 
 
@@ -121,6 +122,25 @@ def test_one_flight_is_explained_in_a_folder(flights, tmp_path, capsys):
         assert blob[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = struct.unpack(">II", blob[16:24])
         assert width > 800 and height > 400
+
+
+@pytest.mark.parametrize("kind", ["flow", "feedforward"])
+def test_any_core_can_be_drawn(kind, flights, tmp_path):
+    """One with turning pairs; one that remembers nothing, whose target is never in view."""
+    flight = cut(flights[0], 8)
+    small = cut(flight, frames=flight.frames[:, ::4, ::4], masks=flight.masks[:, ::4, ::4])
+    if kind == "feedforward":
+        hints = np.zeros_like(flight.hints)
+        small = cut(small, masks=np.zeros_like(small.masks), hints=hints)
+    show(interpret(small_checkpoint(kind), small), {}, tmp_path)
+    found = json.loads((tmp_path / "interpretation.json").read_text())
+    assert len(list(tmp_path.glob("*.png"))) == 4
+    if kind == "flow":
+        assert np.array(found["phases"]["rad"]).shape == (8, len(found["phases"]["names"]))
+        assert found["phases"]["names"] == found["time_constants"]["turning"] != []
+    else:
+        assert np.array(found["time_constants"]["seconds"]).max() == 0.0
+        assert found["saliency"]["mass_on_target_over_chance"] == [None] * 8
 
 
 def test_the_numbers_of_many_flights_come_from_the_command(flights, tmp_path, capsys, monkeypatch):

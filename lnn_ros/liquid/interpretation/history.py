@@ -151,7 +151,7 @@ class History:
 def turning(cell: Cell) -> list[tuple[int, int]]:
     """Indices of the neurons that turn together in a flow cell; none in other cells."""
     pairs, start = [], 0
-    if isinstance(cell, Flow):
+    if type(cell) is Flow:  # in what derives from it, other things than neurons may turn
         for layer, count in zip(cell.layers, cell.pairs, strict=True):
             pairs += [(start + i, start + count + i) for i in range(count)]
             start += layer.units

@@ -64,8 +64,8 @@ class CellModule(nn.Module):
                 raise LnnError(f"{name}: mask of shape {found} found, expected {shape}")
         self.cell = cell
         self.wiring = wiring
-        values = cell.initialise(np.random.default_rng(seed), masks)
-        cell.polarise(values, {f"wiring.{layer.name}": layer.signs for layer in wiring.layers})
+        signs = {f"wiring.{layer.name}": layer.signs for layer in wiring.layers}
+        values = cell.polarised(cell.initialise(np.random.default_rng(seed), masks), signs)
         for name, value in values.items():
             nest(self, name, nn.Parameter(torch.tensor(value, dtype=dtype)))
         # Buffers, so that no optimiser can open a forbidden connection.
@@ -137,7 +137,7 @@ class CellModule(nn.Module):
         keep: Tensor | None,
     ) -> Tensor | list[Tensor]:
         """Run over sequences: the states, or their pieces, each (size, T, B), in order."""
-        cell, w = self.cell, self.weights()
+        cell, w = self.cell, self.cell.derived(OPS, self.weights())
         if self.fused:
             scan = getattr(cell, "sequence", None)
             found = None if scan is None else scan(w, inputs, dt, state, present, keep)

@@ -255,3 +255,28 @@ def test_the_read_out_maps_the_motor_neurons_alone():
     v, x = after[cell.where("potential")], cell.activity(NUMPY, after)
     np.testing.assert_array_equal(x[:-2], v[:-2])
     np.testing.assert_allclose(x[-2:], v[-2:] * [2.0, 3.0] + [0.5, -0.5])
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), elapsed=st.floats(0.0, 5.0), spare=st.floats(0.0, 20.0))
+def test_a_cell_for_shorter_times_computes_the_same(seed, elapsed, spare):
+    rng = np.random.default_rng(seed)
+    wiring = random_wiring(rng)
+    cell, w = cell_and_weights(wiring, seed)
+    shorter = cell.within(elapsed + spare)
+    assert shorter.grid() == cell.grid()[: len(shorter.grid())]
+    state, inputs = rng.normal(size=cell.state_size), rng.normal(size=wiring.inputs)
+    state[-1] = elapsed
+    np.testing.assert_array_equal(
+        shorter.update(NUMPY, w, state, inputs), cell.update(NUMPY, w, state, inputs)
+    )
+
+
+def test_what_depends_on_weights_alone_can_be_computed_once():
+    wiring = auto_ncp(3, 12, 2)
+    for options in ({}, {"compat": "ncps"}, {"compat": "ncps", "constrained": False}):
+        cell, w = cell_and_weights(wiring, 0, **options)
+        state = np.random.default_rng(0).normal(size=cell.state_size)
+        state[-1] = 0.3
+        once = cell.update(NUMPY, cell.derived(NUMPY, w), state, np.ones(3))
+        np.testing.assert_array_equal(once, cell.update(NUMPY, w, state, np.ones(3)))

@@ -99,7 +99,7 @@ def run_ours(imported, rnn, x, dt, hidden, memory):
 def close(ours, theirs, scale=None):
     """Relative to the largest number of either."""
     scale = max(1e-6, float(theirs.detach().abs().max())) if scale is None else scale
-    return float((ours - theirs).abs().max()) <= TOLERANCE * scale
+    return float((ours - theirs).detach().abs().max()) <= TOLERANCE * scale
 
 
 def values_of(imported):

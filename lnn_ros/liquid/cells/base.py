@@ -101,12 +101,13 @@ class Cell(abc.ABC):
     def initialise(self, rng: np.random.Generator, masks: Mapping[str, Mask]) -> Values:
         """Draw the parameters; forbidden weights are zero."""
 
-    def polarise(self, values: Values, signs: Mapping[str, NDArray[np.int8]]) -> None:
-        """Start synapses of a fixed kind, in ``values``, from the signs of the wiring.
+    def polarised(self, values: Values, signs: Mapping[str, NDArray[np.int8]]) -> Values:
+        """Return initial parameters in which synapses of a fixed kind have the wiring's signs.
 
         ``signs`` are named and shaped as the masks are: 1 excites, -1 inhibits, 0 forbids. Most
-        cells have no such synapses and change nothing.
+        cells have no such synapses.
         """
+        return values
 
     def check(self) -> None:
         """Refuse an architecture that cannot run.
@@ -182,6 +183,13 @@ class Cell(abc.ABC):
             start += size
         raise KeyError(part)
 
+    def within(self, seconds: float) -> Cell:
+        """Return a cell that does the same where no more than ``seconds`` have elapsed.
+
+        One that takes fewer operations, where there is one: what runs can then be prepared.
+        """
+        return self
+
     # -- maths ----------------------------------------------------------------------------------
 
     def initial_state(self, first_interval: float = 0.0) -> NDArray[np.float64]:
@@ -193,6 +201,13 @@ class Cell(abc.ABC):
         state = np.zeros(self.state_size)
         state[-1] = first_interval
         return state
+
+    def derived(self, ops: Ops, w: Weights) -> Weights:
+        """Return the weights, and with them what ``update`` makes of weights alone.
+
+        What runs a cell over many steps may call it once before; ``update`` takes both.
+        """
+        return w
 
     @abc.abstractmethod
     def predict(self, ops: Ops, w: Weights, state: Array, dt: Array) -> Array:

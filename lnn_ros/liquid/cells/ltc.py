@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import ClassVar
@@ -47,7 +47,6 @@ from lnn_ros.liquid.cells.base import Cell, Mask, Values, Weights, choice, integ
 from lnn_ros.liquid.ops import NUMPY, Array, Ops
 
 Sums = Callable[[Array], tuple[Array, Array]]
-Block = tuple[Array, Array, Array]
 
 CM_MIN, GLEAK_MIN = 0.05, 1e-3
 MAX_STEPS = 256
@@ -126,12 +125,18 @@ class LTC(Cell):
 
     def grid(self) -> list[float]:
         """Instants between which one step is taken, seconds: 0 first, ``longest`` the last."""
-        instants, step = [0.0], self.first_step
         # As float32 holds them, so that a step of length zero is zero in either type.
-        while instants[-1] + step < self.longest and len(instants) <= MAX_STEPS:
-            instants.append(float(np.float32(instants[-1] + step)))
+        instants, step, end = [0.0], self.first_step, float(np.float32(self.longest))
+        while (instant := float(np.float32(instants[-1] + step))) < end:
+            if len(instants) > MAX_STEPS:
+                break
+            instants.append(instant)
             step *= self.growth
-        return [*instants, float(np.float32(self.longest))]
+        return [*instants, end]
+
+    def within(self, seconds: float) -> Cell:
+        end = next((instant for instant in self.grid() if instant >= seconds), self.longest)
+        return replace(self, longest=max(end, self.first_step)) if not self.compat else self
 
     # -- architecture ---------------------------------------------------------------------------
 
@@ -182,7 +187,7 @@ class LTC(Cell):
                 if name == "w" and self.constrained:
                     drawn = np.sqrt(drawn)
                 values[f"{block}.{name}"] = drawn * mask
-            # Two of three synapses excite, unless ``polarise`` knows better.
+            # Two of three synapses excite, unless ``polarised`` knows better.
             values[f"{block}.erev"] = rng.choice([-1.0, 1.0, 1.0], mask.shape) * mask
         for name in NEURON:
             values[name] = rng.uniform(*RANGES[name], self.units)
@@ -193,9 +198,9 @@ class LTC(Cell):
             values[f"{name}.scale"], values[f"{name}.shift"] = np.ones(size), np.zeros(size)
         return values
 
-    def polarise(self, values: Values, signs: Mapping[str, NDArray[np.int8]]) -> None:
-        for block, matrix in self._split(signs).items():
-            values[f"{block}.erev"] = matrix.astype(np.float64)
+    def polarised(self, values: Values, signs: Mapping[str, NDArray[np.int8]]) -> Values:
+        found = {f"{block}.erev": s.astype(np.float64) for block, s in self._split(signs).items()}
+        return {**values, **found}
 
     # -- maths ----------------------------------------------------------------------------------
 
@@ -206,11 +211,36 @@ class LTC(Cell):
     def predict(self, ops: Ops, w: Weights, state: Array, dt: Array) -> Array:
         return ops.concat([state[..., :-1], state[..., -1:] + dt])
 
+    def derived(self, ops: Ops, w: Weights) -> Weights:
+        # Numbers that are known already are not worth an operation of a program.
+        maths: Ops = NUMPY if isinstance(w["cm"], np.ndarray) else ops
+        cm, gleak, inverse = w["cm"], w["gleak"], None
+        if self.constrained:
+            cm, gleak = maths.softplus(cm), maths.softplus(gleak)
+        if not self.compat:
+            inverse = 1.0 / (cm + CM_MIN)
+            gleak = (gleak + GLEAK_MIN) * inverse
+        found = {**w, "capacity": cm, "leak": gleak, "reversal": gleak * w["vleak"]}
+        where = dict(zip((layer.name for layer in self.layers), self._where(), strict=True))
+        for name in self._synapses():
+            here = where.get(name, slice(0, self.layers[0].units))
+            scale = None if inverse is None else inverse[..., here]
+            for part, matrix in self._block(maths, w, name, scale).items():
+                found[f"{name}.{part}"] = matrix
+        return found
+
+    def _where(self) -> list[slice]:
+        """Return where each layer's neurons lie."""
+        bounds = [0, *(int(n) for n in np.cumsum([layer.units for layer in self.layers]))]
+        return [slice(start, stop) for start, stop in pairwise(bounds)]
+
     def update(self, ops: Ops, w: Weights, state: Array, inputs: Array) -> Array:
+        if "leak" not in w:
+            w = self.derived(ops, w)
         v, elapsed = state[..., self.where("potential")], state[..., -1:]
         sums = self._sums(ops, w, inputs * w["sensory.scale"] + w["sensory.shift"])
         if self.compat:
-            v = self._unfold(ops, w, sums, v, elapsed)
+            v = self._unfold(ops, sums, v, w["capacity"] / (elapsed / self.unfolds))
         else:
             v = self._solve(ops, sums, v, elapsed)
         silent = self.units - self.read
@@ -219,34 +249,13 @@ class LTC(Cell):
 
     def _sums(self, ops: Ops, w: Weights, inputs: Array) -> Sums:
         """Return the function from potentials to a(v) and b(v); with compat, times cm."""
-        # What depends on the weights alone is computed at once where they are known numbers.
-        maths: Ops = NUMPY if isinstance(w["cm"], np.ndarray) else ops
-        gleak, inverse = w["gleak"], None
-        if self.constrained:
-            gleak = maths.softplus(gleak)
-        if not self.compat:
-            inverse = 1.0 / (maths.softplus(w["cm"]) + CM_MIN)
-            gleak = (gleak + GLEAK_MIN) * inverse
-        reversal = gleak * w["vleak"]
-        bounds = [0, *(int(n) for n in np.cumsum([layer.units for layer in self.layers]))]
-        where = [slice(start, stop) for start, stop in pairwise(bounds)]
-
-        def block(name: str, here: slice) -> Block:
-            return self._block(maths, w, name, None if inverse is None else inverse[..., here])
-
-        names = self._synapses()
-        blocks = {
-            layer.name: block(layer.name, here)
-            for layer, here in zip(self.layers, where, strict=True)
-            if layer.name in names
-        }
+        where, first = self._where(), self.layers[0].units
         # An observation is held, so what comes from it and from the leak stays the same.
-        first = self.layers[0].units
-        held = _conduct(ops, block("sensory", where[0]), inputs)
-        fixed_a = [held[..., :first] + gleak[..., where[0]]]
-        fixed_b = [held[..., first:] + reversal[..., where[0]]]
-        fixed_a += [gleak[..., here] for here in where[1:]]
-        fixed_b += [reversal[..., here] for here in where[1:]]
+        held = _conduct(ops, w, "sensory", inputs)
+        fixed_a = [w["leak"][..., here] for here in where]
+        fixed_b = [w["reversal"][..., here] for here in where]
+        fixed_a[0] = held[..., :first] + fixed_a[0]
+        fixed_b[0] = held[..., first:] + fixed_b[0]
 
         def sums(v: Array) -> tuple[Array, Array]:
             a, b = list(fixed_a), list(fixed_b)
@@ -255,14 +264,14 @@ class LTC(Cell):
                 heard += [v[..., where[i]]] if layer.recurrent else []
                 if heard:
                     pre = ops.concat(heard) if len(heard) > 1 else heard[0]
-                    both = _conduct(ops, blocks[layer.name], pre)
+                    both = _conduct(ops, w, layer.name, pre)
                     a[i] = both[..., : layer.units] + a[i]
                     b[i] = both[..., layer.units :] + b[i]
             return (ops.concat(a), ops.concat(b)) if len(a) > 1 else (a[0], b[0])
 
         return sums
 
-    def _block(self, ops: Ops, w: Weights, name: str, inverse: Array | None) -> Block:
+    def _block(self, ops: Ops, w: Weights, name: str, inverse: Array | None) -> dict[str, Array]:
         """Matrices that take potentials to synapses and synapses to sums, and what lies between.
 
         Synapses are numbered source by source; the operations that there are have no third axis.
@@ -281,7 +290,7 @@ class LTC(Cell):
         gather = ops.concat(
             [(each @ conductance) * columns, (each @ (conductance * erev)) * columns]
         )
-        return spread, shift, gather
+        return {"spread": spread, "threshold": shift, "gather": gather}
 
     def _solve(self, ops: Ops, sums: Sums, v: Array, elapsed: Array) -> Array:
         """Potentials ``elapsed`` seconds later."""
@@ -292,11 +301,8 @@ class LTC(Cell):
             v = _step(ops, sums, v, ops.clip(elapsed, start, stop) - start)
         return _step(ops, sums, v, ops.relu(elapsed - instants[-1]))
 
-    def _unfold(self, ops: Ops, w: Weights, sums: Sums, v: Array, elapsed: Array) -> Array:
-        """What ncps does: a fixed number of semi-implicit Euler steps."""
-        maths: Ops = NUMPY if isinstance(w["cm"], np.ndarray) else ops
-        cm = maths.softplus(w["cm"]) if self.constrained else w["cm"]
-        inertia = cm / (elapsed / self.unfolds)
+    def _unfold(self, ops: Ops, sums: Sums, v: Array, inertia: Array) -> Array:
+        """What ncps does: a fixed number of semi-implicit Euler steps, cm / h the inertia."""
         for _ in range(self.unfolds):
             a, b = sums(v)
             v = (inertia * v + b) / (inertia + a + self.epsilon)
@@ -315,10 +321,10 @@ def _patterns(sources: int, targets: int) -> tuple[NDArray[np.float64], ...]:
     )
 
 
-def _conduct(ops: Ops, block: Block, pre: Array) -> Array:
+def _conduct(ops: Ops, w: Weights, block: str, pre: Array) -> Array:
     """Sums of conductances, then of conductances times reversal potentials, of the targets."""
-    spread, shift, gather = block
-    return ops.sigmoid(pre @ spread - shift) @ gather
+    open_ = ops.sigmoid(pre @ w[f"{block}.spread"] - w[f"{block}.threshold"])
+    return open_ @ w[f"{block}.gather"]
 
 
 def _step(ops: Ops, sums: Sums, v: Array, h: Array) -> Array:

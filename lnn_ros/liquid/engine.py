@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ MAX_SECONDS = 1e9
 MAX_OPERATIONS = 1000
 """A longer program is an ODE solved in as many sub-steps as the longest time asks for; called
 directly, the cell takes only those that its time needs."""
+SHORT = (0.04, 0.12)
+"""Elapsed times, seconds, up to which such a cell has a program of its own."""
 
 
 class _Eager:
@@ -56,6 +59,31 @@ def _runner(
     if len(program.operations) > MAX_OPERATIONS:
         return _Eager(function, inputs, dtype)
     return Runner(program, dtype, uint8)
+
+
+class _Updates:
+    """The update of a cell; of one whose work grows with the elapsed time, several.
+
+    ``function`` makes the update of a cell that is right up to some elapsed time.
+    """
+
+    def __init__(self, cell: Cell, function: Callable[[Cell], Function], *how: Any) -> None:
+        self._short: list[tuple[float, Runner | _Eager]] = []
+        self._any = _runner(function(cell), *how)
+        if isinstance(self._any, _Eager):
+            for seconds in SHORT:
+                if (shorter := cell.within(seconds)) is not cell:
+                    self._short.append((seconds, _runner(function(shorter), *how)))
+
+    def __call__(self, state: Array) -> Runner | _Eager:
+        """Return what updates this state; its input ``state`` is filled."""
+        run = self._any
+        for seconds, shorter in self._short:
+            if state[-1] <= seconds:
+                run = shorter
+                break
+        run.inputs["state"][...] = state
+        return run
 
 
 class _Held:
@@ -116,8 +144,9 @@ class CellEngine(_Held):
         self.cell, self.dtype = cell, np.dtype(dtype)
         w = {name: a.astype(dtype) for name, a in effective(cell, arrays).items()}
         super().__init__(cell, w, dtype)
-        self._update = _runner(
-            lambda ops, state, inputs: {"state": cell.update(ops, w, state, inputs)},
+        self._update = _Updates(
+            cell,
+            lambda cell: lambda ops, state, inputs: {"state": cell.update(ops, w, state, inputs)},
             {"state": (cell.state_size,), "inputs": (cell.inputs,)},
             dtype,
         )
@@ -135,9 +164,8 @@ class CellEngine(_Held):
             When the observation has another shape or is not finite, or the state would not stay
             finite; the state is not touched then.
         """
-        run = self._update
+        run = self._update(state)
         _take(run.inputs["inputs"], inputs, "the observation")
-        run.inputs["state"][...] = state
         run.run()
         _give(run.outputs["state"], state)
 
@@ -158,13 +186,15 @@ class Engine(_Held):
         w = effective(spec, arrays)
         super().__init__(spec.core, part(w, "core"), np.float32)
         size = (spec.core.state_size,)
-        self._update = _runner(
-            lambda ops, state, pixels, summary: {
-                "state": spec.update(ops, w, state, pixels, summary)
-            },
-            {"state": size, "pixels": spec.encoder.frame_shape, "summary": (len(SUMMARY),)},
-            uint8=("pixels",),
-        )
+
+        def update(core: Cell) -> Function:
+            within = replace(spec, core=core)
+            return lambda ops, state, pixels, summary: {
+                "state": within.update(ops, w, state, pixels, summary)
+            }
+
+        inputs = {"state": size, "pixels": spec.encoder.frame_shape, "summary": (len(SUMMARY),)}
+        self._update = _Updates(spec.core, update, inputs, np.float32, ("pixels",))
         self._command = _runner(
             lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
         )
@@ -191,7 +221,7 @@ class Engine(_Held):
             When the frame or the summary is not as described or not finite, or the state would
             not stay finite; the state is not touched then.
         """
-        run = self._update
+        run = self._update(state)
         pixels = run.inputs["pixels"]
         if frame.shape != pixels.shape or frame.dtype != np.uint8:
             raise LnnError(
@@ -200,7 +230,6 @@ class Engine(_Held):
             )
         _take(run.inputs["summary"], summary, "the summary")
         pixels[...] = frame
-        run.inputs["state"][...] = state
         run.run()
         _give(run.outputs["state"], state)
 

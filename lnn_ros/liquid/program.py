@@ -34,7 +34,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
 
 
 class Runner:
-    """A program, ready to run.
+    """A program, ready to run; by one thread at a time, since its buffers are its own.
 
     Parameters
     ----------
@@ -109,6 +109,10 @@ class Runner:
     def __len__(self) -> int:
         """Number of calls of a run."""
         return len(self._steps)
+
+    def __reduce__(self) -> str:
+        # A copy's calls would go on writing into buffers that its attributes no longer name.
+        raise LnnError("program: a runner cannot be copied or pickled; build one of the program")
 
 
 class _Build:

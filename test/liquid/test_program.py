@@ -1,5 +1,7 @@
 """A program run in buffers computes what the operations mean, whatever it was turned into."""
 
+import copy
+import pickle
 import tracemalloc
 
 import cell_cases
@@ -66,6 +68,9 @@ def build(ops, values, program, seed):
         elif name == "slice":
             start = j % n
             values.append(x[..., start : start + 1 + k % (n - start)])
+        elif name == "pieces":
+            first, second = x[..., j % n :], x[..., k % n : k % n + 2]
+            values.append(ops.concat([first, second] if j % 2 else [second, first]))
         elif name == "concat":
             lead = x.shape[:-1]
             mates = [v for v in values if v.shape[:-1] == lead and v.shape[-1] < 20]
@@ -77,7 +82,7 @@ def build(ops, values, program, seed):
 
 
 OPERATIONS = (*UNARY, *BINARY, *BINARY, "negative", "clip", "matmul", "matmul", "slice", "slice",
-              "concat", "concat")  # fmt: skip
+              "concat", "pieces")  # fmt: skip
 INSTRUCTIONS = st.lists(
     st.tuples(
         st.sampled_from(OPERATIONS), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)
@@ -199,6 +204,22 @@ def test_every_cell_runs_as_it_trains(case):
         assert state.dtype == dtype
 
 
+def test_a_cell_of_few_sub_steps_is_the_cell_of_all_of_them():
+    """What runs depends on the elapsed time; what comes out does not."""
+    case = next(c for c in cell_cases.CASES if c.kind == "ltc" and c.wiring == "stack")
+    cell, wiring = cell_cases.build(case)
+    w = cell_cases.random_weights(case, 0)
+    engine = CellEngine(cell, {**w, **wiring.masks()}, np.float64)
+    rng = np.random.default_rng(1)
+    for elapsed in (0.0, 0.03, 0.04, 0.0441, 0.05, 0.12, 0.121, 2.0, 99.0):
+        state = engine.initial(elapsed)
+        state[: 2 * cell.units] = rng.normal(0, 0.5, 2 * cell.units)
+        seen = cell_cases.random_run(case, rng, ())
+        wanted = cell.update(NUMPY, w, state.copy(), seen)
+        engine.update(state, seen)
+        np.testing.assert_allclose(state, wanted, rtol=1e-10, atol=1e-10)
+
+
 def observed(engine, rng):
     state = engine.initial()
     engine.predict(state, 0.1, state)
@@ -303,13 +324,13 @@ def test_running_a_policy_allocates_no_image():
 
 @pytest.mark.parametrize("kind", [k for k in kinds() if k not in ("ltc", "feedforward")])
 def test_running_a_cell_allocates_no_vector(kind):
-    wiring = dense(6, 512)
-    cell = cell_type(kind).wired(6, wiring, 512)
+    wiring = dense(6, 128)
+    cell = cell_type(kind).wired(6, wiring, 128)
     arrays = {**cell.initialise(np.random.default_rng(0), wiring.masks()), **wiring.masks()}
     engine = CellEngine(cell, arrays)
     state, seen = engine.initial(0.1), np.zeros(6, np.float32)
-    assert allocated(lambda: engine.predict(state, 0.05, state)) < 512 * 4
-    assert allocated(lambda: engine.update(state, seen)) < 512 * 4
+    assert allocated(lambda: engine.predict(state, 0.05, state)) < 128 * 4
+    assert allocated(lambda: engine.update(state, seen)) < 128 * 4
 
 
 # -- what a program is turned into --------------------------------------------------------------
@@ -396,6 +417,13 @@ def test_inputs_are_checked():
         runner(x=np.zeros(3), z=np.zeros(3))
     with pytest.raises(LnnError, match=r"x has shape \(1,\), expected \(3,\)"):
         runner(x=np.zeros(1))
+
+
+def test_a_runner_is_not_copied():
+    """A copy would compute in the first one's buffers."""
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(LnnError, match="cannot be copied"):
+            duplicate(Runner(doubled()))
 
 
 def test_only_floats_are_computed_in():

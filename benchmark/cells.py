@@ -51,7 +51,7 @@ from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
 
 UNITS, INPUTS, MOTOR = 32, 8, 4
 RATES = (10, 30, 100, 200)
-LOOKS, LONGEST = 10, 60
+LOOKS, LONGEST = 10, 30
 """Forgetting: looks a second, and seconds after which nobody waits any longer."""
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     **{kind: (kind, {}) for kind in kinds()},
@@ -288,11 +288,11 @@ def rate(subject: Subject, rng: np.random.Generator) -> float:
 
 
 def forget(subject: Subject, rng: np.random.Generator) -> list[float]:
-    """Seconds at each rate; nan where it takes longer than a minute."""
+    """Seconds at each rate; inf where it takes longer than half a minute."""
     history = rng.normal(0, 1, (2, INPUTS))
     u = rng.normal(0, 1, INPUTS)
     states = _held(subject, subject.start(2), history, 100, 2.0)
-    if isinstance(subject, Ours):
+    if isinstance(subject, Ours) and subject.cell.split:
         # Both see the new signal from now on at any rate, not only at its first observation.
         states = subject.observe(states, u, 0.0)
 
@@ -301,8 +301,10 @@ def forget(subject: Subject, rng: np.random.Generator) -> list[float]:
         return float(np.linalg.norm(x[0] - x[1]))
 
     first, times = distance(states), []
+    if first == 0.0:  # nothing to forget
+        return [0.0] * len(RATES)
     for r in RATES:
-        now, last, found = states, 1.0, float("nan")
+        now, last, found = states, 1.0, float("inf")
         # Looked at ten times a second at every rate, so that reading it off errs alike for all.
         for k in range(1, LOOKS * LONGEST):
             now = _held(subject, now, u, r, 1.0 / LOOKS)
@@ -378,14 +380,18 @@ LAWS: dict[str, Callable[[Subject, np.random.Generator], float | None]] = {
 }
 
 
-def _summary(values: list[float | None]) -> dict[str, float | None]:
+def _number(x: float) -> float | str:
+    """As JSON has it."""
+    return float(x) if np.isfinite(x) else "inf"
+
+
+def _summary(values: list[float | None]) -> dict[str, float | str | None]:
     """Median and extremes; a NaN state counts as infinitely wrong."""
     if None in values:
         return {"median": None, "min": None, "max": None}
-    x = np.nan_to_num(np.array(values, float), nan=np.inf)
-    return {
-        name: float(f(x)) for name, f in (("median", np.median), ("min", np.min), ("max", np.max))
-    }
+    x = np.array(values, float)
+    x = np.where(np.isnan(x), np.inf, x)
+    return {"median": _number(np.median(x)), "min": _number(x.min()), "max": _number(x.max())}
 
 
 def measure(row: str, seeds: int, rounds: int) -> dict[str, Any]:
@@ -399,10 +405,19 @@ def measure(row: str, seeds: int, rounds: int) -> dict[str, Any]:
             found[name].append(law(subject, np.random.default_rng((seed, 1))))
         found["forget"].append(forget(subject, np.random.default_rng((seed, 2))))
     times = np.array(found["forget"])
-    spread = (times.max(1) - times.min(1)) / np.median(times, 1)
+    spread = [
+        0.0
+        if not t.any()
+        else (t.max() - t.min()) / np.median(t)
+        if np.isfinite(t).all()
+        else np.inf
+        for t in times
+    ]
     result: dict[str, Any] = {name: _summary(found[name]) for name in LAWS}
-    result["forget_seconds"] = dict(zip(map(str, RATES), np.median(times, 0).tolist(), strict=True))
-    result["forget_spread"] = _summary(spread.tolist())
+    result["forget_seconds"] = {
+        str(r): _number(np.median(times[:, i])) for i, r in enumerate(RATES)
+    }
+    result["forget_spread"] = _summary(spread)
     if rounds:
         result["loss"] = _summary(found["loss"])
     else:
@@ -412,17 +427,19 @@ def measure(row: str, seeds: int, rounds: int) -> dict[str, Any]:
 
 
 def _show(row: str, name: str, result: dict[str, Any]) -> None:
-    def cell(entry: dict[str, float | None]) -> str:
+    def cell(entry: dict[str, Any]) -> str:
         if entry["median"] is None:
             return f"{'-':>17s}"
-        return f"{entry['median']:8.1e}/{entry['max']:8.1e}"
+        return f"{float(entry['median']):8.1e}/{float(entry['max']):8.1e}"
 
     columns = [cell(result[law]) for law in (*LAWS, "forget_spread")]
-    times = " ".join(f"{t:6.3f}" for t in result["forget_seconds"].values())
-    words = " ".join(
-        [result["batch"], *result["nan"], result["negative"]] if "nan" in result else []
-    )
-    print(f"{row:15s} {name:8s}" + " ".join(columns) + f" | {times} | {words}", flush=True)
+    times = " ".join(f"{float(t):6.3f}" for t in result["forget_seconds"].values())
+    words = []
+    if "nan" in result:
+        words = [result["batch"], *result["nan"], result["negative"]]
+    elif "loss" in result:
+        words = [f"loss {float(result['loss']['median']):.3f}"]
+    print(f"{row:15s} {name:8s}" + " ".join([*columns, "|", times, "|", *words]), flush=True)
 
 
 def main() -> int:
@@ -432,26 +449,22 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="of random parameters")
     parser.add_argument("--trained", type=int, default=3, help="seeds that are trained; 0: none")
     parser.add_argument("--rounds", type=int, default=80, help="of training")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="rows that it holds already, and not asked, stay")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = [*ROWS, *NCPS] if args.cells is None else args.cells.split(",")
     for row in rows:
         if row not in ROWS and row not in NCPS:
             parser.error(f"--cells: {row!r} found, expected some of {', '.join([*ROWS, *NCPS])}")
-    result: dict[str, Any] = {
-        **provenance(" ".join(["python", "benchmark/cells.py", *sys.argv[1:]])),
-        "units": UNITS,
-        "inputs": INPUTS,
-        "rates_hz": list(RATES),
-        "seeds": args.seeds,
-        "trained_seeds": args.trained,
-        "rounds": args.rounds,
-        "rows": {},
-    }
+    origin = provenance(" ".join(["python", "benchmark/cells.py", *sys.argv[1:]]))
+    result: dict[str, Any] = {"units": UNITS, "inputs": INPUTS, "rates_hz": list(RATES), "rows": {}}
+    if args.json and args.json.exists():
+        earlier = json.loads(args.json.read_text())
+        if {**earlier, "rows": {}} == result:
+            result = earlier
     print("median/max of " + ", ".join([*LAWS, "forget_spread"]) + " | forget at each rate, s | ")
     for row in rows:
-        entry = result["rows"].setdefault(row, {})
+        entry = {**origin, "seeds": args.seeds, "trained_seeds": args.trained}
         for name, seeds, rounds in (
             ("random", args.seeds, 0),
             ("trained", args.trained, args.rounds),
@@ -459,9 +472,10 @@ def main() -> int:
             if seeds:
                 entry[name] = measure(row, seeds, rounds)
                 _show(row, name, entry[name])
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        result["rows"][row] = entry
+        if args.json:  # after each row: some take minutes
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

@@ -38,6 +38,7 @@ _METHODS = {
     "rate": "Time constant 1/r of each neuron",
     "liquid": "Liquid time constant of each neuron",
     "linearised": "Time constants of the linearised update, slowest mode first",
+    "none": "This network keeps a list of what it has seen: nothing in it fades",
 }
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK, "text.color": _INK,
@@ -120,23 +121,24 @@ def draw_time_constants(found: Interpretation, path: Path) -> None:
             height_ratios=heights,
         )
         axes = grid[0]
-        seconds = np.clip(np.nan_to_num(constants.seconds[:, order]), _SHORTEST, _LONGEST)
+        forgotten = np.zeros((len(found.history.stamps_ns), 1))
+        seconds = np.nan_to_num(constants.seconds[:, order] if order else forgotten)
+        seconds = np.clip(seconds, _SHORTEST, _LONGEST)
         low, high = (float(v) for v in np.percentile(seconds, (1, 99)))
         low = min(low, high / 10.0)
         mesh = axes.pcolormesh(
             _edges(found.history.seconds),
-            np.arange(len(order) + 1),
+            np.arange(seconds.shape[1] + 1),
             seconds.T,
             norm=LogNorm(low, high),
             cmap="viridis",
         )
-        _layers(axes, bands, len(order), "white")
+        _layers(axes, bands, seconds.shape[1], "white")
         colors = figure.colorbar(mesh, ax=axes, pad=0.01, extend="both")
         colors.set_label("time constant (s)")
         _plain_ticks(colors.ax)
-        axes.set_title(
-            f"{_METHODS[constants.method]}: bright remembers for long, dark only for an instant"
-        )
+        note = ": bright remembers for long, dark only for an instant" if constants.names else ""
+        axes.set_title(f"{_METHODS[constants.method]}{note}")
         if turning:
             shown = np.clip(constants.periods, 0.1, 1e3)
             grid[1].plot(found.history.seconds, shown, linewidth=0.8)
@@ -269,9 +271,9 @@ def _bands(names: list[str]) -> list[tuple[str, int]]:
 
 def _order(cell: Cell, constants: TimeConstants) -> tuple[list[int], list[tuple[str, int]]]:
     """Rows from the bottom up: last layer lowest, within a layer the slow ones on top."""
-    if constants.method == "linearised":
+    if constants.method in ("linearised", "none"):
         kept = np.flatnonzero((constants.seconds > 0.0).any(0))  # the others show nothing
-        return (kept[::-1].tolist() or [0]), [("modes", max(1, len(kept)))]
+        return kept[::-1].tolist(), [("modes", len(kept))] if len(kept) else []
     typical = np.median(constants.seconds, axis=0)
     rows: list[int] = []
     bands = _bands(cell.names())[::-1]

@@ -19,6 +19,9 @@ What a time constant is depends on the cell, and ``TimeConstants.method`` says w
     ``-dt / ln |k|``, infinite if it does not fade, and its period ``2 pi dt / |arg k|``. Cells that
     forget per observation, as published, owe these seconds to the rate at which they are observed.
     J includes the wiring's loops, which the other two leave out.
+``none`` (transformer)
+    Cells with more than ``MAX_MODES`` numbers in their state, which keep a list of what they have
+    seen: nothing in it fades, it is there or it is gone.
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ STEP = 1e-5
 SMALLEST = 1e-6
 """Eigenvalues below it are rounding: such a mode is forgotten at once."""
 
+MAX_MODES = 1024
+"""Largest state that is linearised."""
+
 
 @dataclass(frozen=True)
 class TimeConstants:
@@ -49,7 +55,7 @@ class TimeConstants:
     Attributes
     ----------
     method : str
-        "rate", "liquid" or "linearised", as above.
+        "rate", "liquid", "linearised" or "none", as above.
     names : list of str
         Of the N neurons; of the modes "mode_00" and so on, the slowest first at each observation.
     seconds : ndarray, shape (K, N)
@@ -111,6 +117,9 @@ def time_constants(
         potential = after[:, cell.where("potential")]
         seconds = _liquid(cell, w, potential, inputs)
         return TimeConstants("liquid", cell.names(), seconds, [], np.zeros((len(after), 0)))
+    if cell.state_size > MAX_MODES:
+        nothing = np.zeros((len(after), 0))
+        return TimeConstants("none", [], nothing, [], nothing)
     return _linearised(cell, w, before, inputs, dt)
 
 

@@ -155,6 +155,7 @@ def test_all_cells_have_time_constants(kind):
     assert constants.seconds.shape == (len(dt), len(constants.names))
     assert constants.periods.shape == (len(dt), len(constants.turning))
     assert (constants.seconds >= 0).all() and (constants.periods > 0).all()
+    assert (constants.method == "none") == (not constants.names) == (kind == "transformer")
     if kind == "feedforward":
         assert (constants.seconds == 0).all()
     elif constants.method == "linearised":

@@ -142,7 +142,7 @@ class CellEngine(_Held):
         self, cell: Cell, arrays: Mapping[str, Array], dtype: DTypeLike = np.float32
     ) -> None:
         self.cell, self.dtype = cell, np.dtype(dtype)
-        w = {name: a.astype(dtype) for name, a in effective(cell, arrays).items()}
+        w = _derived(cell, effective(cell, arrays), dtype)
         super().__init__(cell, w, dtype)
         self._update = _Updates(
             cell,
@@ -184,7 +184,9 @@ class Engine(_Held):
     def __init__(self, spec: PolicySpec, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.spec = spec
         w = effective(spec, arrays)
-        super().__init__(spec.core, part(w, "core"), np.float32)
+        core = _derived(spec.core, part(w, "core"), np.float32)
+        w |= {f"core.{name}": value for name, value in core.items()}
+        super().__init__(spec.core, core, np.float32)
         size = (spec.core.state_size,)
 
         def update(core: Cell) -> Function:
@@ -241,6 +243,12 @@ class Engine(_Held):
         command = run.outputs["command"].astype(np.float64)
         np.maximum(command, self._low, out=command)
         return np.minimum(command, self._high, out=command)
+
+
+def _derived(cell: Cell, w: Mapping[str, Array], dtype: DTypeLike) -> dict[str, Array]:
+    """Weights, and what the cell makes of them alone, as one type; made in float64."""
+    derived = cell.derived(NUMPY, {name: a.astype(np.float64) for name, a in w.items()})
+    return {name: np.asarray(a, dtype) for name, a in derived.items()}
 
 
 def _finite(vector: Array) -> bool:

@@ -126,7 +126,7 @@ def _columns(cell: Cell, inputs: Sequence[str], outputs: Outputs | None) -> list
     if outputs is not None:
         named.append(("outputs", outputs.names, 0))
     tallest = max(len(labels) for _, labels, _ in named)
-    columns = []
+    columns: list[_Column] = []
     for name, labels, pairs in named:
         # Mates stand side by side.
         mates = np.stack([np.arange(pairs), np.arange(pairs, 2 * pairs)], 1).ravel()

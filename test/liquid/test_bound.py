@@ -16,6 +16,7 @@ from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid import container
 from lnn_ros.liquid.bound import Bound, bound, input_box
+from lnn_ros.liquid.cells.flow import Flow
 from lnn_ros.liquid.checkpoint import POLICY_FORMAT, Checkpoint, load, save
 from lnn_ros.liquid.engine import Engine, effective
 from lnn_ros.liquid.ops import NUMPY
@@ -60,16 +61,16 @@ def summary(rng):
     return rng.normal(0, 10.0 ** rng.uniform(-1, 3), len(SUMMARY))
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(
-    kind=st.sampled_from(["flow", "feedforward"]),
+    kind=st.sampled_from(["flow", "flow_scan", "feedforward"]),
     seed=st.integers(0, 10_000),
     strength=st.sampled_from([0.1, 1.0, 5.0]),
     option=st.sampled_from(FLOWS),
     least=st.sampled_from([0.0, 0.01, 0.1]),
 )
 def test_nothing_observed_breaks_the_bound(kind, seed, strength, option, least):
-    options = option if kind == "flow" else {}
+    options = option if kind != "feedforward" else {}
     checkpoint = random_policy(kind, seed, strength, options)
     spec, w, rng = checkpoint.spec, wide(checkpoint), np.random.default_rng(seed)
     proven = bound(spec, checkpoint.arrays, least)
@@ -88,6 +89,7 @@ def test_nothing_observed_breaks_the_bound(kind, seed, strength, option, least):
         assert (rates <= np.array(proven.rate) * (1 + 1e-6) + 1e-9).all()
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), strength=st.sampled_from([0.3, 1.0, 3.0]))
 def test_inputs_stay_in_their_box(seed, strength):
     checkpoint = random_policy("flow", seed, strength, {})
@@ -145,8 +147,8 @@ def test_gradient_ascent_comes_near_the_bound_but_not_beyond(adversary, options)
     checkpoint = small_checkpoint(seed=1, **options)
     proven = bound(checkpoint.spec, checkpoint.arrays, 0.05)
     against = adversary(checkpoint, 0.05)
-    reached = against.attack("rate", 3, starts=4, steps=50)
-    assert 0.2 * proven.rate[3] < reached <= proven.rate[3] * (1 + 1e-6)
+    reached = against.attack("rate", 3, starts=4, steps=40)
+    assert 0.15 * proven.rate[3] < reached <= proven.rate[3] * (1 + 1e-6)
     reached = against.attack("high", 2, starts=4, steps=30)
     assert 0.5 * proven.high[2] < reached <= proven.high[2]
 
@@ -211,10 +213,26 @@ def test_a_pair_whose_target_flips_nearly_reaches_its_bound():
     assert 0.75 * proven < np.abs(moved[1]) / 1e-6 <= proven
 
 
-def test_without_a_flow_nothing_moves_between_observations():
-    checkpoint = small_checkpoint("feedforward")
+@pytest.mark.parametrize("kind", ["feedforward", "gru", "cfc"])
+def test_without_a_flow_nothing_moves_between_observations(kind):
+    checkpoint = small_checkpoint(kind)
+    proven = bound(checkpoint.spec, checkpoint.arrays)
     # Its activity is held: `predict` only counts the time.
-    assert bound(checkpoint.spec, checkpoint.arrays).rate == (0.0,) * 4
+    assert proven.rate == (0.0,) * 4
+    assert (np.array(proven.low) >= checkpoint.spec.head.low).all()
+
+
+class Unknown(Flow):
+    """Some other cell with a flow, about which nothing is proven."""
+
+    kind = "unknown"
+
+
+def test_nothing_is_claimed_of_a_cell_that_nobody_has_looked_at():
+    checkpoint = small_checkpoint()
+    core = Unknown(**vars(checkpoint.spec.core))
+    proven = bound(replace(checkpoint.spec, core=core), checkpoint.arrays)
+    assert proven == Bound(checkpoint.spec.head.low, checkpoint.spec.head.high, None)
 
 
 def claiming(tmp_path, change):

@@ -38,7 +38,11 @@ _METHODS = {
     "rate": "Time constant 1/r of each neuron",
     "liquid": "Liquid time constant of each neuron",
     "linearised": "Time constants of the linearised update, slowest mode first",
-    "none": "This network keeps a list of what it has seen: nothing in it fades",
+}
+_WITHOUT = {
+    "linearised": "This network remembers nothing from one observation to the next.",
+    "none": "This network keeps a list of what it has seen: nothing in it fades, it is there or "
+    "it is gone.",
 }
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK, "text.color": _INK,
@@ -120,25 +124,11 @@ def draw_time_constants(found: Interpretation, path: Path) -> None:
             layout="constrained",
             height_ratios=heights,
         )
-        axes = grid[0]
-        forgotten = np.zeros((len(found.history.stamps_ns), 1))
-        seconds = np.nan_to_num(constants.seconds[:, order] if order else forgotten)
-        seconds = np.clip(seconds, _SHORTEST, _LONGEST)
-        low, high = (float(v) for v in np.percentile(seconds, (1, 99)))
-        low = min(low, high / 10.0)
-        mesh = axes.pcolormesh(
-            _edges(found.history.seconds),
-            np.arange(seconds.shape[1] + 1),
-            seconds.T,
-            norm=LogNorm(low, high),
-            cmap="viridis",
-        )
-        _layers(axes, bands, seconds.shape[1], "white")
-        colors = figure.colorbar(mesh, ax=axes, pad=0.01, extend="both")
-        colors.set_label("time constant (s)")
-        _plain_ticks(colors.ax)
-        note = ": bright remembers for long, dark only for an instant" if constants.names else ""
-        axes.set_title(f"{_METHODS[constants.method]}{note}")
+        if order:
+            _heat(grid[0], found, order, bands)
+        else:
+            grid[0].set_axis_off()
+            grid[0].text(0.0, 0.5, _WITHOUT[constants.method], transform=grid[0].transAxes)
         if turning:
             shown = np.clip(constants.periods, 0.1, 1e3)
             grid[1].plot(found.history.seconds, shown, linewidth=0.8)
@@ -149,6 +139,30 @@ def draw_time_constants(found: Interpretation, path: Path) -> None:
         figure.suptitle(found.headline, x=0.01, ha="left", fontsize=10)
         figure.savefig(path, dpi=130)
         plt.close(figure)
+
+
+def _heat(
+    axes: Axes, found: Interpretation, order: list[int], bands: list[tuple[str, int]]
+) -> None:
+    """Draw the time constants of some neurons or modes, one row each."""
+    constants = found.constants
+    seconds = np.clip(np.nan_to_num(constants.seconds[:, order]), _SHORTEST, _LONGEST)
+    low, high = (float(v) for v in np.percentile(seconds, (1, 99)))
+    mesh = axes.pcolormesh(
+        _edges(found.history.seconds),
+        np.arange(len(order) + 1),
+        seconds.T,
+        norm=LogNorm(low, max(high, 10.0 * low)),
+        cmap="viridis",
+    )
+    _layers(axes, bands, len(order), "white")
+    assert axes.figure is not None
+    colors = axes.figure.colorbar(mesh, ax=axes, pad=0.01, extend="both")
+    colors.set_label("time constant (s)")
+    _plain_ticks(colors.ax)
+    axes.set_title(
+        f"{_METHODS[constants.method]}: bright remembers for long, dark only for an instant"
+    )
 
 
 def draw_activity(found: Interpretation, path: Path) -> None:

@@ -95,6 +95,7 @@ def rows(x: Tensor, dt: Tensor) -> dict[str, Step]:
         found[f"{kind} 64"] = ours(kind, full, x, dt)
         found[f"{kind} 64, loop"] = ours(kind, full, x, dt, fused=False)
     found["ltc NCP 32"] = ours("ltc", plain, x, dt)
+    found["ltc NCP 32, loop"] = ours("ltc", plain, x, dt, fused=False)
     for kind in ("gru", "lstm"):
         found[f"{kind} 64"] = ours(kind, full, x, dt)
         found[f"{kind} 64, loop"] = ours(kind, full, x, dt, fused=False)

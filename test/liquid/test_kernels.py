@@ -42,6 +42,7 @@ CELLS = {
     "cfc ncps": {"compat": "ncps"},
     "gru": {"dt_input": True},
     "lstm": {"dt_input": True},
+    "ltc": {"first_step": 0.1, "longest": 0.4, "growth": 1.5},
 }
 SHAPES = {"steps": st.integers(4, 9), "batch": st.integers(1, 40), "seed": st.integers(0, 2**31)}
 
@@ -108,7 +109,7 @@ def close(found, expected, tolerance):
 
 @pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize("cell", CELLS)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(masks=st.booleans(), **SHAPES)
 def test_the_same_as_the_loop(cell, wiring, steps, batch, seed, masks):
     made = module(cell, wiring)
@@ -122,7 +123,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed, masks):
 
 @pytest.mark.parametrize("wiring", ["dense", "paired"])
 @pytest.mark.parametrize("cell", ["flow", "cfc"])
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(masks=st.booleans(), **SHAPES)
 def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, seed, masks):
     made = module(cell, wiring, torch.float32)
@@ -134,7 +135,7 @@ def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, se
         close(theirs[name], gradient, 2e-5)
 
 
-@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "ltc"])
 def test_gradients_are_those_of_finite_differences(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 5, 2, 3, masks=True)
@@ -162,7 +163,7 @@ class _States(torch.nn.Module):
         return self.made.states(*arguments)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
 def test_a_sequence_may_be_cut(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 11, 3, 5, masks=True)
@@ -178,7 +179,7 @@ def test_a_sequence_may_be_cut(cell):
     torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
 def test_activities_and_the_last_state_alone(cell):
     made = module(cell, "paired")
     x, dt, state, present, _ = sequences(made, 6, 3, 5, masks=True)
@@ -209,7 +210,7 @@ def test_nan_stays_in_its_own_sequence(cell):
     assert x.grad[:, others].isfinite().all()
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
 def test_a_second_derivative_is_refused(cell):
     made = module(cell, "dense")
     x, dt, state, *_ = sequences(made, 4, 2, 5, masks=False)

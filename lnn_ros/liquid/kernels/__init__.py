@@ -25,6 +25,7 @@ KERNELS = {
     "flow": ("flow", "rows"),
     "gru": ("gated", "gru"),
     "lstm": ("gated", "lstm"),
+    "ltc": ("ltc", "rows"),
 }
 """Kinds of cells that have a kernel: its module and function."""
 SHORTEST = 4

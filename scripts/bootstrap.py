@@ -33,7 +33,7 @@ MODULES = {
             "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces",
             "ament_flake8", "ament_pep257"],
     "sim": ["mujoco", "numba", "matplotlib", "av", "PIL"],
-    "train": ["torch", "numba", "scipy"],
+    "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
     "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",
             "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],

@@ -69,7 +69,8 @@ def test_environments_are_made_and_checked_for_everything_that_is_imported() -> 
     bootstrap = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bootstrap)
     folders = [ROOT / name for name in ("lnn_ros", "test", "benchmark")]
-    ours = {file.stem for folder in folders[1:] for file in folder.rglob("*.py")} | {"lnn_ros"}
+    files = [file for folder in folders[1:] for file in folder.rglob("*.py")]
+    ours = {name for file in files for name in (file.stem, file.parent.name)} | {"lnn_ros"}
     imported = set().union(*map(imported_modules, folders)) - ours - set(sys.stdlib_module_names)
     assert imported <= {m for modules in bootstrap.MODULES.values() for m in modules}
 

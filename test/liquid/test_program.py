@@ -41,7 +41,7 @@ def build(ops, values, program, seed):
     """Do what a list of numbers says: any number is a valid program."""
     rng = np.random.default_rng(seed)
     for name, i, j, k in program:
-        x = values[i % len(values)]
+        x = values[i % len(values) if i % 2 else -1]  # chains are what there is to simplify
         n = x.shape[-1]
         if name in UNARY:
             values.append(getattr(ops, name)(ops.abs(x) if name == "log1p" else x))
@@ -380,6 +380,14 @@ def test_what_is_known_or_equal_is_computed_once():
         return {"a": ops.tanh(y), "b": ops.tanh(x[..., :5] * scale), "c": y * 1.0 + 0.0}
 
     assert calls(function, {"x": (6,)}, x=X) == 2
+
+
+def test_a_factor_goes_to_the_smaller_operand():
+    def function(ops, x, dt):
+        return {"a": 0.5 * (x * dt), "b": 0.5 * (dt * ops.sin(x))}
+
+    values = {"x": X, "dt": np.array([0.3])}
+    assert calls(function, {"x": (6,), "dt": (1,)}, **values) == 4
 
 
 def test_what_is_joined_is_computed_in_place():

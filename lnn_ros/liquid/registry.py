@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
-from types import GenericAlias
 from typing import Any, TypeVar
 
 from lnn_ros.errors import LnnError
@@ -26,9 +25,9 @@ def find(package: str, path: Any, base: type[T]) -> dict[str, type[T]]:
         for value in vars(module).values():
             if (
                 isinstance(value, type)
-                and not isinstance(value, GenericAlias)  # dict[str, int]: a class to Python 3.10
-                and issubclass(value, base)
+                # First of all: to Python 3.10 dict[str, int] is a type, but issubclass refuses it.
                 and value.__module__ == module.__name__
+                and issubclass(value, base)
                 and "kind" in vars(value)
             ):
                 kind = value.kind  # type: ignore[attr-defined]

@@ -183,4 +183,5 @@ class CellModule(nn.Module):
             size += len(row)
             if size >= len(self.cell.names()):
                 break
-        return self.cell.activity(OPS, torch.cat(activity).permute(1, 2, 0)), last
+        joined = activity[0] if len(activity) == 1 else torch.cat(activity)
+        return self.cell.activity(OPS, joined.permute(1, 2, 0)), last

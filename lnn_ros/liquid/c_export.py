@@ -80,8 +80,9 @@ def policy_source(checkpoint: Checkpoint) -> str:
         "frame: the camera's newest image, 8-bit, row by row, channels side by side:",
         f"    {encoder.height} rows, {encoder.width} columns, {encoder.channels} channels"
         f" ({'red, green, blue' if encoder.channels == 3 else 'grey'})",
-        f"summary: {len(SUMMARY)} numbers on the interval since the frame before, body frame (x",
-        "    forward, y left, z up):",
+        f"summary: {len(SUMMARY)} numbers on the interval that the frame closes: means in the body",
+        "    frame (x forward, y left, z up), the share that the IMU covered, the age of the",
+        "    newest IMU sample (at most 1 s), the interval's length:",
         *(f"    [{i}] {name}, {_unit(name)}" for i, name in enumerate(SUMMARY)),
         "command: velocity in the body frame, levelled:",
         *(
@@ -95,11 +96,12 @@ def policy_source(checkpoint: Checkpoint) -> str:
         "lnn_policy_state state;",
         "lnn_policy_reset(&state);",
         "for every frame:",
-        "    lnn_policy_predict(&state, seconds since the state's own instant);",
+        "    lnn_policy_predict(&state, seconds since the frame before,"
+        f" {spec.first_interval:g} for the first);",
         "    lnn_policy_update(&state, frame, summary);",
         "whenever a command is wanted, also between frames:",
         "    lnn_policy_state copy = state;",
-        "    lnn_policy_predict(&copy, seconds since the state's own instant);",
+        "    lnn_policy_predict(&copy, seconds since the newest frame);",
         "    lnn_policy_command(&copy, command);",
     ]
     return _file("lnn_policy", about, usage, spec.core, w, functions)
@@ -161,7 +163,7 @@ def cell_source(checkpoint: CellCheckpoint) -> str:
         "lnn_cell_state state;",
         "lnn_cell_reset(&state);",
         "for every observation:",
-        "    lnn_cell_predict(&state, seconds since the state's own instant);",
+        "    lnn_cell_predict(&state, seconds since the observation before);",
         "    lnn_cell_update(&state, inputs);",
         "    lnn_cell_activity(&state, activity);",
     ]

@@ -60,7 +60,7 @@ def policy_model(checkpoint: Checkpoint) -> onnx.ModelProto:
         Inputs: ``state`` (batch, state_size), ``dt`` (batch, 1) in seconds since the state's
         instant, ``frame`` (batch, H, W, C) uint8, ``summary`` (batch, 9). Outputs: ``next_state``,
         ``command`` (batch, 4). Its metadata hold the policy's name, the SHA-256 of its weights,
-        its streams and the initial state.
+        its streams, the initial state and ``first_interval``, the seconds before the first frame.
 
     Raises
     ------
@@ -165,6 +165,7 @@ def _papers(checkpoint: Checkpoint) -> dict[str, str]:
         "streams": json.dumps(streams(checkpoint.spec)),
         "command": json.dumps(COMMAND),
         "initial_state": json.dumps(checkpoint.spec.core.initial_state().tolist()),
+        "first_interval": json.dumps(checkpoint.spec.first_interval),
     }
 
 

@@ -164,6 +164,7 @@ def test_onnx_carries_its_papers():
     papers = {entry.key: entry.value for entry in model.metadata_props}
     assert papers["name"] == "fly_to_target"
     assert papers["weights_sha256"] == checkpoint.weights_digest()
+    assert json.loads(papers["first_interval"]) == checkpoint.spec.first_interval
     assert json.loads(papers["streams"])["camera"]["shape"] == [48, 64, 3]
     initial = Engine(checkpoint.spec, checkpoint.arrays).initial()
     assert_close(json.loads(papers["initial_state"]), initial)
@@ -331,8 +332,15 @@ def test_c_holds_the_weights_to_the_last_bit():
 def test_c_says_what_it_is():
     checkpoint = POLICIES["shipped"]
     comment = policy_source(checkpoint).partition("*/")[0]
-    for part in ("fly_to_target", checkpoint.weights_digest(), "48 rows, 64 columns, 3 channels",
-                 "angular_rate_x, rad/s", "vx, -0.5 to 1.6 m/s", "lnn_policy_update"):  # fmt: skip
+    for part in (
+        "fly_to_target",
+        checkpoint.weights_digest(),
+        "48 rows, 64 columns, 3 channels",
+        "angular_rate_x, rad/s",
+        "vx, -0.5 to 1.6 m/s",
+        "0.1 for the first",
+        "lnn_policy_update",
+    ):
         assert part in comment
 
 
@@ -344,3 +352,15 @@ def test_a_name_from_a_file_stays_in_the_comment():
     assert text.isascii()
     assert text.count("*/") == ordinary.count("*/")
     assert text.partition("*/")[2] == ordinary.partition("*/")[2]
+
+
+def test_c_in_the_documentation_compiles(compiler, tmp_path):
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export-a-policy.md"
+    (example,) = re.findall(r"```c\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "policy.c").write_text(policy_source(POLICIES["flow"]))
+    (tmp_path / "example.c").write_text(
+        f"{example}\nint main(void)\n{{\n    return fly(0, -1.0f, 0, 0, 0.0f, 0) != -1;\n}}\n"
+    )
+    done = compile_c(compiler, tmp_path / "example", [tmp_path / "example.c"], "-O1")
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([tmp_path / "example"], check=False).returncode == 0

@@ -38,7 +38,7 @@ def test_nothing_seen_nothing_commanded():
     assert pilot.age(START) == {"camera": None, "imu": None}
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.integers(-300, 800), max_size=10), st.integers(0, 100))
 def test_reading_changes_nothing(offsets, seed):
     read, other = Pilot(small_checkpoint()), Pilot(small_checkpoint())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -201,6 +201,9 @@ class PolicySpec:
         """
         try:
             head = data["head"]
+            for entries, kind in ((data, PolicySpec), (head, HeadSpec)):
+                for name in sorted(set(entries) - {field.name for field in fields(kind)}):
+                    raise LnnError(f"the architecture has the unknown entry {name}")
             spec = PolicySpec(
                 encoder=encoder_from_json(data["encoder"]),
                 core=cell_from_json(data["core"]),

@@ -213,6 +213,8 @@ def changed_card(path, value):
             "layer 0 needs a buffer of",
         ),
         (("spec", "head", "low"), [1, 0, 0, 0], "head.low"),
+        (("spec", "head", "gain"), 1.0, "unknown entry gain"),
+        (("spec", "tail"), 1.0, "unknown entry tail"),
         (("spec", "summary_scale"), [1.0], "expected 9"),
         (("spec", "summary_scale"), ["a"] * 9, "summary scale"),
         (("spec", "first_interval"), 0.0, "first_interval"),

@@ -1,5 +1,7 @@
 """Laws of the running network, and its equality with the one that is trained."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,13 @@ def summary(rng):
     return rng.normal(0, 1, len(SUMMARY)).astype(np.float32)
 
 
-def engine_of(checkpoint=FLOW):
+@cache
+def engine_of_flow():
+    """Made once: it holds no state."""
+    return engine_of(FLOW)
+
+
+def engine_of(checkpoint):
     return Engine(checkpoint.spec, checkpoint.arrays)
 
 
@@ -37,7 +45,7 @@ def seen_state(engine, seed, updates=3):
 
 @given(a=DT, b=DT, seed=st.integers(0, 50))
 def test_predict_is_a_semigroup(a, b, seed):
-    engine = engine_of()
+    engine = engine_of_flow()
     state = seen_state(engine, seed)
     once, first, second = engine.initial(), engine.initial(), engine.initial()
     engine.predict(state, a + b, once)
@@ -48,7 +56,7 @@ def test_predict_is_a_semigroup(a, b, seed):
 
 @given(seed=st.integers(0, 50))
 def test_no_time_changes_nothing(seed):
-    engine = engine_of()
+    engine = engine_of_flow()
     state = seen_state(engine, seed)
     out, before = engine.initial(), state.copy()
     engine.predict(state, 0.0, out)
@@ -132,7 +140,7 @@ def test_windows_give_the_same_states_as_one_sequence():
 @given(seed=st.integers(0, 1000), first=DT, second=DT)
 def test_a_command_read_later_is_that_of_the_predicted_state(seed, first, second):
     """Time-dependent read-out: what is read does not depend on how the time was cut."""
-    engine = engine_of()
+    engine = engine_of_flow()
     state = seen_state(engine, seed)
     once, cut = engine.initial(), engine.initial()
     engine.predict(state, first + second, once)
@@ -142,7 +150,7 @@ def test_a_command_read_later_is_that_of_the_predicted_state(seed, first, second
 
 
 def test_the_command_moves_between_observations_as_it_does_in_training():
-    engine, policy = engine_of(), TorchPolicy.from_arrays(FLOW.spec, FLOW.arrays)
+    engine, policy = engine_of_flow(), TorchPolicy.from_arrays(FLOW.spec, FLOW.arrays)
     state, out = seen_state(engine, 1), engine.initial()
     offsets = np.linspace(0.0, 1.0, 9, dtype=np.float32)
     with torch.no_grad():

@@ -265,10 +265,12 @@ def test_c_refuses_what_is_no_number_and_keeps_its_state(compiler, built):
 def test_c_keeps_its_state_where_the_result_would_not_be_finite(compiler, built):
     frames, summary, *_ = policy_run("flow")
     checkpoint, program = POLICIES["flow"], built(compiler, "flow")
-    largest = np.finfo(np.float32).max
-    codes, states, _ = through(program, checkpoint, [0.1, largest], frames[:2], summary[:2])
-    assert codes[1, 0] in (0, 2)
+    largest, numbers = np.finfo(np.float32).max, np.array(summary[:3])
+    numbers[1:] = np.nan  # no update: the elapsed time goes on growing
+    codes, states, _ = through(program, checkpoint, [0.1, largest, largest], frames[:3], numbers)
+    assert codes.tolist() == [[0, 0], [0, 1], [2, 1]]
     assert np.isfinite(states).all()
+    np.testing.assert_array_equal(states[2], states[1])
 
 
 @pytest.fixture(scope="module")

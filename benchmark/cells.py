@@ -177,32 +177,35 @@ class Theirs:
             out.append(self.readout(state[:, :UNITS]))
         return torch.stack(out, 1)
 
+    def _run(self, u: torch.Tensor, dt: torch.Tensor | None = None) -> torch.Tensor:
+        """Sequences by its own forward; its own first state would be float32."""
+        h = torch.zeros(len(u), UNITS, dtype=u.dtype)
+        return self.net(u, (h, h) if self.mixed else h, timespans=dt)[0]
+
     def parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in [*self.net.parameters(), *self.readout.parameters()] if p.requires_grad]
 
     def batched_dt(self) -> str:
         u, dt = _batch()
         try:
-            together = self.net(u, timespans=dt)[0]
+            together = self._run(u, dt)
         except RuntimeError:
             return "raises"
-        alone = torch.cat(
-            [self.net(u[i : i + 1], timespans=dt[i : i + 1])[0] for i in range(len(u))]
-        )
+        alone = torch.cat([self._run(u[i : i + 1], dt[i : i + 1]) for i in range(len(u))])
         return "equal" if torch.allclose(together, alone, rtol=1e-9, atol=1e-11) else "differs"
 
     def nan(self) -> tuple[str, str]:
         u, _ = _batch()
-        clean = self.net(u)[0]
+        clean = self._run(u)
         u = u.clone()
         u[1, 3] = torch.nan
-        kept = torch.equal(self.net(u)[0][[0, 2]], clean[[0, 2]])
+        kept = torch.equal(self._run(u)[[0, 2]], clean[[0, 2]])
         return "kept" if kept else "reached", "no mask"
 
     def negative(self) -> str:
         u, dt = _batch()
         try:
-            self.net(u[:1], timespans=-dt[:1])
+            self._run(u[:1], -dt[:1])
         except Exception:  # whatever it says
             return "raises"
         return "accepted"

@@ -83,7 +83,7 @@ def test_what_is_not_finite_is_refused_at_the_door(kind, bad):
         with np.errstate(over="ignore"), pytest.raises(LnnError, match=r"summary.*not finite"):
             engine.update(state, image, told)
     for seconds in (bad, -1e-9):
-        with np.errstate(over="ignore"), pytest.raises(LnnError, match=r"elapsed time|not finite"):
+        with pytest.raises(LnnError, match="elapsed time"):
             engine.predict(state, seconds, state)
     np.testing.assert_array_equal(state, before)
     # The next good observation finds an engine that remembers nothing of the bad ones.

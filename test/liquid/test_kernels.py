@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
@@ -110,6 +110,7 @@ def close(found, expected, tolerance):
 @pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize("cell", CELLS)
 @settings(max_examples=2, deadline=None)
+@example(steps=6, batch=20, seed=1)
 @given(**SHAPES)
 def test_the_same_as_the_loop(cell, wiring, steps, batch, seed):
     made = module(cell, wiring)
@@ -125,6 +126,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed):
 @pytest.mark.parametrize("wiring", ["dense", "paired"])
 @pytest.mark.parametrize("cell", ["flow", "cfc"])
 @settings(max_examples=2, deadline=None)
+@example(steps=6, batch=20, seed=1)
 @given(**SHAPES)
 def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, seed):
     made = module(cell, wiring, torch.float32)

@@ -43,7 +43,7 @@ limit_threads()
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sequences.rows import PIECES, build, chosen_rows
+from sequences.rows import build, chosen_rows
 from sequences.training import Batch, Training, train
 from torch import Tensor, nn
 from torch.nn import functional
@@ -72,8 +72,7 @@ TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
 """First word of the seeds of the three splits: no split can share a random stream."""
 
 LEFT_OUT = ("ltc",)
-"""No rows unless asked for: one update through 6,000 steps of its ODE takes minutes and more memory
-than most machines have."""
+"""No rows unless asked for: one update through 6,000 steps of its ODE takes a minute of CPU."""
 OPTIONS: dict[str, dict[str, Any]] = {}
 LEARNING_RATES: dict[str, float] = {}
 LEARNING_RATE = 5e-3
@@ -240,9 +239,7 @@ def work(job: Job) -> dict[str, Any]:
     task = Recall(float(rate), delays, settings["validation"], job.seed)
     model = build(cell, CLASSES, CLASSES, settings["units"], job.seed, OPTIONS)
     learning_rate = LEARNING_RATES.get(cell, LEARNING_RATE)
-    training = Training(
-        settings["minutes"], learning_rate, validations=VALIDATIONS, pieces=PIECES.get(cell, 1)
-    )
+    training = Training(settings["minutes"], learning_rate, validations=VALIDATIONS)
     result = train(model, task, training, job.seed)
     cues = generate(
         settings["test"], delays[-1], RATE, np.random.default_rng([TEST_SEED, job.seed])

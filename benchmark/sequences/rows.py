@@ -22,10 +22,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 """Rows that are not a cell as it comes: name to cell and options. A backbone of one layer of 128
 units is what the CfC paper's scripts have for XOR; a cell as it comes has none. Of the flow cell's
 64 neurons half turn as it comes; here none does, or all do."""
+NEEDED: dict[str, dict[str, Any]] = {"gru_d": {"presence": True}}
+"""Options without which a cell does not run: GRU-D is told the ages of its inputs."""
 WITHOUT = ("feedforward",)
 """Cells without a memory: no rows here."""
-PIECES = {"ltc": 16}
-"""Parts of a batch, of cells whose graph is large."""
 
 
 def chosen_rows(text: str | None, left_out: tuple[str, ...] = ()) -> list[str]:
@@ -54,5 +54,5 @@ def build(
 ) -> nn.Module:
     """Return a row's network; ``options`` are those that a benchmark adds, by cell."""
     kind, own = VARIANTS.get(row, (row, {}))
-    given = {**options.get(kind, {}), **own}
+    given = {**NEEDED.get(kind, {}), **options.get(kind, {}), **own}
     return LiquidRNN(inputs, outputs, cell=kind, units=units, seed=seed, **given)

@@ -44,19 +44,6 @@ class Batch:
     target: Tensor
     at: Tensor | None = None
 
-    def pieces(self, count: int) -> list[Batch]:
-        """Cut into batches that follow each other."""
-        size = -(-len(self.x) // count)
-        return [
-            Batch(
-                self.x[k : k + size],
-                self.dt[k : k + size],
-                self.target[k : k + size],
-                None if self.at is None else self.at[k : k + size],
-            )
-            for k in range(0, len(self.x), size)
-        ]
-
 
 class Task(Protocol):
     """What is to be learned."""
@@ -91,16 +78,12 @@ class Training:
         Largest norm of the gradient.
     validations : int
         In a full budget: the points of the learning curve.
-    pieces : int
-        Parts in which a batch is computed, for a cell whose graph is too large for the memory;
-        the update is the same.
     """
 
     minutes: float
     learning_rate: float
     clip: float = 1.0
     validations: int = 60
-    pieces: int = 1
 
 
 def train(model: nn.Module, task: Task, settings: Training, seed: int) -> dict[str, Any]:
@@ -112,8 +95,7 @@ def train(model: nn.Module, task: Task, settings: Training, seed: int) -> dict[s
     budget = 60.0 * settings.minutes
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     batches = task.batches(np.random.default_rng([seed, 1]))
-    first = next(batches).pieces(settings.pieces)[0]
-    task.loss(model, first).backward()  # compiles what there is to compile
+    task.loss(model, next(batches)).backward()  # compiles what there is to compile
     best, kept = -math.inf, copy.deepcopy(model.state_dict())
     curve: list[list[float]] = []
     scores: list[float] = []
@@ -126,11 +108,9 @@ def train(model: nn.Module, task: Task, settings: Training, seed: int) -> dict[s
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * slope * min(1.0, (updates + 1) / WARM_UP)
         optimiser.zero_grad(set_to_none=True)
-        value = 0.0
-        for piece in batch.pieces(settings.pieces):
-            loss = task.loss(model, piece) * (len(piece.x) / len(batch.x))
-            loss.backward()
-            value += float(loss.detach())
+        loss = task.loss(model, batch)
+        loss.backward()
+        value = float(loss.detach())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         if math.isfinite(value) and math.isfinite(float(norm)):
             optimiser.step()

@@ -236,7 +236,9 @@ def test_pieces_side_by_side_are_one_operation():
 
 
 def test_outputs_may_be_inputs_and_known_numbers():
-    function = lambda ops, x: {"same": x, "known": ops.constant(B[0], x), "part": x[..., 1:3]}  # noqa: E731
+    def function(ops, x):
+        return {"same": x, "known": ops.constant(B[0], x), "part": x[..., 1:3]}
+
     assert calls(function, {"x": (6,)}, x=X) == 0
 
 

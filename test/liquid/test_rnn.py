@@ -46,11 +46,11 @@ def close(a, b):
 # -- what comes out -----------------------------------------------------------------------------
 
 
-@every_cell
-@pytest.mark.parametrize("presence", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "presence"),
+    [(k, p) for k in kinds() for p in (False, True) if p or k not in NEEDS_PRESENCE],
+)
 def test_shapes(kind, presence):
-    if kind in NEEDS_PRESENCE and not presence:
-        pytest.skip("wants presence and ages")
     rnn = network(kind, presence)
     x, dt, _, _ = stream()
     y, state = rnn(x, dt)

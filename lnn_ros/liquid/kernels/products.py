@@ -24,7 +24,10 @@ ROWS, LANES = 4, 16
 def _tile_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     """Emit the code of ``_tile``."""
     kinds = signature.args
-    arrays = [context.make_array(k)(context, builder, a) for k, a in zip(kinds, args[:3])]  # noqa: B905
+    arrays = [
+        context.make_array(kind)(context, builder, value)
+        for kind, value in zip(kinds[:3], args[:3], strict=True)
+    ]
     out, w, x = ((array.data, cgutils.unpack_tuple(builder, array.shape)) for array in arrays)
     row, lane = args[3:]
     number = context.get_data_type(kinds[0].dtype)

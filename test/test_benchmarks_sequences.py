@@ -87,6 +87,23 @@ def test_other_settings_do_not_mix_with_what_a_file_holds(tmp_path: Path) -> Non
         run("xor", file, "0:1")
 
 
+def test_two_campaigns_on_one_file_keep_each_others_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "result.json"
+    xor = module("xor")
+    work = xor.work
+
+    def beside(job: Any) -> Any:
+        monkeypatch.setattr(xor, "work", work)
+        assert run("xor", file, "1:2") == 0  # all of it, while the first one trains
+        return work(job)
+
+    monkeypatch.setattr(xor, "work", beside)
+    assert run("xor", file, "0:1") == 0
+    assert set(json.loads(file.read_text())["runs"]) == {"flow/0", "flow/1"}
+
+
 def test_a_missing_cell_is_an_error_of_one_sentence() -> None:
     with pytest.raises(LnnError, match="'no_such' found, expected one of"):
         module("xor").main(["--cells", "flow,no_such"])

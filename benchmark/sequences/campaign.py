@@ -114,6 +114,8 @@ def campaign(
     result: dict[str, Any] = {}
 
     def gather() -> None:
+        # Another campaign may have added its own to the same file since this one read it.
+        runs.update({k: v for k, v in stored(args.json, settings).items() if k not in runs})
         table: dict[str, Any] = {}
         for key in sorted(runs, key=lambda k: (k.rsplit("/", 1)[0], int(k.rsplit("/", 1)[1]))):
             for name, value in numbers(runs[key]).items():

@@ -44,8 +44,8 @@ from lnn_ros import policies
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint, load, save, streams
 from lnn_ros.liquid.engine import CellEngine, Engine, effective
-from lnn_ros.liquid.ncps_import import from_ncps
-from lnn_ros.liquid.onnx_export import cell_model, policy_model
+from lnn_ros.liquid.exporting.onnx_export import cell_model, policy_model
+from lnn_ros.liquid.importing.ncps_import import from_ncps
 from lnn_ros.liquid.ops import TorchOps
 from lnn_ros.liquid.spec import SUMMARY
 

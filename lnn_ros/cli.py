@@ -30,9 +30,9 @@ COMMANDS = {
                   "Let a policy state how sure it is, and measure whether it is right."),
     "inspect": ("lnn_ros.liquid.inspection",
                 "Print what is in a policy's or a cell's file, and draw its wiring."),
-    "export": ("lnn_ros.liquid.export",
+    "export": ("lnn_ros.liquid.exporting.command",
                "Write a policy as an ONNX model, or as one C file."),
-    "import": ("lnn_ros.liquid.import_command",
+    "import": ("lnn_ros.liquid.importing.command",
                "Take over a network of ncps or keras-ncp as a cell file."),
 }
 

@@ -1,7 +1,7 @@
 """The running network: a policy, or a cell alone, in numpy, torch left out.
 
-What it does is traced once (``liquid.trace``) and then run in buffers made beforehand
-(``liquid.program``). Nothing that is not finite enters a state: this is the last door.
+What it does is traced once (``liquid.programs.trace``) and then run in buffers made beforehand
+(``liquid.programs.program``). Nothing that is not finite enters a state: this is the last door.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.program import Runner
+from lnn_ros.liquid.programs.program import Runner
+from lnn_ros.liquid.programs.trace import trace
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec, part
-from lnn_ros.liquid.trace import trace
 
 Array = NDArray[Any]
 Float = NDArray[np.float32]

@@ -1,9 +1,9 @@
 """The array operations that cells and encoders are written with, in numpy and in torch.
 
 A cell is written once, against this small set, and runs wherever the set is implemented: in numpy
-and torch here, as a preallocated numpy program, as ONNX and as C by way of ``liquid.trace``.
-Python's own ``+ - * / @``, negation and slices ``x[..., a:b]`` belong to the set; what they mean
-is numpy's.
+and torch here, as a preallocated numpy program, as ONNX and as C by way of
+``liquid.programs.trace``. Python's own ``+ - * / @``, negation and slices ``x[..., a:b]`` belong to
+the set; what they mean is numpy's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = Any
-"""An ndarray, a torch Tensor or a symbolic array of ``liquid.trace``."""
+"""An ndarray, a torch Tensor or a symbolic array of ``liquid.programs.trace``."""
 
 
 class Ops(Protocol):

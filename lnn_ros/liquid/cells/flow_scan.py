@@ -217,6 +217,6 @@ class FlowScan(Flow):
         keep: Tensor | None = None,
     ) -> list[Tensor]:
         """All states of sequences, in parallel over time: see ``liquid.scan``."""
-        from lnn_ros.liquid.scan import flow_scan_states
+        from lnn_ros.liquid.kernels.scan import flow_scan_states
 
         return flow_scan_states(self, w, inputs, dt, state, present, keep)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.convolution import LONG_RUN, PlanePatches, RowPatches, Step, copy
-from lnn_ros.liquid.graph import BINARY, Node, constant
-from lnn_ros.liquid.simplify import ordered, simplify, users
-from lnn_ros.liquid.trace import Program
+from lnn_ros.liquid.programs.convolution import LONG_RUN, PlanePatches, RowPatches, Step, copy
+from lnn_ros.liquid.programs.graph import BINARY, Node, constant
+from lnn_ros.liquid.programs.simplify import ordered, simplify, users
+from lnn_ros.liquid.programs.trace import Program
 
 Array = NDArray[Any]
 
@@ -258,7 +258,7 @@ class _Build:
             self.steps.append(partial(np.maximum, *operands, low, out=out))
             step = partial(np.minimum, out, high, out=out)
         else:
-            raise LnnError(f"program: operation {node.name} found, expected one of liquid.trace")
+            raise LnnError(f"program: operation {node.name} found, expected one of trace.py")
         self.steps.append(step)
 
     def _rectify(self, x: Array, out: Array) -> None:

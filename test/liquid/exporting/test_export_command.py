@@ -15,11 +15,11 @@ from policies_for_tests import small_checkpoint
 from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.c_export import cell_source, policy_source
 from lnn_ros.liquid.cells import kinds
 from lnn_ros.liquid.cells.feedforward import Feedforward
 from lnn_ros.liquid.checkpoint import CellCheckpoint, load, save, save_cell
-from lnn_ros.liquid.onnx_export import cell_model
+from lnn_ros.liquid.exporting.c_export import cell_source, policy_source
+from lnn_ros.liquid.exporting.onnx_export import cell_model
 from lnn_ros.liquid.wiring import WiredLayer, Wiring
 
 

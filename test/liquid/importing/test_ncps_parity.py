@@ -8,7 +8,7 @@ ncps = pytest.importorskip("ncps", reason="ncps 1.0.1 is the peer that these tes
 from ncps.torch import LTC, CfC  # noqa: E402
 from ncps.wirings import NCP, AutoNCP, FullyConnected, Random  # noqa: E402
 
-from lnn_ros.liquid.ncps_import import from_ncps  # noqa: E402
+from lnn_ros.liquid.importing.ncps_import import from_ncps  # noqa: E402
 
 TOLERANCE = 1e-5
 STEPS = 5

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.program import Runner
-from lnn_ros.liquid.trace import trace
+from lnn_ros.liquid.programs.program import Runner
+from lnn_ros.liquid.programs.trace import trace
 
 UNARY = ("tanh", "sigmoid", "softplus", "relu", "abs", "sin", "cos", "round", "exp", "log1p")
 BINARY = ("add", "subtract", "multiply", "divide")

@@ -6,7 +6,7 @@ import pytest
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.trace import trace
+from lnn_ros.liquid.programs.trace import trace
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, dense
 
 

@@ -1,7 +1,7 @@
 """A policy, or a cell alone, as one self-contained C99 file.
 
 The file needs nothing but the standard headers; it allocates nothing, and its only globals are
-constants. What it computes is what ``liquid.program`` computes, operation by operation.
+constants. What it computes is what ``liquid.programs.program`` computes, operation by operation.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lnn_ros.liquid.c_code import Body
-from lnn_ros.liquid.c_text import HELPERS, Constants, Place, called
 from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint
 from lnn_ros.liquid.engine import effective
-from lnn_ros.liquid.export import cell_weights, inside, traced
+from lnn_ros.liquid.exporting.c_code import Body
+from lnn_ros.liquid.exporting.c_text import HELPERS, Constants, Place, called
+from lnn_ros.liquid.exporting.command import cell_weights, inside, traced
 from lnn_ros.liquid.ops import Array, Ops
+from lnn_ros.liquid.programs.trace import Program
 from lnn_ros.liquid.spec import COMMAND, SUMMARY
-from lnn_ros.liquid.trace import Program
 
 STATE = "const float *const state = self->state;"
 

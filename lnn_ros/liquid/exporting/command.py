@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid import container
 from lnn_ros.liquid.checkpoint import CELL_FORMAT, CellCheckpoint, load, load_cell
-from lnn_ros.liquid.trace import Program, trace
+from lnn_ros.liquid.programs.trace import Program, trace
 
 
 def traced(
@@ -23,7 +23,7 @@ def traced(
     function: Callable[..., Mapping[str, Any]],
     inputs: Mapping[str, Sequence[int]],
 ) -> Program:
-    """Return what a function of a cell's or policy's maths does (``liquid.trace.trace``).
+    """Return what a function of a cell's or policy's maths does (``liquid.programs.trace.trace``).
 
     Raises
     ------
@@ -82,23 +82,23 @@ def _made(args: argparse.Namespace) -> Mapping[Path, bytes]:
         if args.onnx_read:
             raise LnnError(f"{args.policy}: a cell alone found, expected a policy for --onnx-read")
         if args.onnx:
-            from lnn_ros.liquid.onnx_export import cell_model
+            from lnn_ros.liquid.exporting.onnx_export import cell_model
 
             made[args.onnx] = cell_model(cell).SerializeToString()
         if args.c:
-            from lnn_ros.liquid.c_export import cell_source
+            from lnn_ros.liquid.exporting.c_export import cell_source
 
             made[args.c] = cell_source(cell).encode()
         return made
     policy = load(args.policy)
     if args.onnx or args.onnx_read:
-        from lnn_ros.liquid.onnx_export import policy_model, read_model
+        from lnn_ros.liquid.exporting.onnx_export import policy_model, read_model
 
         for path, model in ((args.onnx, policy_model), (args.onnx_read, read_model)):
             if path:
                 made[path] = model(policy).SerializeToString()
     if args.c:
-        from lnn_ros.liquid.c_export import policy_source
+        from lnn_ros.liquid.exporting.c_export import policy_source
 
         made[args.c] = policy_source(policy).encode()
     return made

@@ -17,10 +17,10 @@ import numpy as np
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint, streams
 from lnn_ros.liquid.engine import effective
-from lnn_ros.liquid.export import cell_weights, inside, traced
+from lnn_ros.liquid.exporting.command import cell_weights, inside, traced
 from lnn_ros.liquid.ops import Array, Ops
+from lnn_ros.liquid.programs.trace import Operation, Program
 from lnn_ros.liquid.spec import COMMAND, SUMMARY, HeadSpec
-from lnn_ros.liquid.trace import Operation, Program
 
 if TYPE_CHECKING:
     import onnx

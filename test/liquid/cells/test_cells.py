@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import cell_from_json, cell_type, kinds
 from lnn_ros.liquid.ops import NUMPY, TorchOps
+from lnn_ros.liquid.programs.trace import trace
 from lnn_ros.liquid.torch_cell import CellModule
-from lnn_ros.liquid.trace import trace
 from lnn_ros.liquid.wiring import dense
 
 TORCH = TorchOps()

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.c_code import Body
-from lnn_ros.liquid.c_text import HELPERS, Constants, Memory, Place, called, literal
-from lnn_ros.liquid.export import inside
-from lnn_ros.liquid.onnx_export import program_model
+from lnn_ros.liquid.exporting.c_code import Body
+from lnn_ros.liquid.exporting.c_text import HELPERS, Constants, Memory, Place, called, literal
+from lnn_ros.liquid.exporting.command import inside
+from lnn_ros.liquid.exporting.onnx_export import program_model
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.trace import trace
+from lnn_ros.liquid.programs.trace import trace
 
 RNG = np.random.default_rng(11)
 TABLE = RNG.normal(0, 1, (3, 5))

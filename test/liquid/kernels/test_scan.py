@@ -6,8 +6,8 @@ from cell_cases import CASES, build, random_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lnn_ros.liquid.kernels.scan import WIDE, flow_scan_states, linear_scan
 from lnn_ros.liquid.ops import TorchOps
-from lnn_ros.liquid.scan import WIDE, flow_scan_states, linear_scan
 
 OPS = TorchOps()
 

@@ -24,7 +24,7 @@ SANITIZERS = (
     ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     ("-fsanitize=undefined", "-fsanitize-trap=undefined"),
 )
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".pytest_cache" / "ziglang"  # of the parts of its C library that zig builds at first
 ZIG = (sys.executable, "-m", "ziglang", "cc")  # clang, on a machine that has no compiler
 

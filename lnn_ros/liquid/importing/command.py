@@ -18,8 +18,8 @@ from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells.cfc import ACTIVATIONS, CfC
 from lnn_ros.liquid.cells.ltc import LTC
 from lnn_ros.liquid.checkpoint import load_cell, save_cell
-from lnn_ros.liquid.ncps_import import Imported, from_ncps
-from lnn_ros.liquid.ncps_weights import SAMPLE, Arrays, Weights, read_weights
+from lnn_ros.liquid.importing.ncps_import import Imported, from_ncps
+from lnn_ros.liquid.importing.ncps_weights import SAMPLE, Arrays, Weights, read_weights
 
 Array = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from textwrap import wrap
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.c_text import ELEMENTWISE, Constants, Memory, Place, literal
-from lnn_ros.liquid.trace import Operation, Program
+from lnn_ros.liquid.exporting.c_text import ELEMENTWISE, Constants, Memory, Place, literal
+from lnn_ros.liquid.programs.trace import Operation, Program
 
 
 class Body:

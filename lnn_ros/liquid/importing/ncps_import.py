@@ -29,8 +29,8 @@ from lnn_ros.liquid.cells.base import Cell, Values
 from lnn_ros.liquid.cells.cfc import CfC, CfCMixed
 from lnn_ros.liquid.cells.ltc import LTC, NEURON, SYNAPSE
 from lnn_ros.liquid.checkpoint import CellCheckpoint
-from lnn_ros.liquid.ncps_weights import Weights
-from lnn_ros.liquid.ncps_wiring import NcpsWiring, from_wiring, layer_names, numbered
+from lnn_ros.liquid.importing.ncps_weights import Weights
+from lnn_ros.liquid.importing.ncps_wiring import NcpsWiring, from_wiring, layer_names, numbered
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, dense
 

@@ -18,8 +18,8 @@ from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring  # noqa: E
 from lnn_ros.cli import main  # noqa: E402
 from lnn_ros.errors import LnnError  # noqa: E402
 from lnn_ros.liquid.checkpoint import load_cell  # noqa: E402
-from lnn_ros.liquid.ncps_import import from_ncps  # noqa: E402
-from lnn_ros.liquid.ncps_weights import read_weights  # noqa: E402
+from lnn_ros.liquid.importing.ncps_import import from_ncps  # noqa: E402
+from lnn_ros.liquid.importing.ncps_weights import read_weights  # noqa: E402
 from lnn_ros.liquid.rnn_files import load_rnn  # noqa: E402
 
 

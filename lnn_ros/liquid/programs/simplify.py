@@ -19,8 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from lnn_ros.liquid.graph import BINARY, UNARY, Graph, Node, Value, constant, known, number, row
-from lnn_ros.liquid.trace import Program
+from lnn_ros.liquid.programs.graph import (
+    BINARY,
+    UNARY,
+    Graph,
+    Node,
+    Value,
+    constant,
+    known,
+    number,
+    row,
+)
+from lnn_ros.liquid.programs.trace import Program
 
 Outputs = dict[str, Node]
 Replacements = dict[Node, Node]

@@ -1,8 +1,8 @@
 """From the maths of a cell or encoder to a flat list of operations: what is run, and exported.
 
 A function written against ``liquid.ops`` is called once with symbolic arrays; every operation that
-it does is noted down in a ``Program``. ``liquid.program`` runs it in numpy with preallocated
-buffers, ``liquid.onnx_export`` and ``liquid.c_export`` write it down in those languages.
+it does is noted down in a ``Program``. ``liquid.programs.program`` runs it in numpy with
+preallocated buffers, ``liquid.exporting`` writes it down as ONNX and as C.
 """
 
 from __future__ import annotations

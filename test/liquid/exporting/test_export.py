@@ -21,11 +21,11 @@ from exports import CELLS, assert_close, cell_checkpoint, compile_c, found, sani
 from policies_for_tests import small_checkpoint
 
 from lnn_ros import policies
-from lnn_ros.liquid.c_export import cell_source, policy_source
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.engine import Engine
-from lnn_ros.liquid.export import cell_weights
-from lnn_ros.liquid.onnx_export import OPSET, cell_model, policy_model, read_model
+from lnn_ros.liquid.exporting.c_export import cell_source, policy_source
+from lnn_ros.liquid.exporting.command import cell_weights
+from lnn_ros.liquid.exporting.onnx_export import OPSET, cell_model, policy_model, read_model
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.spec import SUMMARY
 
@@ -357,7 +357,7 @@ def test_a_name_from_a_file_stays_in_the_comment():
 
 
 def test_c_in_the_documentation_compiles(compiler, tmp_path):
-    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export-a-policy.md"
+    page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "export-a-policy.md"
     (example,) = re.findall(r"```c\n(.*?)```", page.read_text(), re.DOTALL)
     (tmp_path / "policy.c").write_text(policy_source(POLICIES["flow"]))
     (tmp_path / "example.c").write_text(

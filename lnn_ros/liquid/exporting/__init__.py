@@ -1,0 +1,1 @@
+"""Policies and cells written down as ONNX models and as C."""

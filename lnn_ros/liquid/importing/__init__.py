@@ -1,0 +1,1 @@
+"""Networks that were trained with ncps or keras-ncp, taken over."""

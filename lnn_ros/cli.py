@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -75,7 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 module.add_arguments(subparser)
                 run = module.run
         args = parser.parse_args(words)
-        return 2 if run is None else run(args)
+        status = 2 if run is None else run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who read it has seen enough (`| head`). Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except LnnError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:

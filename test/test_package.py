@@ -172,3 +172,13 @@ def test_input_that_a_person_can_correct_ends_in_one_sentence(tmp_path: Path) ->
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no_such_policy" in done.stderr
+
+
+def test_reader_that_stops_early_is_no_error() -> None:
+    policy = ROOT / "lnn_ros" / "policies" / "fly_to_target.safetensors"
+    with subprocess.Popen([sys.executable, "-m", "lnn_ros.cli", "inspect", str(policy)], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # before anything is written
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

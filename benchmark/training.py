@@ -89,7 +89,7 @@ def rows(x: Tensor, dt: Tensor) -> dict[str, Step]:
         "torch GRU 64": theirs(nn.GRU(INPUTS, DENSE), x, DENSE),
         "torch LSTM 64": theirs(nn.LSTM(INPUTS, DENSE), x, DENSE),
     }
-    for kind, wiring in (("flow", paired), ("flow_scan", paired), ("cfc", plain)):
+    for kind, wiring in (("flow", paired), ("cfc", plain)):
         found[f"{kind} NCP 32"] = ours(kind, wiring, x, dt)
         found[f"{kind} NCP 32, loop"] = ours(kind, wiring, x, dt, fused=False)
         found[f"{kind} 64"] = ours(kind, full, x, dt)

@@ -105,7 +105,7 @@ def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
         paired=True,
     )
     options = {}
-    if core in ("flow", "flow_scan"):
+    if core == "flow":
         # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
         options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
     return wiring, options

@@ -17,9 +17,6 @@ in [-1, 1], or the disc of radius sqrt 2 (tanh knows no more), which gives targe
 smaller activities, and so on; each round uses only what is proven already, so every one may be the
 last.
 
-The memories of a ``flow_scan`` cell are bounded in the same way, by what the layer before gives;
-its activities are neurons alone that hear that and the memories, so nothing goes round.
-
 **Command.** The head's read-out lies in the interval of its linear map, and ``HeadSpec.read`` is
 increasing: its ends give the command's.
 
@@ -60,7 +57,6 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells.feedforward import Feedforward
 from lnn_ros.liquid.cells.flow import Flow
-from lnn_ros.liquid.cells.flow_scan import FlowScan
 from lnn_ros.liquid.encoders import Encoder
 from lnn_ros.liquid.encoders.conv import Conv
 from lnn_ros.liquid.engine import effective
@@ -164,8 +160,7 @@ def bound(
     weight[len(weight) - cell.read :] = w["head.weight"]
     slope: Values | None = np.zeros(len(COMMAND)) if not cell.split else None
     activity = np.full(len(weight), -UNBOUNDED), np.full(len(weight), UNBOUNDED)
-    if type(cell) in (Flow, FlowScan):  # and nothing else that is built on them
-        assert isinstance(cell, Flow)
+    if type(cell) is Flow:  # and nothing else that is built on it
         layers = _flow(cell, w, inputs)
         activity = _joined([layer.x for layer in layers])
         slope = _slope(cell, layers, weight, min(least_interval, spec.first_interval))
@@ -251,13 +246,6 @@ def _flow(cell: Flow, w: Weights, inputs: Interval) -> list[_Flowing]:
     source, found = inputs, []
     for layer, pairs in zip(cell.layers, cell.pairs, strict=True):
         key = f"core.{layer.name}"
-        if isinstance(cell, FlowScan):
-            heard = source
-            if layer.recurrent:
-                heard = _joined([source, _layer(cell, key, w, source, pairs, "memory_").x])
-            found.append(_layer(cell, key, w, heard, 0))
-            source = found[-1].x
-            continue
         reach = np.ones(layer.units)
         reach[: 2 * pairs] = math.sqrt(2.0)
         x: Interval = (-reach, reach)
@@ -273,19 +261,19 @@ def _flow(cell: Flow, w: Weights, inputs: Interval) -> list[_Flowing]:
     return found
 
 
-def _layer(cell: Flow, key: str, w: Weights, z: Interval, pairs: int, prefix: str = "") -> _Flowing:
-    """One round: what bounds a layer, or its memories by ``prefix``, whose sources lie in ``z``."""
+def _layer(cell: Flow, key: str, w: Weights, z: Interval, pairs: int) -> _Flowing:
+    """One round: what bounds a layer whose sources lie in ``z``."""
 
     def gate(name: str) -> Interval:
         return _linear(z, w[f"{key}.{name}.weight"], w[f"{key}.{name}.bias"])
 
-    low, high = (np.tanh(end) for end in gate(f"{prefix}target"))
+    low, high = (np.tanh(end) for end in gate("target"))
     x_low, x_high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     largest = np.maximum(-x_low, x_high)
     radius = np.hypot(largest[:pairs], largest[pairs : 2 * pairs])
     x_high[: 2 * pairs], x_low[: 2 * pairs] = np.tile(radius, 2), -np.tile(radius, 2)
     span = math.log(cell.rate_max / cell.rate_min)
-    shares = [0.5 * np.tanh(0.5 * end) + 0.5 for end in gate(f"{prefix}rate")]
+    shares = [0.5 * np.tanh(0.5 * end) + 0.5 for end in gate("rate")]
     rates = [cell.rate_min * np.exp(span * share) for share in shares]
     turn = np.zeros(0)
     if pairs:

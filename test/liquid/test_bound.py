@@ -63,7 +63,7 @@ def summary(rng):
 
 @settings(max_examples=40)
 @given(
-    kind=st.sampled_from(["flow", "flow_scan", "feedforward"]),
+    kind=st.sampled_from(["flow", "feedforward"]),
     seed=st.integers(0, 10_000),
     strength=st.sampled_from([0.1, 1.0, 5.0]),
     option=st.sampled_from(FLOWS),

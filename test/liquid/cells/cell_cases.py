@@ -42,7 +42,6 @@ WIRINGS = {
 }
 OPTIONS = {
     "flow": [{}, {"event": True}],
-    "flow_scan": [{}, {"event": True}],
     "gru": [{}, {"dt_input": True}],
     "lstm": [{}, {"dt_input": True}],
     "transformer": [{"window": 5, "heads": 1}, {"window": 3, "blocks": 1, "heads": 4}],
@@ -124,7 +123,7 @@ def reach(cell, wiring):
     neurons before the update; a neuron hears itself.
     """
     # Cells that let a signal take several synapses of a loop in one update.
-    hops = {"ltc": wiring.units, "cfc_mixed": 2, "flow_scan": 2, "gru_d": 2}.get(cell.kind, 1)
+    hops = {"ltc": wiring.units, "cfc_mixed": 2, "gru_d": 2}.get(cell.kind, 1)
     units = wiring.units
     heard = np.zeros((units, wiring.inputs), bool)  # neuron after, input
     carried = np.zeros((units, units), bool)  # neuron after, neuron before

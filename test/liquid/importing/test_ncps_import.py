@@ -8,19 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ncps.torch import LTC, CfC
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
-ncps = pytest.importorskip("ncps", reason="ncps 1.0.1 is the peer whose networks are imported")
-from ncps.torch import LTC, CfC  # noqa: E402
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring  # noqa: E402
-
-from lnn_ros.cli import main  # noqa: E402
-from lnn_ros.errors import LnnError  # noqa: E402
-from lnn_ros.liquid.checkpoint import load_cell  # noqa: E402
-from lnn_ros.liquid.importing.ncps_import import from_ncps  # noqa: E402
-from lnn_ros.liquid.importing.ncps_weights import read_weights  # noqa: E402
-from lnn_ros.liquid.rnn_files import load_rnn  # noqa: E402
+from lnn_ros.cli import main
+from lnn_ros.errors import LnnError
+from lnn_ros.liquid.checkpoint import load_cell
+from lnn_ros.liquid.importing.ncps_import import from_ncps
+from lnn_ros.liquid.importing.ncps_weights import read_weights
+from lnn_ros.liquid.rnn_files import load_rnn
 
 
 def sigmoid(x):

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from ncps.torch import LTC, CfC
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Random
 
-ncps = pytest.importorskip("ncps", reason="ncps 1.0.1 is the peer that these tests compare with")
-from ncps.torch import LTC, CfC  # noqa: E402
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random  # noqa: E402
-
-from lnn_ros.liquid.importing.ncps_import import from_ncps  # noqa: E402
+from lnn_ros.liquid.importing.ncps_import import from_ncps
 
 TOLERANCE = 1e-5
 STEPS = 5

@@ -21,6 +21,20 @@ FIRST_INTERVAL = 0.1
 """Seconds given to the interval before the first frame."""
 
 
+SUMMARY_SCALE: dict[str, tuple[float, float]] = {
+    **{f"rotation_{axis}": (5.0, 0.0) for axis in "xyz"},
+    **{"up_x": (3.0, 0.0), "up_y": (3.0, 0.0), "up_z": (1.0, -1.0)},
+    **{f"angular_rate_{axis}": (1.0, 0.0) for axis in "xyz"},
+    **{f"specific_force_{axis}": (1 / 3, 0.0) for axis in "xy"},
+    "specific_force_z": (1 / 3, -GRAVITY / 3),
+    "imu_coverage": (1.0, 0.0),
+    "imu_age": (10.0, 0.0),
+    "camera_present": (1.0, 0.0),
+    "camera_age": (5.0, 0.0),
+    "dt": (10.0, 0.0),
+}
+"""Scale and offset with which a number of the summary enters: about 1 where it matters."""
+
 CORES = tuple(kind for kind in kinds() if kind not in ("gru_d", "transformer"))
 """What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input, a transformer no
 wiring."""
@@ -69,9 +83,8 @@ def make_policy(core: str, task: Task, seed: int) -> tuple[PolicySpec, Wiring]:
             high=(forward, sideways, vehicle.max_climb, vehicle.max_yaw_rate),
             headroom=1.1,
         ),
-        # angular rate, specific force, coverage, age, dt
-        summary_scale=(1.0,) * 3 + (1 / 3,) * 3 + (1.0, 10.0, 10.0),
-        summary_offset=(0.0,) * 5 + (-GRAVITY / 3, 0.0, 0.0, 0.0),
+        summary_scale=tuple(SUMMARY_SCALE[name][0] for name in SUMMARY),
+        summary_offset=tuple(SUMMARY_SCALE[name][1] for name in SUMMARY),
         summary_limit=5.0,
         first_interval=FIRST_INTERVAL,
     )

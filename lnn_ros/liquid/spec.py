@@ -16,6 +16,12 @@ from lnn_ros.liquid.encoders import Encoder, encoder_from_json
 from lnn_ros.liquid.ops import Array, Ops
 
 SUMMARY = (
+    "rotation_x",
+    "rotation_y",
+    "rotation_z",
+    "up_x",
+    "up_y",
+    "up_z",
     "angular_rate_x",
     "angular_rate_y",
     "angular_rate_z",
@@ -24,9 +30,18 @@ SUMMARY = (
     "specific_force_z",
     "imu_coverage",
     "imu_age",
+    "camera_present",
+    "camera_age",
     "dt",
 )
-"""What an interval tells the network besides the frame (see ``timeline.intervals``)."""
+"""What an interval tells the network besides the frame, made by ``timeline.intervals``.
+
+rotation: of the body since the last frame, axis times angle (rad). up: unit vector against gravity.
+angular_rate (rad/s), specific_force (m/s^2): means over the interval. All in the body frame at the
+interval's end. imu_coverage: share of the interval for which there are samples. imu_age,
+camera_age: seconds since the newest sample before the end, at most 1. camera_present: 1 if a frame
+closes the interval, else 0. dt: its length in seconds."""
+CAMERA_PRESENT = SUMMARY.index("camera_present")
 COMMAND = ("vx", "vy", "vz", "yaw_rate")
 """Outputs, m/s and rad/s, levelled body frame."""
 
@@ -135,16 +150,27 @@ class PolicySpec:
     # -- maths; ``w`` names arrays as ``parameters`` does, masks already applied -----------------
 
     def inputs(self, ops: Ops, features: Array, summary: Array) -> Array:
-        """Core inputs (..., inputs) of features (..., F) and summaries (..., len(SUMMARY))."""
+        """Core inputs (..., inputs) of features (..., F) and summaries (..., len(SUMMARY)).
+
+        Features count only where a frame closes the interval (``camera_present``); elsewhere the
+        core sees zeros there, and that and the frame's age in the summary.
+        """
         scale, offset = np.array(self.summary_scale), np.array(self.summary_offset)
         scaled = summary * ops.constant(scale, summary) + ops.constant(offset, summary)
-        return ops.concat([features, ops.clip(scaled, -self.summary_limit, self.summary_limit)])
+        seen = features * summary[..., CAMERA_PRESENT : CAMERA_PRESENT + 1]
+        return ops.concat([seen, ops.clip(scaled, -self.summary_limit, self.summary_limit)])
 
     def update(
         self, ops: Ops, w: Mapping[str, Array], state: Array, pixels: Array, summary: Array
     ) -> Array:
         """Return the (already predicted) state after a frame (..., H, W, C) and a summary."""
         features = self.encoder.encode(ops, part(w, "encoder"), pixels)
+        return self.observe(ops, w, state, features, summary)
+
+    def observe(
+        self, ops: Ops, w: Mapping[str, Array], state: Array, features: Array, summary: Array
+    ) -> Array:
+        """Return the (already predicted) state after a frame's features and a summary."""
         return self.core.update(ops, part(w, "core"), state, self.inputs(ops, features, summary))
 
     def predict(self, ops: Ops, w: Mapping[str, Array], state: Array, dt: Array) -> Array:

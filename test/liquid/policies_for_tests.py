@@ -63,8 +63,8 @@ def small_spec(kind: str = "flow", **options: Any) -> PolicySpec:
             **{**OPTIONS.get(kind, {}), **options},
         ),
         head=HeadSpec((-0.5, -1.0, -0.8, -1.5), (1.6, 1.0, 0.8, 1.5), 1.1),
-        summary_scale=(1.0,) * 9,
-        summary_offset=(0.0,) * 5 + (-9.81,) + (0.0,) * 3,
+        summary_scale=(1.0,) * len(SUMMARY),
+        summary_offset=tuple(-9.81 * (name == "specific_force_z") for name in SUMMARY),
         summary_limit=5.0,
         first_interval=0.1,
     )

@@ -23,7 +23,9 @@ FIRST_INTERVAL = 0.1
 
 SUMMARY_SCALE: dict[str, tuple[float, float]] = {
     **{f"rotation_{axis}": (5.0, 0.0) for axis in "xyz"},
-    **{"up_x": (3.0, 0.0), "up_y": (3.0, 0.0), "up_z": (1.0, -1.0)},
+    "up_x": (3.0, 0.0),
+    "up_y": (3.0, 0.0),
+    "up_z": (1.0, -1.0),
     **{f"angular_rate_{axis}": (1.0, 0.0) for axis in "xyz"},
     **{f"specific_force_{axis}": (1 / 3, 0.0) for axis in "xy"},
     "specific_force_z": (1 / 3, -GRAVITY / 3),
@@ -34,7 +36,6 @@ SUMMARY_SCALE: dict[str, tuple[float, float]] = {
     "dt": (10.0, 0.0),
 }
 """Scale and offset with which a number of the summary enters: about 1 where it matters."""
-
 CORES = tuple(kind for kind in kinds() if kind not in ("gru_d", "transformer"))
 """What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input, a transformer no
 wiring."""

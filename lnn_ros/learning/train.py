@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.architecture import CORES, camera_card, make_policy
-from lnn_ros.learning.dataset import Recording, read_folder
+from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.sequences import read_folder
 from lnn_ros.learning.trainer import Trainer, cosine
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.simulation.seeds import TRAIN

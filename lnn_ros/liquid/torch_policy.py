@@ -131,6 +131,32 @@ class TorchPolicy(nn.Module):
         states = self.spec.core.predict(OPS, self.core.weights(), states, dt.expand(*lead, -1))
         return self.spec.core.activity(OPS, states)
 
+    def onward(self, states: Tensor, reads: Tensor, taken: Tensor) -> Tensor:
+        """Activities at the instants at which the policy is asked, no frame having come.
+
+        Parameters
+        ----------
+        states : Tensor, shape (..., state_size)
+            After an update.
+        reads : Tensor, shape (..., J, len(SUMMARY))
+            Summaries of the steps from there to the instant; broadcast with the states.
+        taken : Tensor of bool, shape (..., J)
+            Which of the steps there are.
+        """
+        spec = self.spec
+        w = spec.core.derived(OPS, self.core.weights())
+        lead = torch.broadcast_shapes(states.shape[:-1], reads.shape[:-2])
+        flat = states.expand(*lead, -1).flatten(0, -2)
+        for j in range(reads.shape[-2]):
+            # Few instants need the later steps: only their rows are computed.
+            rows = taken[..., j].expand(lead).flatten().nonzero()[:, 0]
+            summary = reads[..., j, :].expand(*lead, -1).flatten(0, -2)[rows]
+            features = summary.new_zeros(len(rows), spec.encoder.features)
+            later = spec.core.predict(OPS, w, flat[rows], summary[:, -1:])
+            later = spec.core.update(OPS, w, later, spec.inputs(OPS, features, summary))
+            flat = flat.index_copy(0, rows, later)
+        return spec.core.activity(OPS, flat.unflatten(0, lead))
+
     def read(self, activity: Tensor, clip: bool = True) -> Tensor:
         """Commands (..., 4) of activities (..., N)."""
         return self.spec.head.read(OPS, self.head(self._read(activity)), clip)

@@ -182,6 +182,28 @@ def first(frame_ns: int, first_ns: int) -> Carry:
     return Carry(frame_ns - first_ns)
 
 
+def onward(carry: Carry, imu: Track[Reading], at_ns: int) -> Iterator[Interval]:
+    """Cut the time from a boundary to an instant at which the state is read, no frame coming.
+
+    These are the steps that ``Timeline.read`` makes when ``imu`` is all that it knows.
+
+    Parameters
+    ----------
+    carry : Carry
+        Of the boundary.
+    imu : Track
+        Inertial samples; none later than the instant.
+    at_ns : int
+        The instant, later than the boundary.
+    """
+    none: Track[Any] = Track()
+    newest = max([carry.end_ns, *imu.stamps[-1:]])
+    while (found := following(carry, none, imu, newest)) is not None and found[0] < at_ns:
+        interval, carry = close(carry, imu, found[0], camera=False)
+        yield interval
+    yield close(carry, imu, at_ns, camera=False)[0]
+
+
 def cut(frames: Track[Any], imu: Track[Reading], first_ns: int) -> Iterator[tuple[Interval, Carry]]:
     """Cut whole recordings into intervals, each with what it hands on."""
     newest = max(frames.stamps[-1:] + imu.stamps[-1:], default=0)

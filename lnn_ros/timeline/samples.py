@@ -130,6 +130,16 @@ class Track(Generic[T]):
         at = bisect_left(self.stamps, stamp_ns)
         return self.stamps[at] if at < len(self.stamps) else None
 
+    def part(self, start_ns: int, end_ns: int) -> Track[T]:
+        """Return the samples that matter from one instant to another, ends included.
+
+        The first of them is the one that holds at the beginning, if there is one.
+        """
+        which = slice(max(self.held(start_ns), 0), self.held(end_ns) + 1)
+        part: Track[T] = Track()
+        part.stamps, part.values = self.stamps[which], self.values[which]
+        return part
+
     def forget(self, count: int) -> None:
         """Drop the first samples."""
         if count > 0:

@@ -57,6 +57,11 @@ class StreamTiming:
                 raise LnnError(f"{name}.{key} must be {domain}, found {getattr(self, key)}")
 
 
+CAMERA = StreamTiming(rate_hz=20.0, latency_s=0.01)
+IMU = StreamTiming(rate_hz=200.0)
+"""The sensors of the embedded simulator as they are when nothing else is said."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """A sample on its arrival.

@@ -29,9 +29,9 @@ class Recorder:
         self.pilot = Pilot.load(policies.path("fly_to_target"))
         self.commands: dict[int, tuple[float, ...]] = {}
 
-    def observe(self, stream, stamp_ns, value):
+    def observe(self, stream, stamp_ns, value, now_ns=None):
         """Hand on."""
-        self.pilot.observe(stream, stamp_ns, value)
+        self.pilot.observe(stream, stamp_ns, value, now_ns)
 
     def command(self, at_ns):
         """Answer and keep it."""

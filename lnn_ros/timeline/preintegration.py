@@ -17,7 +17,7 @@ Quaternion = tuple[float, float, float, float]
 """w, x, y, z; rotates from the frame at the end of the time to the frame at its beginning."""
 IDENTITY: Quaternion = (1.0, 0.0, 0.0, 0.0)
 
-_SMALL = 0.3
+_SMALL = 0.1
 """Radians below which series take the place of quotients that would lose their digits."""
 
 

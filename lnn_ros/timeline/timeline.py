@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.timeline.intervals import Carry, close, first, following
+from lnn_ros.timeline.intervals import TICK_NS, Carry, close, first, following
 from lnn_ros.timeline.samples import (
     STREAMS,
     Reading,
@@ -36,8 +36,10 @@ HORIZON_S = 0.5
 AHEAD_NS = 500_000_000
 """How far beyond the newest sample a state is told; and how far ahead of the clock a stamp may be:
 one further in the future would move the horizon past all that is true."""
+MAX_HORIZON_S = 2.0
 MAX_FRAMES, MAX_READINGS = 128, 4096
-"""What the history holds at most; more is refused and counted."""
+"""What the history holds at most, enough for that horizon at 60 Hz and 2 kHz; more is refused and
+counted."""
 
 Floats = NDArray[np.float32]
 
@@ -100,8 +102,8 @@ class Timeline:
         first_interval: float,
         horizon_s: float = HORIZON_S,
     ) -> None:
-        if not 0.0 <= horizon_s <= 10.0:
-            raise LnnError(f"horizon is {horizon_s!r} s, expected 0 to 10")
+        if not 0.0 <= horizon_s <= MAX_HORIZON_S:
+            raise LnnError(f"horizon is {horizon_s!r} s, expected 0 to {MAX_HORIZON_S:g}")
         self._network, self._shape = network, shape
         self._first_ns = round(first_interval * 1e9)
         self._horizon_ns = round(horizon_s * 1e9)
@@ -116,6 +118,7 @@ class Timeline:
         self._boundaries: list[_Boundary] = []
         self._newest: dict[str, int | None] = dict.fromkeys(STREAMS)
         self._newest_ns = 0
+        self._trimmed_ns = 0  # the newest stamp when something was last forgotten
         self._undone_ns: int | None = None  # boundaries from here on are to be made again
 
     # -- samples --------------------------------------------------------------------------------
@@ -171,7 +174,7 @@ class Timeline:
             if ours > theirs:
                 return Verdict.CONFLICT
             verdict = Verdict.REPLACED
-        elif self._full(stream):
+        elif self._full(stream, stamp_ns):
             return Verdict.OVERFLOW
         if stream == "camera":
             self._frames.put(stamp_ns, _Frame(value.astype(np.uint8, copy=False)))
@@ -179,11 +182,15 @@ class Timeline:
         else:
             self._imu.put(stamp_ns, reading(_canonical(value)))
             undone = stamp_ns + 1  # a boundary at its own stamp does not see it
-        if self._undone_ns is None or undone < self._undone_ns:
-            self._undone_ns = undone
+        self._undo(undone)
         self._newest[stream] = max(self._newest[stream] or 0, stamp_ns)
         self._newest_ns = max(self._newest_ns, stamp_ns)
         return verdict
+
+    def _undo(self, stamp_ns: int) -> None:
+        """Let the boundaries from a stamp on be made again when somebody next asks."""
+        if self._undone_ns is None or stamp_ns < self._undone_ns:
+            self._undone_ns = stamp_ns
 
     def _value(self, stream: str, stamp_ns: int) -> NDArray[Any] | None:
         """Return the content that is there for a stamp."""
@@ -193,13 +200,22 @@ class Timeline:
         held = self._imu.find(stamp_ns)
         return None if held is None else np.array([*held[0], *held[1]])
 
-    def _full(self, stream: str) -> bool:
+    def _full(self, stream: str, stamp_ns: int) -> bool:
+        """Whether there is no room for a sample, what lies behind the horizon forgotten."""
         track: Track[_Frame] | Track[Reading]
         track, most = (
             (self._frames, MAX_FRAMES) if stream == "camera" else (self._imu, MAX_READINGS)
         )
-        if len(track) >= most:
-            self._settle()  # what lies behind the horizon by now is forgotten
+        if len(track) < most:
+            return False
+        # Time goes on even where the sample finds no room: else what fills the history now would
+        # stay in it, and keep all others out, for good.
+        if stamp_ns > self._newest_ns:
+            self._newest_ns = stamp_ns
+            self._undo(stamp_ns)
+        # To settle may mean a replay, so a flood of samples gets one for so much time, not each.
+        if self._newest_ns >= self._trimmed_ns + TICK_NS:
+            self._settle()
         return len(track) >= most
 
     # -- states ---------------------------------------------------------------------------------
@@ -298,6 +314,7 @@ class Timeline:
 
     def _trim(self) -> None:
         """Forget what no sample inside the horizon can touch any more."""
+        self._trimmed_ns = self._newest_ns
         boundaries, limit = self._boundaries, self._newest_ns - self._horizon_ns
         # One boundary before the horizon stays: from it everything later can be made again.
         drop = 0

@@ -284,10 +284,10 @@ def _finite(vector: Array) -> bool:
 def _take(buffer: Array, values: Array, name: str) -> None:
     """Copy an observation to where it is computed with, if it is finite."""
     if values.shape != buffer.shape:
-        raise LnnError(f"update: {name} has shape {values.shape}, expected {buffer.shape}")
+        raise LnnError(f"update: {name} of shape {values.shape} found, expected {buffer.shape}")
     buffer[...] = values
     if not _finite(buffer):
-        raise LnnError(f"update: {name} holds a number that is not finite; it was not used")
+        raise LnnError(f"update: a number of {name} is not finite; nothing was used")
 
 
 def _give(result: Array, state: Array) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import frame, observe, small_checkpoint, summaries
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.engine import Engine
@@ -20,8 +20,8 @@ FLOW = small_checkpoint()
 """A small policy whose command neurons turn in pairs."""
 
 
-def summary(rng):
-    return rng.normal(0, 1, len(SUMMARY)).astype(np.float32)
+def summary(rng, camera=True):
+    return summaries(rng, rng.uniform(0, 0.2), camera)
 
 
 @cache
@@ -39,7 +39,7 @@ def seen_state(engine, seed, updates=3):
     state = engine.initial()
     for _ in range(updates):
         engine.predict(state, float(rng.uniform(0.0, 0.3)), state)
-        engine.update(state, frame(rng), summary(rng))
+        observe(engine, state, frame(rng), summary(rng))
     return state
 
 
@@ -64,7 +64,7 @@ def test_no_time_changes_nothing(seed):
     # An observation in no time since the last one: gates are set, activities stay.
     rng = np.random.default_rng(seed)
     moved = engine.activity(before).copy()
-    engine.update(state, frame(rng), summary(rng))
+    observe(engine, state, frame(rng), summary(rng))
     np.testing.assert_allclose(engine.activity(state), moved, atol=1e-6)
     assert not np.array_equal(state, before)
 
@@ -79,7 +79,7 @@ def test_forgetting_is_per_second_not_per_observation():
         state = engine.initial()
         for _ in range(2 * rate):
             engine.predict(state, 1 / rate, state)
-            engine.update(state, image, told)
+            observe(engine, state, image, told)
         ends.append(engine.activity(state).copy())
     np.testing.assert_allclose(ends[0], ends[1], atol=0.02)
 
@@ -102,7 +102,8 @@ def test_numpy_equals_torch_on_irregular_streams(kind, seed):
     rng = np.random.default_rng(seed)
     steps = 12
     frames = np.stack([frame(rng) for _ in range(steps)])
-    told = np.stack([summary(rng) for _ in range(steps)])
+    camera = rng.random(steps) < 0.7
+    told = np.stack([summary(rng, there) for there in camera])
     dt = rng.choice([0.0, 0.005, 0.05, 0.7, 30.0], steps).astype(np.float32)
     offsets = rng.choice([0.0, 0.01, 0.2, 5.0], steps).astype(np.float32)
     keep = torch.ones(steps, 1, dtype=torch.bool)
@@ -120,10 +121,27 @@ def test_numpy_equals_torch_on_irregular_streams(kind, seed):
         if k == 7:
             state[:] = engine.initial()
         engine.predict(state, float(dt[k]), state)
-        engine.update(state, frames[k], told[k])
+        # Where no frame came, the one that is there for the batch's sake changes nothing.
+        engine.update(state, engine.encode(frames[k]) if camera[k] else None, told[k])
         engine.predict(state, float(offsets[k]), scratch)
         np.testing.assert_allclose(engine.command(scratch), wanted[k], atol=1e-5)
         np.testing.assert_allclose(state, states[k, 0].numpy(), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(kind=st.sampled_from(["flow", "feedforward"]), seed=st.integers(0, 1000))
+def test_without_a_frame_none_is_looked_at(kind, seed):
+    """No features are as good as any, and the network is told that there are none."""
+    checkpoint = small_checkpoint(kind, seed % 7)
+    engine, rng = engine_of(checkpoint), np.random.default_rng(seed)
+    start, told = seen_state(engine, seed), summary(rng, camera=False)
+    ends = [start.copy() for _ in range(3)]
+    engine.update(ends[0], None, told)
+    observe(engine, ends[1], frame(rng), told)
+    np.testing.assert_array_equal(ends[1], ends[0])
+    told[SUMMARY.index("camera_present")] = 1.0
+    engine.update(ends[2], None, told)
+    assert not np.array_equal(ends[2], ends[0])
 
 
 def test_windows_give_the_same_states_as_one_sequence():
@@ -219,7 +237,8 @@ def test_forbidden_connections_have_zero_jacobian_in_every_gate(part):
     for name, network in (("numpy", engine), ("masked", engine_of(closed(spec, policy)))):
         after[name] = network.initial()
         after[name][:units] = state[:units].numpy()
-        network.update(after[name], frame(np.random.default_rng(0)), np.zeros(9, np.float32))
+        told = np.zeros(len(SUMMARY), np.float32)
+        observe(network, after[name], frame(np.random.default_rng(0)), told)
     np.testing.assert_allclose(after["numpy"], after["masked"], rtol=1e-5, atol=1e-6)
 
 

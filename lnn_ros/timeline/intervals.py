@@ -34,6 +34,9 @@ MAX_HOLD_NS = 50_000_000
 """An inertial sample speaks for at most this long; a longer gap is seen as missing coverage."""
 OLDEST_S = 1.0
 """Ages are told up to this."""
+LONGEST_S = 1e9
+"""An interval counts as at most this long: no network takes more, and from a stamp in time since
+boot to one of today it is half a century."""
 
 
 class Carry(NamedTuple):
@@ -79,7 +82,11 @@ class Interval:
     @property
     def dt(self) -> float:
         """Length, seconds."""
-        return (self.stamp_ns - self.start_ns) * NS
+        return _length(self.start_ns, self.stamp_ns)
+
+
+def _length(start_ns: int, end_ns: int) -> float:
+    return min(LONGEST_S, (end_ns - start_ns) * NS)
 
 
 def preintegrate(imu: Track[Reading], start_ns: int, end_ns: int) -> Summary:
@@ -155,7 +162,7 @@ def close(carry: Carry, imu: Track[Reading], end_ns: int, camera: bool) -> tuple
     frame_age = (
         OLDEST_S if carry.frame_ns is None else min(OLDEST_S, (end_ns - carry.frame_ns) * NS)
     )
-    dt = (end_ns - start) * NS
+    dt = _length(start, end_ns)
     rate, force = measured.means()
     summary = np.array(
         [

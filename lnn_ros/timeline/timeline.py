@@ -147,9 +147,9 @@ class Timeline:
         if stream not in STREAMS:
             self.counts["unknown.dropped_stream"] += 1
             return Verdict.STREAM
-        fault = (
-            frame_fault(value, self._shape) if stream == "camera" else imu_fault(value)
-        ) or stamp_fault(stamp_ns)
+        fault = frame_fault(value, self._shape) if stream == "camera" else imu_fault(value)
+        if fault is None:  # not "or": a verdict that drops is false
+            fault = stamp_fault(stamp_ns)
         if fault is None:
             stamp_ns = int(stamp_ns)
             if now_ns is not None and stamp_ns > now_ns + AHEAD_NS:

@@ -186,7 +186,10 @@ def _reads(
             known = at
             if vary and rng.random() < UNKNOWN:
                 known = int(rng.integers(carry.end_ns, at + 1))
-            steps = onward(carry, imu.part(carry.end_ns, known), at)
+            part = imu.part(carry.end_ns, known)
+            if carry.frame_ns != carry.end_ns and part.since(carry.end_ns) is None:
+                continue  # nothing has come yet that says that this interval is over
+            steps = onward(carry, part, at)
             for j, interval in enumerate(steps):
                 reads[k, p, j], taken[k, p, j] = interval.summary, True
             asked[k, p], weights[k, p] = labels[which], 1.0

@@ -171,7 +171,12 @@ class PolicySpec:
         self, ops: Ops, w: Mapping[str, Array], state: Array, features: Array, summary: Array
     ) -> Array:
         """Return the (already predicted) state after a frame's features and a summary."""
-        return self.core.update(ops, part(w, "core"), state, self.inputs(ops, features, summary))
+        inputs = self.inputs(ops, features, summary)
+        after = self.core.update(ops, part(w, "core"), state, inputs)
+        if self.core.memory:
+            return after
+        present = summary[..., CAMERA_PRESENT : CAMERA_PRESENT + 1]
+        return present * after + (1.0 - present) * state
 
     def predict(self, ops: Ops, w: Mapping[str, Array], state: Array, dt: Array) -> Array:
         """Return the state ``dt`` (..., 1) seconds later."""

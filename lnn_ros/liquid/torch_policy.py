@@ -153,7 +153,8 @@ class TorchPolicy(nn.Module):
             summary = reads[..., j, :].expand(*lead, -1).flatten(0, -2)[rows]
             features = summary.new_zeros(len(rows), spec.encoder.features)
             later = spec.core.predict(OPS, w, flat[rows], summary[:, -1:])
-            later = spec.core.update(OPS, w, later, spec.inputs(OPS, features, summary))
+            if spec.core.memory:
+                later = spec.core.update(OPS, w, later, spec.inputs(OPS, features, summary))
             flat = flat.index_copy(0, rows, later)
         return spec.core.activity(OPS, flat.unflatten(0, lead))
 

@@ -72,6 +72,9 @@ class Cell(abc.ABC):
     split: ClassVar[bool] = True
     """False where the published cell knows no flow between observations: ``predict`` then only
     counts the time, the activity is held, and ``update`` does the whole published step."""
+    memory: ClassVar[bool] = True
+    """False where an update forgets all that was before it: without a frame such a policy makes
+    none, and stands by what it last answered."""
 
     # -- architecture ---------------------------------------------------------------------------
 

@@ -49,6 +49,9 @@ def _policy(path: str) -> tuple[Pilot, Limits]:
     return Pilot.load(path), Limits(head.low, head.high)
 
 
+_task = lru_cache(maxsize=4)(Task.load)
+
+
 def _agent(trial: Trial, sim: Simulator) -> Agent:
     if trial.agent == "expert":
         return ExpertAgent(sim)
@@ -67,7 +70,7 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
 
 def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
-    task = Task.load(trial.task)
+    task = _task(trial.task)
     # The expert looks at no picture; leaving them out changes nothing else.
     options = SimulatorOptions(render=trial.agent != "expert")
     options = condition(trial.timing).change(options)

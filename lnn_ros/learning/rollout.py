@@ -34,7 +34,7 @@ class ExpertAgent:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._expert = Expert(sim.world)
+        self._expert = Expert(sim.world, task=sim.task)
 
     def observe(
         self,

@@ -263,7 +263,7 @@ class Simulator:
         list of Delivery
             The samples that arrived, in order of arrival.
         """
-        while self.time_ns + STEP_NS <= until_ns:
+        for _ in range((until_ns - self.time_ns) // STEP_NS):
             self._step()
         return self._transit.arrived(self.time_ns)
 
@@ -319,8 +319,8 @@ class Simulator:
         if self._vehicle.in_contact:
             self._outcome = Outcome.CONTACT
             return
-        vx, vy, vz = self._vehicle.velocity
-        if self.distance <= rules.distance and math.hypot(vx, vy, vz) < rules.speed:
+        # The speed is had for less than the distance, and mostly decides.
+        if self._vehicle.speed < rules.speed and self.distance <= rules.distance:
             if self._slow_since_ns is None:
                 self._slow_since_ns = now
             if now - self._slow_since_ns >= rules.hold * 1e9:

@@ -52,14 +52,14 @@ def test_training_answers_what_the_pilot_answers(tmp_path, kind):
     frame_stamps = data["frame_stamps"].tolist()
     ends = np.cumsum(recording.summaries[:, -1].astype(float)[1:], dtype=float)
     ends = frame_stamps[0] + np.round(np.concatenate([[0.0], ends]) * 1e3).astype(int) * 1_000_000
-    asked = 0
+    asked, pilot = 0, Pilot(checkpoint, horizon_s=2.0)
     for k, end in enumerate(ends.tolist()):
         for p in range(recording.labels.shape[1]):
             if not recording.weights[k, p]:
                 continue
             elapsed = float(recording.reads[k, p, :, -1][recording.taken[k, p]].sum())
             at = min(data["label_stamps"].tolist(), key=lambda t: abs(t - end - elapsed * 1e9))
-            pilot = Pilot(checkpoint, horizon_s=2.0)
+            pilot.reset()
             for stamp, stream, value in samples:  # no frame has come since
                 if stamp <= (end if stream == "camera" else at):
                     pilot.observe(stream, stamp, value)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 
 _MAX_SIDE = 1024  # of a virtual camera, pixels
+_LARGEST = 1e6  # of a camera info's numbers: nothing made of them overflows
 _DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8,), "equidistant": (4,)}
 
 Array = NDArray[np.float64]
@@ -226,19 +227,18 @@ class CameraModel:
     def __post_init__(self) -> None:
         for name in ("width", "height"):
             _check_pixels(f"{name} of the camera info", getattr(self, name), 2**16)
-        if len(self.k) != 9 or not all(map(math.isfinite, (*self.k, *self.d))):
+        numbers = (*self.k, *self.d)
+        if len(self.k) != 9 or len(self.d) > 14 or not all(abs(v) <= _LARGEST for v in numbers):
             raise LnnError(
-                f"camera info has K {list(self.k)} and D {list(self.d)}: expected nine "
-                f"and more finite numbers"
+                f"camera info has K {list(self.k[:9])} and D {list(self.d[:14])}: expected nine "
+                f"numbers and at most fourteen, each up to {_LARGEST:g}"
             )
-        if not (
-            self.k[0] >= 1e-3
-            and self.k[4] >= 1e-3
-            and (self.k[3], *self.k[6:]) == (0.0, 0.0, 0.0, 1.0)
+        if not min(self.k[0], self.k[4]) >= 1e-3 or (
+            (self.k[3], *self.k[6:]) != (0.0, 0.0, 0.0, 1.0)
         ):
             raise LnnError(
-                f"camera info has K {list(self.k)}: expected [fx, s, cx, 0, fy, cy, 0, "
-                f"0, 1] with positive focal lengths in pixels"
+                f"camera info has K {list(self.k)}: expected [fx, s, cx, 0, fy, cy, 0, 0, 1] with "
+                f"positive focal lengths in pixels"
             )
         counts = _DISTORTIONS.get(self.distortion)
         if self.distortion == "equidistant" and not self.d:
@@ -324,6 +324,7 @@ class CameraModel:
         radius = angles if fisheye else np.tan(angles)
         with np.errstate(all="ignore"):  # a pole of the rational polynomial
             reached = radius * self._radial(radius)
+            grows = np.diff(reached) > 0.0
         fx, skew, cx, _, fy, cy = self.k[:6]
         corners = []
         for row in (-0.5, self.height - 0.5):
@@ -332,5 +333,5 @@ class CameraModel:
                 math.hypot((column - cx - skew * y) / fx, y) for column in (-0.5, self.width - 0.5)
             ]
         # Twice as far as the corners, so that tangential distortion can reach them from there.
-        good = (np.diff(reached) > 0.0) & (reached[1:] < 2 * max(corners))
+        good = grows & (reached[1:] < 2 * max(corners))
         return float(angles[len(good) if good.all() else int(np.argmin(good))])

@@ -101,8 +101,8 @@ class Remap:
         grey = image.shape[2] == 1 or image.strides[2] == 0
         planes = [self._gather(image[:, :, c]) for c in range(1 if grey else 3)]
         if virtual.channels == 1 and not grey:
-            red, green, blue = planes
-            luma = (299 * red.astype(np.uint32) + 587 * green + 114 * blue + 500) // 1000
+            red, green, blue = (plane.astype(np.uint32) for plane in planes)
+            luma = (299 * red + 587 * green + 114 * blue + 500) // 1000
             planes = [luma.astype(np.uint8)]
         out = np.empty((virtual.height, virtual.width, virtual.channels), np.uint8)
         for channel in range(virtual.channels):

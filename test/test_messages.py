@@ -15,6 +15,8 @@ from received import LIBRARIES, rosbags_object
 
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import CameraModel, VirtualCamera
+from lnn_ros.remap import Remap
 
 
 def imu_message():
@@ -132,3 +134,53 @@ def test_camera_info_projects_the_optical_axis_to_the_middle():
     # 45 degrees to the side is the edge of a picture 90 degrees wide: half a pixel past its centre.
     assert (matrix @ (1.0, 0.0, 1.0))[0] == 63.5
     np.testing.assert_array_equal(there.p.reshape(3, 4)[:, :3], matrix)
+
+
+def camera_info():
+    """Return the calibration of a real camera (EuRoC, cam0)."""
+    message = sensor_msgs.msg.CameraInfo(width=752, height=480, distortion_model="plumb_bob")
+    message.k = [458.654, 0.0, 367.215, 0.0, 457.296, 248.375, 0.0, 0.0, 1.0]
+    message.d = [-0.28340811, 0.07395907, 0.00019359, 1.76187114e-05, 0.0]
+    message.r = [0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    return message
+
+
+@LIBRARIES
+def test_camera_info_becomes_a_camera_of_plain_numbers(received):
+    message = camera_info()
+    model = messages.camera_model(received(message))
+    assert model == CameraModel(752, 480, tuple(message.k), tuple(message.d), "plumb_bob")
+    assert hash(model) == hash(messages.camera_model(rosbags_object(message)))
+    message.roi.width, message.roi.height = 752, 480  # the whole image is no region of interest
+    message.binning_x = message.binning_y = 1
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]  # of the rectified image: ignored
+    assert messages.camera_model(received(message)) == model
+
+
+def test_camera_info_of_the_simulator_is_the_policys_camera():
+    message = sensor_msgs.msg.CameraInfo()
+    messages.fill_camera_info(message, 64, 48, 32.0, 5, "camera")
+    image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+    remap = Remap(VirtualCamera(64, 48, np.pi / 2), messages.camera_model(rosbags_object(message)))
+    np.testing.assert_array_equal(remap(image), image)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"k": [0.0] * 9}, "camera is not calibrated: expected a calibration"),
+    ({"binning_x": 2, "binning_y": 2}, "binning 2x2: expected none"),
+    ({"roi": sensor_msgs.msg.RegionOfInterest(x_offset=8, y_offset=4, width=320, height=240)},
+     "region of interest x 8, y 4, 320x240 pixels: expected none"),
+    ({"roi": sensor_msgs.msg.RegionOfInterest(x_offset=8)}, "region of interest"),
+    ({"width": 0}, "width of the camera info is 0"),
+    ({"distortion_model": "thin_prism"}, "distortion 'thin_prism'"),
+    ({"d": [float("nan")] * 5}, "expected nine numbers"),
+    ({"d": [0.1] * 1000}, "at most fourteen"),
+])
+def test_camera_info_that_cannot_be_used_is_a_named_error(change, says):
+    message = camera_info()
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(LnnError, match="camera info") as error:
+        messages.camera_model(message)
+    assert says in str(error.value)
+    assert len(str(error.value)) < 600

@@ -6,7 +6,6 @@ from lnn_ros.nodes import environment  # first: before numpy is loaded
 
 # isort: split
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -17,25 +16,35 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from numpy.typing import NDArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from lnn_ros import messages, policies
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes import process, qos
+from lnn_ros.nodes.clocks import Clocks, Source
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.lifecycle import ManagedNode
+from lnn_ros.nodes.report import Report
 from lnn_ros.nodes.settings import ControllerSettings
-from lnn_ros.nodes.streams import Rates, Streams
+from lnn_ros.nodes.streams import MAX_AGE_S, Streams
+from lnn_ros.nodes.trace import trace
 from lnn_ros.pilot import Pilot
 
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
+_WATCH_S = 0.1
+_SOONEST = 0.25  # of a period; images that come faster than that wait for the timer
 _ZERO = np.zeros(4)
 
 
@@ -63,6 +72,9 @@ class Controller(ManagedNode[ControllerSettings]):
         self._reason = "not yet active"
         self._pilot: Pilot | None = None
         self._streams: Streams | None = None
+        self._clocks: Clocks | None = None
+        self._timer: Timer | None = None
+        self._withheld = ""
         self._entities: list[Callable[[], object]] = []
         self._tickers: list[Callable[[], object]] = []
         self._at_ns = 0
@@ -70,13 +82,14 @@ class Controller(ManagedNode[ControllerSettings]):
         super().__init__("controller", ControllerSettings)
         self._complaints = Complaints(self.get_logger())
         self._status = self.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
+        self.add_on_set_parameters_callback(self._on_set)
 
     # Life cycle
 
     def configure(self, settings: ControllerSettings) -> None:
         """Load the policy, then open topics and services."""
         self._settings = settings
-        self._pilot = self._load()
+        pilot = self._pilot = self._load()
         live = None if settings.lockstep else 1.0 / settings.rate_hz
         self._command = self._publisher(TwistStamped, "cmd_vel", qos.command(live))
         self._trace = self._publisher(DiagnosticArray, "~/trace", qos.RELIABLE)
@@ -86,16 +99,20 @@ class Controller(ManagedNode[ControllerSettings]):
                              ("reset", self._reset)):
             service = self.create_service(Trigger, f"~/{name}", self._answering(action))
             self._entities.append(partial(self.destroy_service, service))
-        self._streams = Streams(self, settings.lockstep, self._complaints)
+        self._clocks = Clocks(self, self._source())
+        self._entities.append(self._clocks.close)
+        wake = self._on_frame if settings.command_on_frame and not settings.lockstep else None
+        self._streams = Streams(self, settings, VirtualCamera.from_card(pilot.card), self._clocks,
+                                self._complaints, wake)
         self._entities.append(self._streams.close)
-        self._rates, self._taken = Rates(), Rates()
+        self._about = Report(self.get_name())
         if settings.lockstep:
             # After the sensors: who sees this subscription has been told of theirs already.
             clock = self.create_subscription(Clock, "/clock", self._on_clock, qos.RELIABLE)
             self._entities.append(partial(self.destroy_subscription, clock))
         self._message = TwistStamped()
-        self._at_ns = 0
-        self._ticks, self._step_s, self._slowest_s = 0, 0.0, 0.0
+        self._at_ns = self._resets = 0
+        self._ticked_at = 0.0
 
     def activate(self) -> None:
         """Begin to command."""
@@ -103,14 +120,14 @@ class Controller(ManagedNode[ControllerSettings]):
         self._enter(Mode.ENGAGED if engage else Mode.DISENGAGED,
                     "engaged by the parameter engage" if engage else "activated")
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
-        if not self._settings.lockstep:
+        source = self._source()
+        if source is not Source.LOCKSTEP:
             # A steady clock does not stand still when the system's clock is set back.
-            simulated = self.get_parameter("use_sim_time").value
-            timer = self.create_timer(1.0 / self._settings.rate_hz, self._on_timer,
-                                      clock=self.get_clock() if simulated else steady)
-            self._tickers.append(partial(self.destroy_timer, timer))
-        report = self.create_timer(1.0, self._report, clock=steady)
-        self._tickers.append(partial(self.destroy_timer, report))
+            self._timer = self._ticker(1.0 / self._settings.rate_hz, self._on_timer,
+                                       steady if source is Source.SYSTEM else self.get_clock())
+        if source is Source.SIMULATED:
+            self._ticker(_WATCH_S, self._watch, steady)
+        self._ticker(1.0, self._report, steady)
 
     def deactivate(self) -> None:
         """Say zero, and see it acknowledged."""
@@ -124,13 +141,14 @@ class Controller(ManagedNode[ControllerSettings]):
         finally:
             while self._tickers:
                 self._tickers.pop()()
+            self._timer = None
         self._enter(Mode.DISENGAGED, "deactivated")
 
     def cleanup(self) -> None:
         """Close everything that configure opened."""
         while self._entities:
             self._entities.pop()()
-        self._pilot = self._streams = None
+        self._pilot = self._streams = self._clocks = None
 
     def changed(self, problem: str) -> None:
         """Say where the node stands."""
@@ -153,7 +171,7 @@ class Controller(ManagedNode[ControllerSettings]):
     # Modes
 
     def _enter(self, mode: Mode, reason: str) -> None:
-        self._mode, self._reason = mode, reason
+        self._mode, self._reason, self._withheld = mode, reason, ""
         self.get_logger().info(f"{mode.value}: {reason}")
         self._publish_status()
 
@@ -162,6 +180,9 @@ class Controller(ManagedNode[ControllerSettings]):
             raise Refusal("engage refused: the controller is not active")
         if self._mode is Mode.FAULT:
             raise Refusal(f"engage refused: in fault ({self._reason}), call ~/reset first")
+        troubles = self._troubles()
+        if troubles:
+            raise Refusal(f"engage refused: {'; '.join(troubles)}")
         self._enter(Mode.ENGAGED, "engaged by service")
         return "engaged"
 
@@ -178,7 +199,11 @@ class Controller(ManagedNode[ControllerSettings]):
         if self.active:
             self._enter(Mode.DISENGAGED, "reset by service")
             self._say_zero()
-        self._pilot = self._load()
+        pilot = self._load()
+        assert self._streams is not None
+        self._streams.aim(VirtualCamera.from_card(pilot.card))
+        self._pilot = pilot
+        self._begin_anew()
         return "reset; call ~/engage to fly"
 
     def _answering(self, action: Callable[[], str]) -> Callable[..., Trigger.Response]:
@@ -200,9 +225,21 @@ class Controller(ManagedNode[ControllerSettings]):
     # Commands
 
     def _on_timer(self) -> None:
-        now = self.get_clock().now().nanoseconds
+        assert self._clocks is not None
+        now = self._clocks.now_ns()
         if now > 0:  # else there has been no /clock yet, and a zero stamp is no time
             self._tick(now)
+
+    def _on_frame(self) -> None:
+        """Answer an image at once, unless a command has just been sent or no time has passed."""
+        if not self.active or self._timer is None:
+            return
+        assert self._clocks is not None
+        now = self._clocks.now_ns()
+        soon = time.monotonic() - self._ticked_at < _SOONEST / self._settings.rate_hz
+        if now > self._at_ns and not soon:
+            self._tick(now)
+            self._timer.reset()
 
     def _on_clock(self, message: Clock) -> None:
         now = messages.time_ns(message.clock)
@@ -217,29 +254,78 @@ class Controller(ManagedNode[ControllerSettings]):
         """Take what has arrived and answer with one command."""
         assert self._pilot is not None
         assert self._streams is not None
-        began = time.perf_counter()
-        if now_ns < self._at_ns:
-            self.get_logger().warning(f"time went back by {(self._at_ns - now_ns) / 1e9:.3f} s: "
-                                      f"the pilot begins anew")
-            self._pilot.reset()
-        self._at_ns = now_ns
+        assert self._clocks is not None
+        began = self._ticked_at = time.monotonic()
+        jump_ns = self._clocks.follow(now_ns)
+        if jump_ns:
+            self.get_logger().warning(f"time went {'back' if jump_ns < 0 else 'forward'} by "
+                                      f"{abs(jump_ns) / 1e9:.3f} s: the pilot begins anew")
+            self._begin_anew()
         if self._mode is Mode.FAULT:
-            self._publish(now_ns, _ZERO)
+            self._at_ns = max(now_ns, self._at_ns)
+            self._publish(self._at_ns, _ZERO)
             self._streams.discard()
             return
-        self._streams.feed(self._pilot, now_ns)
-        engaged = self._mode is Mode.ENGAGED
-        self._publish(now_ns, self._pilot.command(now_ns) if engaged else _ZERO)
-        self._publish_trace(now_ns)
-        self._publish_neurons(now_ns)
-        elapsed = time.perf_counter() - began
-        self._ticks += 1
-        self._step_s += elapsed
-        self._slowest_s = max(self._slowest_s, elapsed)
+        self._streams.feed(self._pilot, now_ns, now_ns if jump_ns < 0 else None)
+        at_ns = self._at_ns = self._instant(now_ns)
+        command, withheld = _ZERO, ""
+        if self._mode is Mode.ENGAGED:
+            command = self._pilot.command(at_ns)
+            troubles = self._streams.troubles(at_ns)
+            if self._streams.silent(at_ns):
+                command, withheld = _ZERO, "; ".join(troubles)
+            self._say_withheld("; ".join(troubles))
+        self._publish(at_ns, command)
+        head = {"mode": self._mode.value, "policy": self._digest, "reset": self._resets,
+                "withheld": withheld}
+        self._trace.publish(trace(self.get_name(), at_ns, head, self._streams.seen, command))
+        self._publish_neurons(at_ns)
+        self._about.stepped(time.monotonic() - began)
+
+    def _instant(self, now_ns: int) -> int:
+        """Return the instant that a command is for, after all that has arrived has been taken."""
+        assert self._streams is not None
+        assert self._clocks is not None
+        source = self._clocks.source
+        if source is Source.LOCKSTEP:
+            return now_ns
+        # What has been taken is not from the future. It may have come after the time was read; and
+        # simulated time is told by messages, of which newer ones may be waiting still.
+        later = (self._streams.newest_ns() if source is Source.SIMULATED
+                 else self._clocks.now_ns())
+        return max(now_ns, later, self._at_ns)
+
+    def _begin_anew(self) -> None:
+        """Forget all samples."""
+        assert self._pilot is not None
+        assert self._streams is not None
+        self._pilot.reset()
+        self._streams.forget()
+        self._resets += 1
+        self._at_ns = 0
+
+    def _watch(self) -> None:
+        """Stop the vehicle when simulated time stands still, and with it all that judges ages."""
+        assert self._clocks is not None
+        if self._mode is Mode.ENGAGED and self._at_ns and self._clocks.standing_s() > MAX_AGE_S:
+            if not self._withheld.startswith("time stands still"):
+                self._publish(self._at_ns, _ZERO)
+            self._say_withheld(f"time stands still: no new /clock for {MAX_AGE_S:g} s")
+
+    def _say_withheld(self, why: str) -> None:
+        """Say in ~/status why zero is commanded instead of what the policy wants; once."""
+        if bool(why) != bool(self._withheld):
+            self.get_logger().warning(f"zero is commanded: {why}") if why else (
+                self.get_logger().info("the policy commands again"))
+        if why != self._withheld:
+            self._withheld = why
+            self._publish_status()
 
     def _say_zero(self) -> None:
         """Command zero now, outside of a tick."""
-        now = self._at_ns if self._settings.lockstep else self.get_clock().now().nanoseconds
+        now = self._at_ns
+        if not self._settings.lockstep:
+            now = max(now, self.get_clock().now().nanoseconds)
         if now > 0:
             self._publish(now, _ZERO)
 
@@ -249,20 +335,6 @@ class Controller(ManagedNode[ControllerSettings]):
 
     # Seen from outside
 
-    def _publish_trace(self, at_ns: int) -> None:
-        assert self._pilot is not None
-        assert self._streams is not None
-        values: dict[str, object] = {"mode": self._mode.value, "policy": self._digest}
-        ages = self._pilot.age(at_ns)
-        for stream, seen in self._streams.seen.items():
-            values[f"{stream}.taken"] = seen.taken
-            values[f"{stream}.stamp_ns"] = seen.stamp_ns
-            values[f"{stream}.digest"] = f"{seen.digest:08x}"
-            values[f"{stream}.age_s"] = ages.get(stream)
-        message = DiagnosticArray(status=[status(f"{self.get_name()}: trace", OK, "", values)])
-        messages.set_time(message.header.stamp, at_ns)
-        self._trace.publish(message)
-
     def _publish_neurons(self, at_ns: int) -> None:
         assert self._pilot is not None
         activity = self._pilot.neurons()
@@ -271,41 +343,42 @@ class Controller(ManagedNode[ControllerSettings]):
         self._neurons.publish(message)
 
     def _publish_status(self) -> None:
-        values = {"mode": self._mode.value, "reason": self._reason,
+        values = {"mode": self._mode.value, "reason": self._reason, "withheld": self._withheld,
                   "active": str(self.active).lower(), "policy": self._digest,
                   "policy_file": self._settings.policy}
-        level = ERROR if self._mode is Mode.FAULT or "failed:" in self._reason else OK
-        self._status.publish(status(f"{self.get_name()}: status", level,
-                                    f"{self._mode.value}: {self._reason}", values))
+        level, text = OK, f"{self._mode.value}: {self._reason}"
+        if self._mode is Mode.FAULT or "failed:" in self._reason:
+            level = ERROR
+        elif self._withheld:
+            level, text = WARN, f"{text}; zero is commanded: {self._withheld}"
+        self._status.publish(status(f"{self.get_name()}: status", level, text, values))
 
     def _report(self) -> None:
         """Publish /diagnostics."""
         assert self._pilot is not None
         assert self._streams is not None
-        now = self.get_clock().now()
-        values: dict[str, object] = {"mode": self._mode.value, "policy": self._digest}
-        rates = self._rates.look(self._streams.received)
-        taken = self._taken.look(Counter({s: seen.taken for s, seen in self._streams.seen.items()}))
-        ages = self._pilot.age(now.nanoseconds)
-        for stream in self._streams.seen:
-            values[f"{stream}.rate_hz"] = round(rates.get(stream, 0.0), 1)
-            values[f"{stream}.age_s"] = ages.get(stream)
-        values.update(self._pilot.counts())
-        values.update(self._complaints.counts)
-        values["ticks"] = self._ticks
-        values["step_mean_ms"] = 1e3 * self._step_s / max(self._ticks, 1)
-        values["step_max_ms"] = 1e3 * self._slowest_s
-        level, text = OK, self._mode.value
-        missing = [f"nothing {'usable ' if rates.get(s) else ''}arrives on {topic}"
-                   for s, topic in self._streams.topics.items() if not taken.get(s)]
+        assert self._clocks is not None
+        self._streams.discover()
+        level, text, troubles = OK, self._mode.value, self._troubles()
         if self._mode is Mode.FAULT:
             level, text = ERROR, f"fault: {self._reason}"
-        elif missing:
-            level, text = WARN, f"{self._mode.value}; {', '.join(missing)}"
-        message = DiagnosticArray(status=[status(f"{self.get_name()}: control", level, text,
-                                                 values)])
-        message.header.stamp = now.to_msg()
-        self._diagnostics.publish(message)
+        elif troubles:
+            level, text = WARN, f"{self._mode.value}; {'; '.join(troubles)}"
+        head = {"mode": self._mode.value, "policy": self._digest, "resets": self._resets}
+        self._diagnostics.publish(self._about.message(self._clocks.now_ns(), level, text, head,
+                                                      self._pilot, self._streams,
+                                                      self._complaints))
+
+    def _troubles(self) -> list[str]:
+        """Say why the policy cannot be flown by what has arrived, if it cannot."""
+        assert self._streams is not None
+        assert self._clocks is not None
+        now = self._at_ns if self._clocks.source is Source.LOCKSTEP else self._clocks.now_ns()
+        if now == 0:
+            return ["nothing arrives on /clock"]
+        if self._clocks.source is Source.SIMULATED and self._clocks.standing_s() > MAX_AGE_S:
+            return [f"time stands still: no new /clock for {MAX_AGE_S:g} s"]
+        return self._streams.troubles(now)
 
     # Parts
 
@@ -314,11 +387,28 @@ class Controller(ManagedNode[ControllerSettings]):
         name = self._settings.policy
         path = (Path(name).expanduser() if "/" in name or name.endswith(".safetensors")
                 else policies.path(name))
-        pilot = Pilot.load(path)
-        if pilot.frame_shape[2] != 3:
-            raise LnnError(f"policy {path} takes images of {pilot.frame_shape[2]} channels: "
-                           f"expected 3 (red, green, blue)")
-        return pilot
+        return Pilot(load(path), horizon_s=self._settings.horizon_s)
+
+    def _source(self) -> Source:
+        """Where time comes from."""
+        if self._settings.lockstep:
+            return Source.LOCKSTEP
+        return Source.SIMULATED if self.get_parameter("use_sim_time").value else Source.SYSTEM
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse another clock in mid-flight."""
+        for change in changes:
+            now = self.get_parameter("use_sim_time").value
+            if change.name == "use_sim_time" and change.value != now and self.configured:
+                return SetParametersResult(successful=False, reason=f"parameter use_sim_time stays "
+                                           f"{now}: it can be set only before configure")
+        return SetParametersResult(successful=True)
+
+    def _ticker(self, period_s: float, callback: Callable[[], None], clock: RosClock) -> Timer:
+        """Call something regularly while the node is active."""
+        timer = self.create_timer(period_s, callback, clock=clock)
+        self._tickers.append(partial(self.destroy_timer, timer))
+        return timer
 
     @property
     def _digest(self) -> str:

@@ -96,7 +96,7 @@ class _Training:
         self.args = args
         self.task = Task.load(args.task)
         self.steps = schedule(args)
-        spec, wiring = make_policy(args.core, self.task, args.seed)
+        spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless)
         self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16)
         if args.encoder:
             self.trainer.take_encoder(load(args.encoder), str(args.encoder))
@@ -223,6 +223,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of the run")
     add("--task", default="fly_to_target")
     add("--core", choices=CORES, default="flow")
+    add("--timeless", action="store_true", help="a policy that knows no time, to compare with")
     add("--seed", type=int, default=0, help="of weights, wiring and order")
     add("--first-seed", type=int, default=0, help="first training world")
     add("--flights", type=int, default=300, help="of the expert alone")

@@ -156,7 +156,8 @@ class Trainer:
         keep = torch.from_numpy(batch.keep) > 0
         seen = summaries[..., CAMERA_PRESENT] > 0
         present = None if self.policy.spec.core.memory else seen
-        states = self.policy.core.states(inputs, summaries[..., -1], state, present, keep)
+        dt = self.policy.spec.elapsed(summaries[..., -1])
+        states = self.policy.core.states(inputs, dt, state, present, keep)
         activity = self.policy.onward(
             states[:, :, None], torch.from_numpy(batch.reads), torch.from_numpy(batch.taken)
         )

@@ -215,6 +215,9 @@ class Engine(_Held):
         """A new state: nothing seen, nothing moves."""
         return self.spec.core.initial_state().astype(np.float32)
 
+    def predict(self, state: Array, dt: float, out: Array) -> None:
+        super().predict(state, float(self.spec.elapsed(dt)), out)
+
     def encode(self, frame: NDArray[np.uint8]) -> Float:
         """Return the features of a frame (height, width, channels), shape (features,).
 

@@ -152,7 +152,7 @@ class TorchPolicy(nn.Module):
             rows = taken[..., j].expand(lead).flatten().nonzero()[:, 0]
             summary = reads[..., j, :].expand(*lead, -1).flatten(0, -2)[rows]
             features = summary.new_zeros(len(rows), spec.encoder.features)
-            later = spec.core.predict(OPS, w, flat[rows], summary[:, -1:])
+            later = spec.core.predict(OPS, w, flat[rows], spec.elapsed(summary[:, -1:]))
             if spec.core.memory:
                 later = spec.core.update(OPS, w, later, spec.inputs(OPS, features, summary))
             flat = flat.index_copy(0, rows, later)

@@ -69,7 +69,7 @@ def test_training_answers_what_the_pilot_answers(tmp_path, kind):
     assert (recording.where < 0).any(), "updates without a frame"
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_what_is_taken_away_is_seen_as_age(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("flight")

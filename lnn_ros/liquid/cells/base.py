@@ -75,6 +75,9 @@ class Cell(abc.ABC):
     memory: ClassVar[bool] = True
     """False where an update forgets all that was before it: without a frame such a policy makes
     none, and stands by what it last answered."""
+    presence: ClassVar[bool] = False
+    """True where the cell is told of every input whether it is there, and how old it is: its inputs
+    are the values, then as many 0 or 1, then as many ages."""
 
     # -- architecture ---------------------------------------------------------------------------
 

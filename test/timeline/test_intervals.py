@@ -5,10 +5,11 @@ and which intervals are made anew.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from histories import FIRST_S, MS, SHAPE, START, Digesting, Sample, made, tracks
+from histories import FIRST_NS, FIRST_S, MS, SHAPE, START, Digesting, Sample, made, tracks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,9 +67,9 @@ def test_frames_split_time(there, added, expected, backwards):
     assert made(timeline, network) == [(at(k), True) for k in expected]
     # The intervals adjoin: each is as long as the distance to the boundary before.
     everything = sorted({*there, *added})
-    before = {k: b for b, k in zip(everything, everything[1:], strict=False)}
+    before = {k: b for b, k in pairwise(everything)}
     lengths = [round(dt * 1e9) for dt, _, _ in network.steps]
-    first = round(FIRST_S * 1e9)
+    first = FIRST_NS
     assert lengths == [at(k) - at(before[k]) if k in before else first for k in expected]
 
 
@@ -118,14 +119,14 @@ def test_boundaries_are_those_of_the_definition(frames, imu):
     samples = [Sample("camera", s) for s in frames] + [Sample("imu", s) for s in imu]
     intervals = [interval for interval, _ in cut(*tracks(samples), TICK_NS)]
     assert [(i.stamp_ns, i.camera) for i in intervals] == boundaries(frames, imu)
-    for before, after in zip(intervals, intervals[1:], strict=False):
+    for before, after in pairwise(intervals):
         assert after.start_ns == before.stamp_ns < after.stamp_ns
 
 
 def stamps_of(frames_ms, imu_ms):
     samples = [Sample("camera", START + ms * MS) for ms in frames_ms]
     samples += [Sample("imu", START + round(ms * MS)) for ms in imu_ms]
-    found = [i for i, _ in cut(*tracks(samples), round(FIRST_S * 1e9))]
+    found = [i for i, _ in cut(*tracks(samples), FIRST_NS)]
     return [((i.stamp_ns - START) / MS, i.camera) for i in found]
 
 
@@ -158,7 +159,7 @@ def test_ticks():
 # -- what is told ---------------------------------------------------------------------------------
 
 
-def summaries(frames_ms, imu, first_ns=round(FIRST_S * 1e9)):
+def summaries(frames_ms, imu, first_ns=FIRST_NS):
     """Summaries by name, of frames at these times and (ms, rate about x) of inertial samples."""
     frames, track = Track(), Track()
     for ms in frames_ms:
@@ -290,7 +291,7 @@ def test_onward_takes_the_steps_of_a_history_without_more_frames(ms, stamps):
         return
     timeline.read(instant)
     frames, imu = tracks([frame, *samples])
-    carry = next(cut(frames, imu, round(FIRST_S * 1e9)))[1]
+    carry = next(cut(frames, imu, FIRST_NS))[1]
     steps = list(onward(carry, imu, instant))
     assert len(network.steps) == len(steps) + 1  # and the frame's
     for (dt, camera, summary), interval in zip(network.steps[1:], steps, strict=True):

@@ -1,6 +1,7 @@
 """The summary composes wherever a time is cut, and is what integrating the motion gives."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_a_time_may_be_cut_anywhere(seed, cuts, gaps):
     stamps = [imu.stamps[3], imu.stamps[-1], imu.stamps[3] + MAX_HOLD_NS]
     places = sorted([start, end, *stamps, *(start + round(c * (end - start)) for c in cuts)])
     pieces = Summary()
-    for a, b in zip(places, places[1:], strict=False):
+    for a, b in pairwise(places):
         pieces = pieces.then(preintegrate(imu, a, b))
     whole = preintegrate(imu, start, end)
     np.testing.assert_allclose(flat(pieces), flat(whole), rtol=0, atol=1e-9)
@@ -91,9 +92,9 @@ def test_the_summary_is_the_motions_integral(seed):
         x, yy, z = rate
         cross = np.array([[0, -z, yy], [z, 0, -x], [-yy, x, 0]])
 
-        def motion(_, y, cross=cross, force=np.array(force)):
+        def motion(_, y, cross=cross, force=force):
             r = y[:9].reshape(3, 3)
-            return np.concatenate([(r @ cross).reshape(-1), r @ force, y[9:12]])
+            return np.concatenate([(r @ cross).reshape(-1), r @ np.array(force), y[9:12]])
 
         dt = (until - begin) * 1e-9
         y = solve_ivp(motion, (0, dt), y, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]

@@ -264,7 +264,7 @@ class PolicySpec:
                 summary_offset=tuple(data["summary_offset"]),
                 summary_limit=data["summary_limit"],
                 first_interval=data["first_interval"],
-                step=data["step"],
+                step=data.get("step"),
             )
             spec.check()
         except LnnError as error:

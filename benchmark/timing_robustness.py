@@ -198,14 +198,15 @@ def format_tables(rows: Mapping[str, Any]) -> str:
 def _verdicts(rows: Mapping[str, Any]) -> list[str]:
     """Say which rows miss the goal, and which need memory."""
 
-    def below(name: str, limit: float) -> list[str]:
-        lost = {t: row.get(name, {}).get("minus_nominal") for t, row in rows.items()}
-        return [t for t, difference in lost.items() if difference and difference[0] < -limit]
+    def lost(name: str) -> dict[str, float]:
+        """Share of arrivals that an agent loses in each row, free of rounding's last digits."""
+        cells = {timing: row.get(name, {}).get("minus_nominal") for timing, row in rows.items()}
+        return {timing: round(-d[0], 9) for timing, d in cells.items() if d is not None}
 
-    said = below(POLICY, GOAL)
+    said = [timing for timing, share in lost(POLICY).items() if share > GOAL]
     lines = [f"More than {100 * GOAL:.0f} points below nominal: {', '.join(said) or 'none'}."]
     if any("feedforward" in row for row in rows.values()):
-        said = below("feedforward", MEMORY)
+        said = [timing for timing, share in lost("feedforward").items() if share >= MEMORY]
         lines.append(
             f"Need memory (feedforward loses {100 * MEMORY:.0f} points or more): "
             f"{', '.join(said) or 'none'}."

@@ -257,6 +257,14 @@ def test_coverage_is_the_share_by_area():
     assert Remap(POLICY, CameraModel.pinhole(160, 120, 1.5), Mounting(yaw=math.pi)).coverage == 0.0
 
 
+def test_what_lies_beyond_the_fold_of_a_lens_is_not_seen():
+    """1 - 0.5 r^2 turns at r = sqrt(2 / 3), here well inside the image."""
+    lens = CameraModel(640, 480, (300.0, 0, 319.5, 0, 300.0, 239.5, 0, 0, 1), (-0.5, 0, 0, 0))
+    y, x = np.meshgrid(np.linspace(-0.75, 0.75, 600), np.linspace(-1.0, 1.0, 800))
+    share = (x**2 + y**2 < 2 / 3).mean()
+    assert Remap(POLICY, lens).coverage == pytest.approx(share, abs=0.01)
+
+
 def test_camera_that_sees_too_little_is_a_named_error():
     source = CameraModel.pinhole(160, 120, 1.0)
     with pytest.raises(LnnError, match=r"sees 29.\d% of the view .*expected at least 80%"):

@@ -81,6 +81,7 @@ def test_jitter_beyond_half_a_period_is_a_hundred_milliseconds_to_either_side():
     gaps = np.diff(stamps) * 1e-9
     assert gaps.mean() == pytest.approx(0.05, rel=0.01)
     assert gaps.max() > 0.15 and (gaps < 0.01).mean() > 0.1
+    assert (gaps < 0.003).mean() < 0.1, "in order, not pushed to behind the one before"
 
 
 @pytest.mark.parametrize("name, frames", [

@@ -1,9 +1,9 @@
-"""The controller's clocks: which time it is, whether it jumped, and what clock a sensor stamps by.
+"""The controller's clocks: what time it is, whether it jumped, and what clock a sensor stamps by.
 
 Time is what the node's clock says: the system's, ``/clock`` with ``use_sim_time``, or in lock-step
-each ``/clock`` message that is answered. Whether that clock itself moves is judged by steady time,
-and so is, by the system's clock, how long nothing has arrived. With ``/clock`` the latter is judged
-by ``/clock``: simulated sensors are as slow as simulated time.
+each ``/clock`` message that is answered. Whether ``/clock`` moves is judged by steady time, and so
+is, by the system's clock, how long nothing has arrived. With ``/clock`` the latter is judged by
+``/clock``: simulated sensors are as slow as simulated time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from __future__ import annotations
 import time
 from enum import Enum
 
-from rclpy.clock import JumpHandle, JumpThreshold, TimeJump
-from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from rosgraph_msgs.msg import Clock
+
+from lnn_ros import messages
+from lnn_ros.nodes import qos
+from lnn_ros.nodes.draining import Drain, DrainedGroup
 
 FORWARD_NS = 5_000_000_000
 """Time that goes on by more than this at once has jumped: nothing from before is of use."""
 _WINDOW_NS = 5_000_000_000
+_DEPTH = 1000  # /clock messages between two looks
 
 
 class Source(Enum):
@@ -31,6 +36,11 @@ class Source(Enum):
 class Clocks:
     """Follow the node's time.
 
+    ``/clock`` is read here, every message of it, and not from the node's own clock. That one knows
+    only the message that the executor came round to last: on a busy machine it lags behind the
+    samples, which then seem to be from the future, and a moment's delay at many times real time
+    looks to rclpy's jump callbacks like a jump.
+
     Parameters
     ----------
     node : Node
@@ -41,60 +51,51 @@ class Clocks:
 
     def __init__(self, node: Node, source: Source) -> None:
         self._node, self.source = node, source
-        self._jumped_ns: int | None = None
-        self._last_ns = 0
-        self._steady_ns = self._moved_ns = time.monotonic_ns()
-        self._asked_ns = 0
-        self._handle: JumpHandle | None = None
-        if source is Source.SIMULATED:
-            threshold = JumpThreshold(min_forward=Duration(nanoseconds=FORWARD_NS),
-                                      min_backward=Duration(nanoseconds=-1))
-            self._handle = node.get_clock().create_jump_callback(threshold,
-                                                                 post_callback=self._on_jump)
+        self._now_ns = self._jump_ns = 0
+        self._steady_ns = time.monotonic_ns()
+        self._drain = (Drain(node, Clock, "/clock", qos.sensor(_DEPTH, False), DrainedGroup())
+                       if source is Source.SIMULATED else None)
 
     def close(self) -> None:
         """Listen no more."""
-        if self._handle is not None:
-            self._handle.unregister()
-            self._handle = None
+        if self._drain is not None:
+            self._drain.close()
 
-    def now_ns(self) -> int:
-        """What time it is; 0 before the first ``/clock``."""
-        return int(self._node.get_clock().now().nanoseconds)
+    def look(self) -> int:
+        """Return what time it is, ns; 0 before the first ``/clock``."""
+        if self._drain is not None:
+            for payload, _ in self._drain.take():
+                self.tell(messages.time_ns(deserialize_message(payload, Clock).clock))
+        elif self.source is Source.SYSTEM:
+            self.tell(int(self._node.get_clock().now().nanoseconds))
+        return self._now_ns
 
-    def elapsed_ns(self, now_ns: int) -> int:
-        """Return the time by which arrivals are judged."""
-        return time.monotonic_ns() if self.source is Source.SYSTEM else now_ns
-
-    def standing_s(self) -> float:
-        """Seconds of steady time since this was last asked and time had passed; ask often."""
-        now_ns, steady_ns = self.now_ns(), time.monotonic_ns()
-        if now_ns != self._asked_ns:
-            self._asked_ns, self._moved_ns = now_ns, steady_ns
-        return (steady_ns - self._moved_ns) / 1e9
-
-    def follow(self, now_ns: int) -> int:
-        """Note what time it is; return by how much it has jumped since the last call, ns, or 0.
+    def tell(self, now_ns: int) -> None:
+        """Take note of a time.
 
         The system's clock is compared with steady time: a process that was stopped for a while
         finds that time has passed, not that it has jumped.
         """
-        steady_ns = time.monotonic_ns()
-        passed_ns = now_ns - self._last_ns
-        jump, self._jumped_ns = self._jumped_ns, None
-        if self._last_ns == 0:
-            found = 0
-        elif self.source is Source.SIMULATED:
-            found = jump or min(passed_ns, 0)
-        else:
-            expected_ns = (steady_ns - self._steady_ns if self.source is Source.SYSTEM else 0)
-            found = passed_ns if passed_ns < 0 or passed_ns - expected_ns > FORWARD_NS else 0
-        self._last_ns, self._steady_ns = now_ns, steady_ns
+        steady_ns, passed_ns = time.monotonic_ns(), now_ns - self._now_ns
+        expected_ns = steady_ns - self._steady_ns if self.source is Source.SYSTEM else 0
+        if self._now_ns and (passed_ns < 0 or passed_ns - expected_ns > FORWARD_NS):
+            self._jump_ns += passed_ns
+        if passed_ns:
+            self._now_ns, self._steady_ns = now_ns, steady_ns
+
+    def jump(self) -> int:
+        """Return by how much time has jumped since the last call, ns; 0 if it has not."""
+        found, self._jump_ns = self._jump_ns, 0
         return found
 
-    def _on_jump(self, jump: TimeJump) -> None:
-        # Only noted: rclpy calls nobody else any more if this raises, its own timers included.
-        self._jumped_ns = (self._jumped_ns or 0) + int(jump.delta.nanoseconds)
+    def elapsed_ns(self) -> int:
+        """Return the time by which arrivals are judged."""
+        return time.monotonic_ns() if self.source is Source.SYSTEM else self._now_ns
+
+    def standing_s(self) -> float:
+        """Seconds of steady time since time was last seen to pass."""
+        self.look()
+        return (time.monotonic_ns() - self._steady_ns) / 1e9
 
 
 class Offset:

@@ -7,7 +7,6 @@ from lnn_ros.nodes import environment  # first: before numpy is loaded
 # isort: split
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,28 +35,18 @@ from lnn_ros.nodes import process, qos
 from lnn_ros.nodes.clocks import Clocks, Source
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.lifecycle import ManagedNode
+from lnn_ros.nodes.modes import Mode, Refusal
 from lnn_ros.nodes.report import Report
 from lnn_ros.nodes.settings import ControllerSettings
-from lnn_ros.nodes.streams import MAX_AGE_S, Streams
+from lnn_ros.nodes.streams import MAX_AGE_S, Arrival, Streams
 from lnn_ros.nodes.trace import trace
 from lnn_ros.pilot import Pilot
 
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
 _WATCH_S = 0.1
+_CALM_S = 1.0  # between two status messages that differ only in why zero is commanded
 _SOONEST = 0.25  # of a period; images that come faster than that wait for the timer
 _ZERO = np.zeros(4)
-
-
-class Refusal(LnnError):
-    """A request that cannot be granted as things stand, which is no fault."""
-
-
-class Mode(str, Enum):
-    """Who decides what is commanded."""
-
-    DISENGAGED = "disengaged"  # zeros
-    ENGAGED = "engaged"  # the policy, through the guard
-    FAULT = "fault"  # zeros, until a person resets
 
 
 class Controller(ManagedNode[ControllerSettings]):
@@ -74,7 +63,7 @@ class Controller(ManagedNode[ControllerSettings]):
         self._streams: Streams | None = None
         self._clocks: Clocks | None = None
         self._timer: Timer | None = None
-        self._withheld = ""
+        self._withheld, self._withheld_at = "", 0.0
         self._entities: list[Callable[[], object]] = []
         self._tickers: list[Callable[[], object]] = []
         self._at_ns = 0
@@ -112,7 +101,7 @@ class Controller(ManagedNode[ControllerSettings]):
             self._entities.append(partial(self.destroy_subscription, clock))
         self._message = TwistStamped()
         self._at_ns = self._resets = 0
-        self._ticked_at = 0.0
+        self._ticked_at, self._standing = 0.0, False
 
     def activate(self) -> None:
         """Begin to command."""
@@ -225,20 +214,21 @@ class Controller(ManagedNode[ControllerSettings]):
     # Commands
 
     def _on_timer(self) -> None:
+        assert self._streams is not None
         assert self._clocks is not None
-        now = self._clocks.now_ns()
+        arrivals = self._streams.take()
+        now = self._clocks.look()
         if now > 0:  # else there has been no /clock yet, and a zero stamp is no time
-            self._tick(now)
+            self._tick(now, arrivals)
 
     def _on_frame(self) -> None:
         """Answer an image at once, unless a command has just been sent or no time has passed."""
         if not self.active or self._timer is None:
             return
         assert self._clocks is not None
-        now = self._clocks.now_ns()
         soon = time.monotonic() - self._ticked_at < _SOONEST / self._settings.rate_hz
-        if now > self._at_ns and not soon:
-            self._tick(now)
+        if not soon and self._clocks.look() > self._at_ns:
+            self._on_timer()
             self._timer.reset()
 
     def _on_clock(self, message: Clock) -> None:
@@ -247,16 +237,20 @@ class Controller(ManagedNode[ControllerSettings]):
             return
         if now == self._at_ns:  # the simulator asks again: what it missed, not something new
             self._command.publish(self._message)
-        else:
-            self._tick(now)
+            return
+        assert self._streams is not None
+        assert self._clocks is not None
+        self._clocks.tell(now)
+        self._tick(now, self._streams.take())
 
-    def _tick(self, now_ns: int) -> None:
-        """Take what has arrived and answer with one command."""
+    def _tick(self, now_ns: int, arrivals: list[Arrival]) -> None:
+        """Answer what has arrived with one command."""
         assert self._pilot is not None
         assert self._streams is not None
         assert self._clocks is not None
         began = self._ticked_at = time.monotonic()
-        jump_ns = self._clocks.follow(now_ns)
+        self._standing = False
+        jump_ns = self._clocks.jump()
         if jump_ns:
             self.get_logger().warning(f"time went {'back' if jump_ns < 0 else 'forward'} by "
                                       f"{abs(jump_ns) / 1e9:.3f} s: the pilot begins anew")
@@ -264,15 +258,17 @@ class Controller(ManagedNode[ControllerSettings]):
         if self._mode is Mode.FAULT:
             self._at_ns = max(now_ns, self._at_ns)
             self._publish(self._at_ns, _ZERO)
-            self._streams.discard()
             return
-        self._streams.feed(self._pilot, now_ns, now_ns if jump_ns < 0 else None)
-        at_ns = self._at_ns = self._instant(now_ns)
+        self._streams.feed(self._pilot, arrivals, now_ns, now_ns if jump_ns < 0 else None)
+        if self._clocks.source is Source.SIMULATED:
+            # Simulated time is told by messages: a sample may have overtaken that of its stamp.
+            now_ns = max(now_ns, self._streams.newest_ns())
+        at_ns = self._at_ns = max(now_ns, self._at_ns)
         command, withheld = _ZERO, ""
         if self._mode is Mode.ENGAGED:
             command = self._pilot.command(at_ns)
             troubles = self._streams.troubles(at_ns)
-            if self._streams.silent(at_ns):
+            if self._streams.silent():
                 command, withheld = _ZERO, "; ".join(troubles)
             self._say_withheld("; ".join(troubles))
         self._publish(at_ns, command)
@@ -281,19 +277,6 @@ class Controller(ManagedNode[ControllerSettings]):
         self._trace.publish(trace(self.get_name(), at_ns, head, self._streams.seen, command))
         self._publish_neurons(at_ns)
         self._about.stepped(time.monotonic() - began)
-
-    def _instant(self, now_ns: int) -> int:
-        """Return the instant that a command is for, after all that has arrived has been taken."""
-        assert self._streams is not None
-        assert self._clocks is not None
-        source = self._clocks.source
-        if source is Source.LOCKSTEP:
-            return now_ns
-        # What has been taken is not from the future. It may have come after the time was read; and
-        # simulated time is told by messages, of which newer ones may be waiting still.
-        later = (self._streams.newest_ns() if source is Source.SIMULATED
-                 else self._clocks.now_ns())
-        return max(now_ns, later, self._at_ns)
 
     def _begin_anew(self) -> None:
         """Forget all samples."""
@@ -308,26 +291,28 @@ class Controller(ManagedNode[ControllerSettings]):
         """Stop the vehicle when simulated time stands still, and with it all that judges ages."""
         assert self._clocks is not None
         if self._mode is Mode.ENGAGED and self._at_ns and self._clocks.standing_s() > MAX_AGE_S:
-            if not self._withheld.startswith("time stands still"):
+            if not self._standing:
+                self._standing = True
                 self._publish(self._at_ns, _ZERO)
             self._say_withheld(f"time stands still: no new /clock for {MAX_AGE_S:g} s")
 
     def _say_withheld(self, why: str) -> None:
-        """Say in ~/status why zero is commanded instead of what the policy wants; once."""
-        if bool(why) != bool(self._withheld):
-            self.get_logger().warning(f"zero is commanded: {why}") if why else (
-                self.get_logger().info("the policy commands again"))
-        if why != self._withheld:
-            self._withheld = why
+        """Say why zero is commanded instead of what the policy wants: once, and what changes."""
+        new = bool(why) != bool(self._withheld)
+        if new and why:
+            self.get_logger().warning(f"zero is commanded: {why}")
+        elif new:
+            self.get_logger().info("the policy commands again")
+        if new or (why != self._withheld and time.monotonic() - self._withheld_at > _CALM_S):
+            self._withheld, self._withheld_at = why, time.monotonic()
             self._publish_status()
 
     def _say_zero(self) -> None:
         """Command zero now, outside of a tick."""
-        now = self._at_ns
-        if not self._settings.lockstep:
-            now = max(now, self.get_clock().now().nanoseconds)
-        if now > 0:
-            self._publish(now, _ZERO)
+        assert self._clocks is not None
+        self._at_ns = max(self._clocks.look(), self._at_ns)
+        if self._at_ns > 0:
+            self._publish(self._at_ns, _ZERO)
 
     def _publish(self, at_ns: int, command: NDArray[np.float64]) -> None:
         messages.fill_command(self._message, command, at_ns, self._settings.base_frame)
@@ -365,7 +350,7 @@ class Controller(ManagedNode[ControllerSettings]):
         elif troubles:
             level, text = WARN, f"{self._mode.value}; {'; '.join(troubles)}"
         head = {"mode": self._mode.value, "policy": self._digest, "resets": self._resets}
-        self._diagnostics.publish(self._about.message(self._clocks.now_ns(), level, text, head,
+        self._diagnostics.publish(self._about.message(self._clocks.look(), level, text, head,
                                                       self._pilot, self._streams,
                                                       self._complaints))
 
@@ -373,7 +358,7 @@ class Controller(ManagedNode[ControllerSettings]):
         """Say why the policy cannot be flown by what has arrived, if it cannot."""
         assert self._streams is not None
         assert self._clocks is not None
-        now = self._at_ns if self._clocks.source is Source.LOCKSTEP else self._clocks.now_ns()
+        now = self._clocks.look()
         if now == 0:
             return ["nothing arrives on /clock"]
         if self._clocks.source is Source.SIMULATED and self._clocks.standing_s() > MAX_AGE_S:

@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from lnn_ros import messages
 from lnn_ros.nodes.diagnostics import Complaints, status
-from lnn_ros.nodes.streams import Rates, Streams
+from lnn_ros.nodes.streams import Streams
 from lnn_ros.pilot import Pilot
 
 
@@ -22,7 +22,7 @@ class Report:
     """
 
     def __init__(self, name: str) -> None:
-        self._name, self._rates = name, Rates()
+        self._name = name
         self._steps, self._step_s, self._slowest_s = 0, 0.0, 0.0
 
     def stepped(self, seconds: float) -> None:
@@ -47,11 +47,11 @@ class Report:
             What is reported on.
         """
         values = dict(head)
-        rates, ages = self._rates.look(streams.received), pilot.age(now_ns)
+        ages = pilot.age(now_ns)
         for stream in streams.seen:
-            values[f"{stream}.rate_hz"] = round(rates.get(stream, 0.0), 1)
+            values[f"{stream}.rate_hz"] = round(streams.rates.get(stream, 0.0), 1)
             values[f"{stream}.age_s"] = ages.get(stream)
-            values[f"{stream}.silent_s"] = streams.silent_s(stream, now_ns)
+            values[f"{stream}.silent_s"] = streams.silent_s(stream)
             values[f"{stream}.estimated_offset_s"] = streams.offsets[stream].seconds
         values.update(pilot.counts())
         values.update(complaints.counts)

@@ -36,6 +36,11 @@ _IMU_DEPTH = 1000  # what 1 kHz brings between two commands at the lowest rate
 _DIGEST_END = 2**64
 _MOST_TOLD = 2000  # stamps in a trace; more come only when something floods
 
+Arrival = tuple[str, bytes, int]
+"""Stream, payload, and the system's time of arrival (ns)."""
+Sample = tuple[int, NDArray[Any]]
+"""Stamp (ns), its offset added, and value."""
+
 
 @dataclass
 class Seen:
@@ -98,6 +103,8 @@ class Streams:
         self.offset_ns = {stream: round(getattr(settings, stream).offset_s * 1e9)
                           for stream in self._drains}
         self.received: Counter[str] = Counter()
+        self.rates: dict[str, float] = {}
+        self._rates = Rates()
         self.forget()
 
     @property
@@ -115,66 +122,74 @@ class Streams:
         self._eye.aim(virtual)
 
     def discover(self) -> None:
-        """Look for what has to be read in another way; to be called now and then."""
+        """Look for what has to be read in another way; to be called once a second."""
         self._eye.discover()
+        self.rates = self._rates.look(self.received)
 
-    def feed(self, pilot: Pilot, now_ns: int, latest_ns: int | None = None) -> None:
-        """Give the pilot everything that has arrived.
+    def take(self) -> list[Arrival]:
+        """Return what has arrived, in the order of arrival, but the IMU's first."""
+        self._eye.look()
+        found = [(stream, payload, arrival_ns) for stream, drain in self._drains.items()
+                 for payload, arrival_ns in drain.take()]
+        self.received.update(stream for stream, _, _ in found)
+        return found
 
-        The order does not matter to it. It is that of arrival, the IMU's first.
+    def feed(self, pilot: Pilot, arrivals: list[Arrival], now_ns: int,
+             latest_ns: int | None = None) -> None:
+        """Give the pilot what has arrived; the order does not matter to it.
 
         Parameters
         ----------
         pilot : Pilot
             Takes the samples.
+        arrivals : list
+            What ``take`` has returned.
         now_ns : int
-            The node's time.
+            The node's time, read after that: what was taken is not from the future.
         latest_ns : int, optional
-            Samples stamped later are dropped: right after time went back, what waits is from
+            Samples stamped later are dropped: right after time went back, what was waiting is from
             before.
         """
-        self._eye.look()
-        for stream, drain in self._drains.items():
-            for payload, arrival_ns in drain.take():
-                self.received[stream] += 1
-                if self._clocks.source is not Source.SYSTEM or not arrival_ns:
-                    arrival_ns = now_ns  # the middleware tells it by the system's clock, if at all
-                found = self._decode(stream, drain, payload, arrival_ns)
-                if found is None:
-                    continue
-                stamp, value = found
-                if latest_ns is not None and stamp > latest_ns:
-                    self._complaints.report(stream, "from_before", "samples from before time went "
-                                            "back were waiting: dropped")
-                else:
-                    verdict = pilot.observe(stream, stamp, value, now_ns)
-                    self._judge(stream, stamp, value, now_ns, verdict)
+        for stream, payload, arrival_ns in arrivals:
+            if self._clocks.source is not Source.SYSTEM or not arrival_ns:
+                arrival_ns = now_ns  # the middleware tells it by the system's clock, if at all
+            found = self._decode(stream, payload, arrival_ns)
+            if found is None:
+                continue
+            stamp, value = found
+            if latest_ns is not None and stamp > latest_ns:
+                self._complaints.report(stream, "from_before", "samples from before time went "
+                                        "back were waiting: dropped")
+            else:
+                verdict = pilot.observe(stream, stamp, value, now_ns)
+                self._judge(stream, stamp, value, now_ns, verdict)
 
     def discard(self) -> None:
         """Take everything that has arrived and forget it."""
-        for drain in self._drains.values():
-            for _ in drain.take():
-                pass
+        self.take()
 
     def newest_ns(self) -> int:
         """Newest stamp taken from any stream since the pilot began anew; 0 before the first."""
         return max(seen.stamp_ns for seen in self.seen.values())
 
-    def silent_s(self, stream: str, now_ns: int) -> float | None:
+    def silent_s(self, stream: str) -> float | None:
         """Seconds since the last usable sample came; None before the first."""
         arrived = self.seen[stream].arrived_ns
-        return None if arrived is None else (self._clocks.elapsed_ns(now_ns) - arrived) / 1e9
+        return None if arrived is None else (self._clocks.elapsed_ns() - arrived) / 1e9
 
-    def silent(self, now_ns: int) -> list[str]:
+    def silent(self) -> list[str]:
         """Streams from which nothing usable has come for ``MAX_AGE_S``."""
-        ages = {stream: self.silent_s(stream, now_ns) for stream in self._drains}
+        ages = {stream: self.silent_s(stream) for stream in self._drains}
         return [stream for stream, age in ages.items() if age is None or age > MAX_AGE_S]
 
     def troubles(self, now_ns: int) -> list[str]:
         """Say for each stream why the policy cannot be flown by it, if it cannot."""
         found = []
-        silent = self.silent(now_ns)
+        silent = self.silent()
         for stream, topic in self.topics.items():
+            old = now_ns - self.seen[stream].stamp_ns > MAX_AGE_S * 1e9
+            if stream not in silent and not old:
+                continue
             lag = self.offsets[stream].seconds
             if lag is not None and abs(lag) > MAX_AGE_S:
                 wanted = self.offset_ns[stream] / 1e9 + lag
@@ -184,11 +199,11 @@ class Streams:
             elif stream == "camera" and self._eye.trouble:
                 found.append(self._eye.trouble)
             elif stream in silent:
-                usable = "usable " if self.received[stream] else ""
+                usable = "usable " if self.rates.get(stream) else ""
                 found.append(f"nothing {usable}arrives on {topic}")
-            elif now_ns - self.seen[stream].stamp_ns > MAX_AGE_S * 1e9:
-                age = (now_ns - self.seen[stream].stamp_ns) / 1e9
-                found.append(f"the newest sample of {topic} is {age:.2f} s old by its stamp")
+            else:
+                found.append(f"the newest sample of {topic} is older than {MAX_AGE_S:g} s by its "
+                             f"stamp")
         return found
 
     def close(self) -> None:
@@ -196,15 +211,15 @@ class Streams:
         self._eye.close()
         self._drains["imu"].close()
 
-    def _decode(self, stream: str, drain: Drain, payload: bytes,
-                arrival_ns: int) -> tuple[int, NDArray[Any]] | None:
+    def _decode(self, stream: str, payload: bytes, arrival_ns: int) -> Sample | None:
         """Return stamp and value of a sample, or None if it was dropped."""
+        kind = self._drains[stream].kind
         try:
-            message = deserialize_message(payload, drain.kind)
+            message = deserialize_message(payload, kind)
         except Exception as error:  # rclpy's RMWError, or whatever a hostile payload provokes
             reason = (str(error) or type(error).__name__).splitlines()[0]
             self._complaints.report(stream, "undecodable", f"{len(payload)} bytes are no "
-                                    f"{drain.kind.__name__}: {reason}")
+                                    f"{kind.__name__}: {reason}")
             return None
         try:
             stamp = messages.stamp_ns(message) + self.offset_ns[stream]
@@ -231,7 +246,7 @@ class Streams:
             seen.digest = (seen.digest + digest(stamp_ns, value)) % _DIGEST_END
             seen.new.append(stamp_ns)
             del seen.new[:-_MOST_TOLD]
-            seen.arrived_ns = self._clocks.elapsed_ns(now_ns)
+            seen.arrived_ns = self._clocks.elapsed_ns()
         if verdict is Verdict.ACCEPTED:
             self._complaints.fine(stream)
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from random_policy import random_policy
@@ -12,7 +15,8 @@ from sensors import Sensors
 class Flight:
     """A controller that is fed and watched."""
 
-    def __init__(self, bench: Bench, **parameters: object) -> None:
+    def __init__(self, bench: Bench, sensors: Callable[[Bench], Any] = Sensors,
+                 **parameters: object) -> None:
         self.bench = bench
         self.commands = bench.collect(TwistStamped, "cmd_vel")
         self.status = bench.collect(DiagnosticStatus, "controller/status", LATCHED)
@@ -21,7 +25,7 @@ class Flight:
         self.policy = parameters.pop("policy", None) or random_policy(
             bench.folder / "policy.safetensors")
         self.process = bench.start("controller", policy=self.policy, **parameters)
-        self.sensors = Sensors(bench)
+        self.sensors = sensors(bench)
 
     def until(self, condition, what):
         """Feed the controller until a condition holds."""
@@ -56,6 +60,10 @@ class Flight:
     def traced(self):
         """Return its latest trace as key-values."""
         return pairs(self.trace[-1].status[0]) if self.trace else {}
+
+    def diagnosed(self):
+        """Return the sentence of its latest diagnostics."""
+        return self.diagnostics[-1].status[0].message if self.diagnostics else ""
 
     def counted(self):
         """Return its latest diagnostics as key-values."""

@@ -53,11 +53,12 @@ class Sensors:
     """A camera at 20 Hz and an IMU at 200 Hz, stamped with the system's time.
 
     Call the object often: it publishes what is due. ``lag_ns`` of a stream is how far its clock
-    is behind the system's.
+    is behind the system's; those in ``silent`` say nothing.
     """
 
     def __init__(self, bench: Bench) -> None:
         self.lag_ns = {"camera": 0, "imu": 0}
+        self.silent: set[str] = set()
         self.info = bench.publisher(CameraInfo, "camera_info", BEST_EFFORT)
         self.image = bench.publisher(Image, "image", BEST_EFFORT)
         self.imu = bench.publisher(Imu, "imu", BEST_EFFORT)
@@ -68,10 +69,12 @@ class Sensors:
         """Publish what is due."""
         now = time.time_ns()
         while self._next_imu <= now:
-            self.imu.publish(imu_message(self._next_imu - self.lag_ns["imu"]))
+            if "imu" not in self.silent:
+                self.imu.publish(imu_message(self._next_imu - self.lag_ns["imu"]))
             self._next_imu += 5_000_000
         while self._next_image <= now:
             stamp = self._next_image - self.lag_ns["camera"]
-            self.info.publish(info_message(stamp))
-            self.image.publish(image_message(stamp, self._frame))
+            if "camera" not in self.silent:
+                self.info.publish(info_message(stamp))
+                self.image.publish(image_message(stamp, self._frame))
             self._next_image += 50_000_000

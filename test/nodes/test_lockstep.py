@@ -10,9 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
+from random_policy import random_policy
 from ros import LATCHED, Bench, is_zero, pairs, vector
 
-from lnn_ros import messages, policies
+from lnn_ros import messages
 from lnn_ros.learning.rollout import fly
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.forest import make_world
@@ -23,10 +24,10 @@ SEED = 300_007
 
 
 class Recorder:
-    """The shipped policy as an agent whose commands are kept."""
+    """A policy as an agent whose commands are kept."""
 
-    def __init__(self) -> None:
-        self.pilot = Pilot.load(policies.path("fly_to_target"))
+    def __init__(self, policy) -> None:
+        self.pilot = Pilot.load(policy)
         self.commands: dict[int, tuple[float, ...]] = {}
 
     def observe(self, stream, stamp_ns, value, now_ns=None):
@@ -41,13 +42,19 @@ class Recorder:
 
 
 @pytest.fixture(scope="module")
-def expected():
+def policy(tmp_path_factory):
+    """Return one that flies somewhere: of random weights."""
+    return random_policy(tmp_path_factory.mktemp("policy") / "policy.safetensors")
+
+
+@pytest.fixture(scope="module")
+def expected(policy):
     """Outcome and commands of the flight in one process, without ROS.
 
     Over ROS there is one command more, at the first instant, before anything has been measured.
     """
     task = Task.load("fly_to_target")
-    agent = Recorder()
+    agent = Recorder(policy)
     flight = fly(Simulator(make_world(SEED, task), task=task), agent)
     return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}
 
@@ -55,11 +62,11 @@ def expected():
 class Pair:
     """A simulator and a controller in lock-step, watched."""
 
-    def __init__(self, bench: Bench, seed: int = SEED) -> None:
+    def __init__(self, bench: Bench, policy, seed: int = SEED) -> None:
         self.bench = bench
         self.commands = bench.collect(TwistStamped, "cmd_vel")
         self.status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
-        self.controller = bench.start("controller", lockstep=True, engage=True)
+        self.controller = bench.start("controller", lockstep=True, engage=True, policy=policy)
         bench.introduce("controller")  # or its first commands would reach the simulator alone
         self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
 
@@ -86,9 +93,9 @@ class Pair:
         return self.episode(episode)
 
 
-def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expected):
+def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, policy, expected):
     flight, commands = expected
-    pair = Pair(bench)
+    pair = Pair(bench, policy)
     truth = bench.collect(Odometry, "ground_truth")
     trace = bench.collect(DiagnosticArray, "controller/trace")
     bench.until(lambda: pair.say().get("outcome", "flying") != "flying", "the end of the flight")
@@ -112,15 +119,16 @@ def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expecte
             assert int(values["camera.taken"]) == (now - 10_000_000 - START_NS) // 50_000_000 + 1
 
 
-def test_controller_may_be_restarted_in_flight(bench):
-    pair = Pair(bench)
+def test_controller_may_be_restarted_in_flight(bench, policy):
+    pair = Pair(bench, policy)
     pair.until(1.5)
     pair.controller.send(signal.SIGKILL)
     pair.controller.wait()
     stopped = messages.stamp_ns(pair.commands[-1])
     # Else the services of the dead one would be taken for those of the next.
     bench.until(lambda: not bench.node.count_publishers("cmd_vel"), "the dead to be forgotten")
-    pair.controller = bench.start("controller", lockstep=True, engage=True, autostart=False)
+    pair.controller = bench.start("controller", lockstep=True, engage=True, policy=policy,
+                                  autostart=False)
     # These calls introduce the bench to it before it answers the simulator.
     assert bench.transition("controller", Transition.TRANSITION_CONFIGURE)
     assert bench.transition("controller", Transition.TRANSITION_ACTIVATE)
@@ -130,9 +138,9 @@ def test_controller_may_be_restarted_in_flight(bench):
     assert max(np.diff(stamps)) <= 35_000_000
 
 
-def test_reset_flies_the_same_again_and_another_seed_another_way(bench, expected):
+def test_reset_flies_the_same_again_and_another_seed_another_way(bench, policy, expected):
     _, commands = expected
-    pair = Pair(bench)
+    pair = Pair(bench, policy)
     pair.until(1.0)
     assert bench.trigger("simulator/reset").success
     again = pair.until(1.5, episode=2)

@@ -42,10 +42,10 @@ def info_message(at_ns: int, width: int = 64, height: int = 48) -> CameraInfo:
     return message
 
 
-def imu_message(at_ns: int) -> Imu:
-    """Return a good IMU sample: standing still."""
+def imu_message(at_ns: int, reading: np.ndarray = HOVER) -> Imu:
+    """Return a good IMU sample: by default standing still."""
     message = Imu()
-    messages.fill_imu(message, HOVER, at_ns, "base_link")
+    messages.fill_imu(message, reading, at_ns, "base_link")
     return message
 
 
@@ -56,25 +56,34 @@ class Sensors:
     is behind the system's; those in ``silent`` say nothing.
     """
 
-    def __init__(self, bench: Bench) -> None:
+    kind, topic = Image, "image"
+
+    def __init__(self, bench: Bench, calibrated: bool = True) -> None:
         self.lag_ns = {"camera": 0, "imu": 0}
         self.silent: set[str] = set()
-        self.info = bench.publisher(CameraInfo, "camera_info", BEST_EFFORT)
-        self.image = bench.publisher(Image, "image", BEST_EFFORT)
+        self.reading = HOVER.copy()
+        self.info = (bench.publisher(CameraInfo, "camera_info", BEST_EFFORT) if calibrated
+                     else None)
+        self.image = bench.publisher(self.kind, self.topic, BEST_EFFORT)
         self.imu = bench.publisher(Imu, "imu", BEST_EFFORT)
-        self._frame = first_frame()
+        first_frame()  # which takes its time
         self._next_image = self._next_imu = time.time_ns()
+
+    def image_message(self, at_ns: int) -> Image:
+        """Return what the camera sends."""
+        return image_message(at_ns, first_frame())
 
     def __call__(self) -> None:
         """Publish what is due."""
         now = time.time_ns()
         while self._next_imu <= now:
             if "imu" not in self.silent:
-                self.imu.publish(imu_message(self._next_imu - self.lag_ns["imu"]))
+                self.imu.publish(imu_message(self._next_imu - self.lag_ns["imu"], self.reading))
             self._next_imu += 5_000_000
         while self._next_image <= now:
             stamp = self._next_image - self.lag_ns["camera"]
             if "camera" not in self.silent:
-                self.info.publish(info_message(stamp))
-                self.image.publish(image_message(stamp, self._frame))
+                if self.info is not None:
+                    self.info.publish(info_message(stamp))
+                self.image.publish(self.image_message(stamp))
             self._next_image += 50_000_000

@@ -27,13 +27,12 @@ from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Expert, Manner
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import Estimator, Wind
+from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
-    START_NS,
     Outcome,
     Simulator,
     SimulatorOptions,
-    StreamTiming,
     Truth,
 )
 from lnn_ros.simulation.task import Task

@@ -27,14 +27,12 @@ from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import SimulatorSettings, TimingSettings
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.sensors import START_NS, Delivery, StreamTiming
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
-    START_NS,
-    Delivery,
     Outcome,
     Simulator,
     SimulatorOptions,
-    StreamTiming,
 )
 from lnn_ros.simulation.task import Task
 

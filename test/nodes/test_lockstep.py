@@ -17,7 +17,8 @@ from lnn_ros import messages
 from lnn_ros.learning.rollout import fly
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
 
 SEED = 300_007

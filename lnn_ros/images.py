@@ -7,7 +7,6 @@ what it declares, before anything of that size is made.
 from __future__ import annotations
 
 import io
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,7 @@ _ENCODINGS = {
 ENCODINGS = tuple(_ENCODINGS)
 """Encodings of ``sensor_msgs/Image`` that can be read."""
 MAX_SIDE = 4096
-"""Pixels; an image that is longer or higher is refused: one of a single row of millions would have
-:func:`resize` ask for gigabytes."""
+"""Pixels; an image that is longer or higher is refused."""
 MAX_SCANS = 64
 """Scans of a JPEG; cameras send one, progressive files ten. Each may cost a pass over the whole
 image for a few bytes of payload."""
@@ -171,41 +169,3 @@ def _check_size(width: int, height: int) -> None:
         raise LnnError(
             f"image size is {width}x{height} pixels: expected at most {MAX_SIDE} each way"
         )
-
-
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize an image by area averaging.
-
-    Each new pixel is the mean of the area that it covers in the old image, weighted by overlap, so
-    that no pixel is skipped however large the ratio; enlarging repeats pixels.
-
-    Parameters
-    ----------
-    image : ndarray of uint8 (H, W, 3)
-        Any size.
-    height, width : int
-        New size, pixels.
-
-    Returns
-    -------
-    ndarray of uint8 (height, width, 3)
-        The image itself where the size is right already.
-    """
-    rows, columns, channels = image.shape
-    if (rows, columns) == (height, width):
-        return image
-    across = _overlap(columns, width)
-    down = _overlap(rows, height)
-    flat = down @ image.reshape(rows, columns * channels).astype(np.float32)
-    mean = across @ flat.reshape(height, columns, channels)
-    return np.floor(mean + np.float32(0.5)).astype(np.uint8)
-
-
-@lru_cache(maxsize=16)
-def _overlap(old: int, new: int) -> NDArray[np.float32]:
-    """Share (new, old) that each old cell has in each new one when both fill the same length."""
-    edges = np.arange(new + 1) * (old / new)
-    cells = np.arange(old)
-    overlap = np.minimum(edges[1:, None], cells + 1.0) - np.maximum(edges[:-1, None], cells)
-    weights = np.clip(overlap, 0.0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

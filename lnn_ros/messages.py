@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import CameraModel
-from lnn_ros.images import ENCODINGS, MAX_SIDE, image_array, image_view, resize
+from lnn_ros.images import ENCODINGS, MAX_SIDE, image_array, image_view
 
 __all__ = [
     "ENCODINGS", "MAX_SIDE", "NS_PER_S", "camera_model", "command_vector", "fill_camera_info",
     "fill_command", "fill_image", "fill_imu", "fill_odometry", "image_array", "image_view",
-    "imu_vector", "quaternion", "resize", "set_time", "stamp_ns", "time_ns",
+    "imu_vector", "quaternion", "set_time", "stamp_ns", "time_ns",
 ]
 
 NS_PER_S = 1_000_000_000
+
 
 def time_ns(time: Any) -> int:
     """Return a ``builtin_interfaces/Time`` as integer nanoseconds.

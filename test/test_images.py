@@ -126,25 +126,6 @@ def test_any_image_message_is_decoded_or_refused_by_name(data):
     assert image.dtype == np.uint8
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9),
-       st.integers(0, 2**32 - 1))
-def test_resize_is_the_mean_over_the_area(rows, columns, height, width, seed):
-    image = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
-    # Blow both sizes up to their common multiple, where an area is a whole number of cells.
-    fine = image.repeat(height, 0).repeat(width, 1).astype(np.float64)
-    mean = fine.reshape(height, rows, width, columns, 3).mean(axis=(1, 3))
-    result = images.resize(image, height, width)
-    assert result.shape == (height, width, 3)
-    assert result.dtype == np.uint8
-    # Half-way cases may round to either side.
-    assert np.abs(result - mean).max() <= 0.5 + 1e-4
-
-
-def test_resize_leaves_an_image_of_the_right_size_alone():
-    assert images.resize(RGB, 2, 2) is RGB
-
-
 def compressed(payload, said):
     """Return a CompressedImage."""
     message = sensor_msgs.msg.CompressedImage()

@@ -11,9 +11,10 @@ to the nominal row of the same column, and to the policy's column in the same ro
 
 Worlds are flown in runs of a few, all rows and columns of these worlds before the next. So what
 has been flown at any time is a whole table over fewer worlds. ``--json`` keeps it after every run,
-and the same command goes on from there. The file holds every flight: of a run's worlds, in order,
-the outcomes (first letters), seconds, distances to the target (m) and lengths of the way (m); for
-an interruption, the seconds at which it began, "-" where it did not.
+and the same command goes on from there; ``--show`` prints its tables meanwhile. The file holds
+every flight: of a run's worlds, in order, the outcomes (first letters), seconds, distances to the
+target (m) and lengths of the way (m); for an interruption, the seconds at which it began, "-" where
+it did not.
 """
 
 from __future__ import annotations
@@ -242,6 +243,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", default="fly_to_target")
     parser.add_argument("--json", type=Path, help="keeps the flights; a rerun goes on from it")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--show", action="store_true", help="fly nothing: print the tables of what --json holds"
+    )
     args = parser.parse_args(argv)
     try:
         return run(args, argv)
@@ -252,16 +256,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, argv: list[str]) -> int:
     """Fly what is not stored yet and print the tables."""
-    wanted = args.conditions.split(",")
-    for name in wanted:
-        condition(name)
-    agents = columns(args.policy or policies.path(args.task), args.peer, args.controls)
     settings = {
         "task": args.task,
         "seeds": [args.seeds.start, args.seeds.stop],
         "worlds_per_run": WORLDS_PER_RUN,
     }
-    for key, before in stored(args.json, settings).items():
+    runs = stored(args.json, settings)
+    if args.show:
+        print(format_tables(summary(runs)))
+        return 0
+    wanted = args.conditions.split(",")
+    for name in wanted:
+        condition(name)
+    agents = columns(args.policy or policies.path(args.task), args.peer, args.controls)
+    for key, before in runs.items():
         name = key.split("/")[1]
         if name in agents and before["weights"] != agents[name].weights:
             raise LnnError(

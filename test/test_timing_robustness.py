@@ -73,7 +73,11 @@ def test_every_flight_is_stored_and_is_that_of_evaluate(
 
 
 def test_a_campaign_goes_on_where_it_was_stopped(
-    benchmark: ModuleType, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark: ModuleType,
+    given: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "t.json"
     flown: list[Trial] = []
@@ -95,6 +99,11 @@ def test_a_campaign_goes_on_where_it_was_stopped(
     assert list(stopped["runs"]) == sorted(
         f"{row}/{FIRST}" for row in ("nominal/policy", "nominal/held", "camera_4hz/policy")
     )
+    capsys.readouterr()
+    assert benchmark.main([*given, "--show"]) == 0
+    table = capsys.readouterr().out
+    assert "| camera 4 Hz | 2 |" in table and "blackout" not in table
+    assert len(flown) == 7
     monkeypatch.setattr(benchmark, "try_once", limited(99))
     flown.clear()
     assert benchmark.main(given) == 0

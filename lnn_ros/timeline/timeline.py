@@ -37,9 +37,9 @@ AHEAD_NS = 500_000_000
 """How far beyond the newest sample a state is told; and how far ahead of the clock a stamp may be:
 one further in the future would move the horizon past all that is true."""
 MAX_HORIZON_S = 2.0
-MAX_FRAMES, MAX_READINGS = 128, 4096
-"""What the history holds at most, enough for that horizon at 60 Hz and 2 kHz; more is refused and
-counted."""
+FRAMES_PER_S, READINGS_PER_S, SLACK_S = 64, 2048, 0.5
+"""The history holds at most what comes at these rates in the horizon and so long before it. More is
+refused and counted: it bounds what a single replay may cost."""
 
 Floats = NDArray[np.float32]
 
@@ -62,6 +62,12 @@ class Network(Protocol):
 
     def update(self, state: Floats, features: Floats | None, summary: Floats) -> None:
         """Let the state meet an observation; without features, one without the camera."""
+
+
+def capacity(horizon_s: float) -> dict[str, int]:
+    """Return how many samples of each stream a history of this horizon holds at most."""
+    seconds = horizon_s + SLACK_S
+    return {"camera": round(FRAMES_PER_S * seconds), "imu": round(READINGS_PER_S * seconds)}
 
 
 @dataclass
@@ -107,6 +113,7 @@ class Timeline:
         self._network, self._shape = network, shape
         self._first_ns = round(first_interval * 1e9)
         self._horizon_ns = round(horizon_s * 1e9)
+        self._most = capacity(horizon_s)
         self._scratch = network.initial()
         self.counts: Counter[str] = Counter()
         self.reset()
@@ -203,9 +210,7 @@ class Timeline:
     def _full(self, stream: str, stamp_ns: int) -> bool:
         """Whether there is no room for a sample, what lies behind the horizon forgotten."""
         track: Track[_Frame] | Track[Reading]
-        track, most = (
-            (self._frames, MAX_FRAMES) if stream == "camera" else (self._imu, MAX_READINGS)
-        )
+        track, most = self._frames if stream == "camera" else self._imu, self._most[stream]
         if len(track) < most:
             return False
         # Time goes on even where the sample finds no room: else what fills the history now would

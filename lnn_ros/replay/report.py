@@ -55,7 +55,7 @@ def _trace(comparison: Comparison) -> dict[str, Any]:
     return {
         "commands": comparison.commands,
         "reproduced": comparison.reproduced,
-        "zeros_while_not_engaged": comparison.zeros,
+        "zeros": comparison.zeros,
         "different": [{"at_ns": d.at_ns, "traced": d.traced, "replayed": d.replayed}
                       for d in comparison.different],
         "unknown": [{"reason": u.fault.reason, "stream": u.fault.stream or None,
@@ -97,10 +97,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trace_lines(trace: Mapping[str, Any]) -> Iterator[str]:
-    zeros = trace["zeros_while_not_engaged"]
+    zeros = trace["zeros"]
     yield (f"reproduced {trace['reproduced']} of {trace['commands']} live commands bit for bit"
-           + (f" ({zeros} of them the zeros of a controller that was not engaged)" if zeros else "")
-           )
+           + (f" ({zeros} of them the zeros that the controller gave of itself)" if zeros else ""))
     for unknown in trace["unknown"]:
         where = f": {unknown['stream']}" if unknown["stream"] else ""
         where += f" stamped {unknown['stamp_ns']} ns" if unknown["stamp_ns"] else ""

@@ -1,4 +1,4 @@
-"""Bags for tests: messages of a plain process, written with rosbags; a pilot that leaves a trace."""
+"""Bags for tests, written with rosbags in a plain process; and a pilot that leaves a trace."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def flight(seed: int, seconds: float = 1.5, start_ns: int = START_NS) -> list[Lo
     logged: list[Logged] = []
     stamp = start_ns
     while stamp < start_ns + seconds * 1e9:
-        values = np.concatenate([rng.normal(0, 0.3, 3), rng.normal(0, 1, 3) + (0, 0, 9.81)])
+        values = np.concatenate([rng.normal(0, 0.3, 3), rng.normal((0, 0, 9.81), 1)])
         logged.append((stamp + int(rng.integers(0, 2 * MS)), "/imu", maker.imu(stamp, values)))
         stamp += int(rng.integers(8 * MS, 12 * MS))
     stamp = start_ns + 3 * MS

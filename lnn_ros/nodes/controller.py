@@ -267,11 +267,11 @@ class Controller(ManagedNode[ControllerSettings]):
         command, withheld = _ZERO, ""
         if self._mode is Mode.ENGAGED:
             command = self._pilot.command(at_ns)
-            troubles = self._streams.troubles(at_ns)
             if self._streams.silent():
-                command, withheld = _ZERO, "; ".join(troubles)
-            self._say_withheld("; ".join(troubles))
+                command, withheld = _ZERO, "; ".join(self._streams.troubles(at_ns))
         self._publish(at_ns, command)
+        if self._mode is Mode.ENGAGED:
+            self._say_withheld("; ".join(self._streams.troubles(at_ns)))
         head = {"mode": self._mode.value, "policy": self._digest, "reset": self._resets,
                 "withheld": withheld}
         self._trace.publish(trace(self.get_name(), at_ns, head, self._streams.seen, command))

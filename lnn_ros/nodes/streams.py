@@ -19,6 +19,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.geometry import Mounting, VirtualCamera
 from lnn_ros.guard.limits import Limits
 from lnn_ros.nodes import qos
+from lnn_ros.nodes.cdr import imu_sample
 from lnn_ros.nodes.clocks import Clocks, Offset, Source
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
@@ -213,6 +214,11 @@ class Streams:
 
     def _decode(self, stream: str, payload: bytes, arrival_ns: int) -> Sample | None:
         """Return stamp and value of a sample, or None if it was dropped."""
+        short = imu_sample(payload) if stream == "imu" else None
+        if short is not None:
+            stamp = short[0] + self.offset_ns[stream]
+            self.offsets[stream].note(stamp, arrival_ns)
+            return stamp, self._mounting.rotate_imu(short[1])
         kind = self._drains[stream].kind
         try:
             message = deserialize_message(payload, kind)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lnn_ros.errors import LnnError
+from lnn_ros.timeline.timeline import HORIZON_S, MAX_HORIZON_S
 
 Value = bool | int | float | str
 S = TypeVar("S")
@@ -177,9 +178,9 @@ class ControllerSettings:
                                      "command by the timer is then due a whole period later.")
     lockstep: bool = setting(False, "Answer every /clock message with one command stamped with its "
                              "time, instead of commanding by a timer.")
-    horizon_s: float = setting(0.5, "How late a sample may come and still count, s, by the newest "
-                               "stamp: the network's state is taken back to it and integrated "
-                               "again.", 0.0, 10.0)
+    horizon_s: float = setting(HORIZON_S, "How late a sample may come and still count, s, by the "
+                               "newest stamp: the network's state is taken back to it and "
+                               "integrated again.", 0.0, MAX_HORIZON_S)
     base_frame: str = setting("base_link", "Frame of the commands: the vehicle's body.")
     image_transport: str = setting("raw", "How images come: raw (sensor_msgs/Image on image) or "
                                    "compressed (sensor_msgs/CompressedImage on image/compressed).")

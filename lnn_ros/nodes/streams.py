@@ -27,7 +27,7 @@ from lnn_ros.nodes.eye import Eye
 from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE, Verdict, digest
-from lnn_ros.timeline.timeline import AHEAD_NS, MAX_FRAMES, MAX_READINGS
+from lnn_ros.timeline.timeline import AHEAD_NS, capacity
 
 MAX_AGE_S = Limits.max_age
 """After this long without a usable sample a stream is missing, s: by its stamps (which the guard
@@ -263,7 +263,7 @@ class Streams:
                   verdict: Verdict) -> str:
         """Say what was found and what was expected."""
         late_s = (self.newest_ns() - stamp_ns) / 1e9
-        most = MAX_FRAMES if stream == "camera" else MAX_READINGS
+        horizon_s = self._settings.horizon_s
         if verdict in (Verdict.DTYPE, Verdict.SHAPE, Verdict.STREAM):
             return f"a sample is {value.dtype} {value.shape}: expected what the policy takes"
         return {
@@ -274,7 +274,7 @@ class Streams:
             Verdict.DUPLICATE: f"the sample stamped {stamp_ns} ns came twice: expected once (do "
                                f"two publishers send it?)",
             Verdict.LATE: f"a sample is stamped {late_s:.3f} s before the newest one: expected "
-                          f"none later than horizon_s, {self._settings.horizon_s:g} s",
+                          f"none later than horizon_s, {horizon_s:g} s",
             Verdict.FUTURE: f"stamp is {(stamp_ns - now_ns) / 1e9:.3f} s ahead of this node's "
                             f"time: expected at most {AHEAD_NS / 1e9:g} s",
             Verdict.STAMP: f"stamp is {stamp_ns} ns with {stream}.offset_s added: expected the "
@@ -282,8 +282,8 @@ class Streams:
             Verdict.NAN: f"reading is {value.ravel()[:6].tolist()}: expected finite numbers",
             Verdict.RANGE: f"reading is {value.ravel()[:6].tolist()}: expected at most "
                            f"{MAX_RATE:g} rad/s and {MAX_FORCE:g} m/s^2 along each axis",
-            Verdict.OVERFLOW: f"more than {most} samples lie within the horizon: expected a lower "
-                              f"rate or a shorter horizon_s",
+            Verdict.OVERFLOW: f"more than {capacity(horizon_s).get(stream)} samples have come that "
+                              f"still count: expected a lower rate",
         }[verdict]
 
 

@@ -91,7 +91,7 @@ class Pilot:
             When it was measured, nanoseconds.
         value : ndarray
             camera: uint8, of ``frame_shape``, RGB; imu: float (6,), angular rate (rad/s), then
-            specific force (m/s^2), body frame. It must not change any more.
+            specific force (m/s^2), body frame. It is copied.
         now_ns : int, optional
             The receiver's clock: a stamp more than 0.5 s ahead of it is refused.
         """

@@ -147,7 +147,7 @@ class Timeline:
             When it was measured, nanoseconds.
         value : ndarray
             camera: uint8 (H, W, C); imu: float (6,), angular rate rad/s, specific force m/s^2,
-            within ``samples.MAX_RATE`` and ``MAX_FORCE``. Not copied: must not change any more.
+            within ``samples.MAX_RATE`` and ``MAX_FORCE``. Copied.
         now_ns : int, optional
             The clock of whoever receives it: a stamp more than ``AHEAD_NS`` later is refused.
         """
@@ -184,7 +184,8 @@ class Timeline:
         elif self._full(stream, stamp_ns):
             return Verdict.OVERFLOW
         if stream == "camera":
-            self._frames.put(stamp_ns, _Frame(value.astype(np.uint8, copy=False)))
+            # A copy: a view would keep the whole picture alive that it was cut from.
+            self._frames.put(stamp_ns, _Frame(np.array(value)))
             undone = stamp_ns
         else:
             self._imu.put(stamp_ns, reading(_canonical(value)))

@@ -74,7 +74,7 @@ def test_reading_changes_nothing(instants):
 
 def test_the_answer_is_a_copy_of_the_history_not_a_part_of_it():
     timeline, _ = seen()
-    kept = timeline.last()[1]
+    kept = timeline.last()[1].copy()
     for state in (timeline.read(timeline.last()[0]), timeline.last()[1], timeline.read(NEWEST)):
         state[...] = np.nan
     np.testing.assert_array_equal(timeline.last()[1], kept)

@@ -50,7 +50,8 @@ def test_everything_in_the_file_is_printed(capsys):
         checkpoint.card["training"]["commit"],
         "arrived:",
         f"vz: {proven.low[2]:.4g} to {proven.high[2]:.4g} m/s",
-        f"{proven.rate[3]:.4g} rad/s^2",
+        f"by the flow alone: at most {proven.rate[3]:.4g} rad/s^2",
+        f"as it is read: at most {proven.reading[3]:.4g} rad/s^2",
         checkpoint.weights_digest(),
     ):
         assert words in text, words

@@ -80,6 +80,10 @@ def test_simulated_time_at_any_speed_and_none(bench):
     flight.fly()
     flight.sensors.factor = 8.0  # the clock is behind the samples whenever this machine is busy
     flight.more(100)
+    ahead = flight.sensors.at_ns + 300_000_000  # a sample that has overtaken the clock by far
+    flight.sensors.imu.publish(imu_message(ahead))
+    flight.until(lambda: int(flight.traced()["imu.stamp_ns"]) >= ahead, "the sample")
+    flight.more(20)
     assert min(ages(flight)) >= 0.0
     stamps = [messages.stamp_ns(command) for command in flight.commands]
     assert stamps == sorted(stamps)

@@ -20,6 +20,7 @@ from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.timeline.samples import digest
 
 SEED = 300_007
 
@@ -30,10 +31,12 @@ class Recorder:
     def __init__(self, policy) -> None:
         self.pilot = Pilot.load(policy)
         self.commands: dict[int, tuple[float, ...]] = {}
+        self.digests: dict[str, dict[int, int]] = {"camera": {}, "imu": {}}
 
     def observe(self, stream, stamp_ns, value, now_ns=None):
-        """Hand on."""
-        self.pilot.observe(stream, stamp_ns, value, now_ns)
+        """Hand on, and keep what was taken."""
+        assert self.pilot.observe(stream, stamp_ns, value, now_ns)
+        self.digests[stream][stamp_ns] = digest(stamp_ns, value)
 
     def command(self, at_ns):
         """Answer and keep it."""
@@ -57,7 +60,7 @@ def expected(policy):
     task = Task.load("fly_to_target")
     agent = Recorder(policy)
     flight = fly(Simulator(make_world(SEED, task), task=task), agent)
-    return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}
+    return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}, agent.digests
 
 
 class Pair:
@@ -95,7 +98,7 @@ class Pair:
 
 
 def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, policy, expected):
-    flight, commands = expected
+    flight, commands, digests = expected
     pair = Pair(bench, policy)
     truth = bench.collect(Odometry, "ground_truth")
     trace = bench.collect(DiagnosticArray, "controller/trace")
@@ -112,6 +115,22 @@ def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, policy,
     assert float(said["distance_m"]) == pytest.approx(flight.distance, abs=1.0)
     place = truth[-1].pose.pose.position
     assert np.isfinite((place.x, place.y, place.z)).all()
+    # The trace tells which samples were taken, and what was commanded, to the last bit.
+    bench.until(lambda: messages.stamp_ns(trace[-1]) >= max(commands), "the last trace")
+    told = {"camera": [], "imu": []}
+    for message in trace:
+        values, now = pairs(message.status[0]), messages.stamp_ns(message)
+        if now <= max(commands):
+            for stream, stamps in told.items():
+                stamps += map(int, values[f"{stream}.new"].split())
+                assert int(values[f"{stream}.taken"]) == len(stamps)
+                assert int(values[f"{stream}.digest"], 16) == sum(
+                    digests[stream][stamp] for stamp in stamps) % 2**64
+            assert tuple(map(float.fromhex, values["command"].split())) == commands[now]
+            assert values["mode"] == "engaged"
+            assert values["reset"] == "0"
+    assert {stream: set(stamps) for stream, stamps in told.items()} == {
+        stream: set(stamps) for stream, stamps in digests.items()}
     # No sample was lost or left behind: frame n has been taken when its arrival is past.
     for message in trace:
         values, now = pairs(message.status[0]), messages.stamp_ns(message)
@@ -140,7 +159,7 @@ def test_controller_may_be_restarted_in_flight(bench, policy):
 
 
 def test_reset_flies_the_same_again_and_another_seed_another_way(bench, policy, expected):
-    _, commands = expected
+    _, commands, _ = expected
     pair = Pair(bench, policy)
     pair.until(1.0)
     assert bench.trigger("simulator/reset").success

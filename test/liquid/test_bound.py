@@ -163,10 +163,7 @@ def test_what_the_pilot_reads_moves_no_faster_since_its_last_update(options):
         reads, updates = flown(checkpoint, seed)
         stamps = sorted(updates)
         pairs = [((at - stamp) * 1e-9, read - updates[stamp]) for at, stamp, read in reads]
-        pairs += [
-            ((b - a) * 1e-9, updates[b] - updates[a])
-            for a, b in pairwise(stamps)
-        ]
+        pairs += [((b - a) * 1e-9, updates[b] - updates[a]) for a, b in pairwise(stamps)]
         for seconds, moved in pairs:
             assert (np.abs(moved) <= seconds * reading + 1e-5).all()
             worst = max(worst, float((np.abs(moved) / seconds / reading).max()))

@@ -154,10 +154,7 @@ class Trainer:
                 light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
             inputs = self.policy.inputs(frames, summaries, light)
         keep = torch.from_numpy(batch.keep) > 0
-        seen = summaries[..., CAMERA_PRESENT] > 0
-        present = None if self.policy.spec.core.memory else seen
-        dt = self.policy.spec.elapsed(summaries[..., -1])
-        states = self.policy.core.states(inputs, dt, state, present, keep)
+        states = self.policy.states(inputs, summaries, state, keep)
         activity = self.policy.onward(
             states[:, :, None], torch.from_numpy(batch.reads), torch.from_numpy(batch.taken)
         )
@@ -169,6 +166,7 @@ class Trainer:
         lost = torch.from_numpy(batch.unseen) > LOST_S
         weights = torch.where(lost[..., None], LOST_WEIGHT * weights, weights)
         loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
+        seen = summaries[..., CAMERA_PRESENT] > 0
         return loss, self._hint_loss(batch, inputs, states, seen), states[-1]
 
     def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor, there: Tensor) -> Tensor:

@@ -33,10 +33,8 @@ def test_training_answers_what_the_pilot_answers(tmp_path, kind):
     summaries = torch.from_numpy(recording.summaries)[:, None]
     frames = torch.from_numpy(recording.frames[np.maximum(recording.where, 0)])[None]
     with torch.no_grad():
-        present = None if checkpoint.spec.core.memory else summaries[..., PRESENT] > 0
-        states = policy.core.states(
-            policy.inputs(frames, summaries), summaries[..., -1], policy.core.initial(1), present
-        )
+        inputs = policy.inputs(frames, summaries)
+        states = policy.states(inputs, summaries, policy.core.initial(1))
         activity = policy.onward(
             states, torch.from_numpy(recording.reads), torch.from_numpy(recording.taken)
         )

@@ -93,6 +93,14 @@ def test_negative_or_undefined_time_is_an_error(kind):
             engine.predict(state, dt, state)
 
 
+def asked(policy, states, reads):
+    """Commands (N, 4) that training reads from states (N, S), a step without a frame later."""
+    taken = torch.ones(len(reads), 1, dtype=torch.bool)
+    with torch.no_grad():
+        activity = policy.onward(states, torch.from_numpy(reads)[:, None], taken)
+        return policy.read(activity).numpy()
+
+
 @settings(max_examples=20)
 @given(kind=st.sampled_from(["flow", "feedforward"]), seed=st.integers(0, 1000))
 def test_numpy_equals_torch_on_irregular_streams(kind, seed):
@@ -103,18 +111,16 @@ def test_numpy_equals_torch_on_irregular_streams(kind, seed):
     steps = 12
     frames = np.stack([frame(rng) for _ in range(steps)])
     camera = rng.random(steps) < 0.7
-    told = np.stack([summary(rng, there) for there in camera])
-    dt = rng.choice([0.0, 0.005, 0.05, 0.7, 30.0], steps).astype(np.float32)
-    offsets = rng.choice([0.0, 0.01, 0.2, 5.0], steps).astype(np.float32)
+    told = summaries(rng, rng.choice([0.0, 0.005, 0.05, 0.7, 30.0], steps), camera)
+    reads = summaries(rng, rng.choice([0.0, 0.01, 0.2, 5.0], steps), False)
+    dt, offsets = told[:, -1], reads[:, -1]
     keep = torch.ones(steps, 1, dtype=torch.bool)
     keep[0] = keep[7] = False  # a new episode
     with torch.no_grad():
-        inputs = policy.inputs(torch.from_numpy(frames)[None], torch.from_numpy(told)[:, None])
-        states = policy.core.states(
-            inputs, torch.from_numpy(dt)[:, None], policy.core.initial(1), keep=keep
-        )
-        activity = policy.predict(states, torch.from_numpy(offsets)[:, None])
-        wanted = policy.read(activity).numpy()[:, 0]
+        seen = torch.from_numpy(told)[:, None]
+        inputs = policy.inputs(torch.from_numpy(frames)[None], seen)
+        states = policy.states(inputs, seen, policy.core.initial(1), keep)
+        wanted = asked(policy, states[:, 0], reads)
     engine = engine_of(checkpoint)
     state, scratch = engine.initial(), engine.initial()
     for k in range(steps):
@@ -124,6 +130,7 @@ def test_numpy_equals_torch_on_irregular_streams(kind, seed):
         # Where no frame came, the one that is there for the batch's sake changes nothing.
         engine.update(state, engine.encode(frames[k]) if camera[k] else None, told[k])
         engine.predict(state, float(offsets[k]), scratch)
+        engine.update(scratch, None, reads[k])
         np.testing.assert_allclose(engine.command(scratch), wanted[k], atol=1e-5)
         np.testing.assert_allclose(state, states[k, 0].numpy(), rtol=1e-5, atol=1e-5)
 
@@ -171,13 +178,14 @@ def test_the_command_moves_between_observations_as_it_does_in_training():
     engine, policy = engine_of_flow(), TorchPolicy.from_arrays(FLOW.spec, FLOW.arrays)
     state, out = seen_state(engine, 1), engine.initial()
     offsets = np.linspace(0.0, 1.0, 9, dtype=np.float32)
-    with torch.no_grad():
-        wanted = policy.read(policy.predict(torch.from_numpy(state), torch.from_numpy(offsets)))
+    reads = summaries(np.random.default_rng(1), offsets, False, spread=0.0)
+    wanted = asked(policy, torch.from_numpy(np.tile(state, (9, 1))), reads)
     found = []
-    for dt in offsets:
+    for dt, told in zip(offsets, reads, strict=True):
         engine.predict(state, float(dt), out)
+        engine.update(out, None, told)
         found.append(engine.command(out))
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-3, "every output moves"
 
 

@@ -379,7 +379,7 @@ def test_c_in_the_documentation_compiles(compiler, tmp_path):
     (example,) = re.findall(r"```c\n(.*?)```", page.read_text(), re.DOTALL)
     (tmp_path / "policy.c").write_text(policy_source(policy("flow")))
     (tmp_path / "example.c").write_text(
-        f"{example}\nint main(void)\n{{\n    return fly(0, -1.0f, 0, 0, 0.0f, 0) != -1;\n}}\n"
+        f"{example}\nint main(void)\n{{\n    return fly(0, -1.0f, 0, 0, 0.0f, 0, 0) != -1;\n}}\n"
     )
     done = compile_c(compiler, tmp_path / "example", [tmp_path / "example.c"], "-O1")
     assert done.returncode == 0, done.stderr

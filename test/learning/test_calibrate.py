@@ -32,8 +32,8 @@ def lessons(policy, seeds):
 def test_a_policy_learns_how_sure_it_may_be():
     torch.set_num_threads(1)
     policy = with_spread(small_checkpoint())
-    fit(policy, *look_through(policy, lessons(small_checkpoint(), range(6))))
-    outputs = measure(policy, *look_through(policy, lessons(small_checkpoint(), range(100, 104))))
+    fit(policy, *look_through(policy, lessons(small_checkpoint(), range(9))))
+    outputs = measure(policy, *look_through(policy, lessons(small_checkpoint(), range(100, 110))))
     for i, row in enumerate(list(outputs.values())[:4]):
         assert row["spread"] == pytest.approx(NOISE[i], rel=0.1)
         assert row["expected_calibration_error"] < 0.03

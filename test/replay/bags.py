@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from policies_for_tests import HEIGHT, WIDTH, small_checkpoint
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -87,6 +88,28 @@ def write_bag(path: Path, logged: list[Logged], plugin: StoragePlugin = StorageP
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=store)
             writer.write(connections[topic], log_ns, store.serialize_cdr(message, kind))
+    return path
+
+
+def join(path: Path, parts: list[Path]) -> Path:
+    """Make one bag of several files of bags that have the same topics; return it."""
+    path.mkdir()
+    merged: dict[str, Any] = {}
+    for number, part in enumerate(parts):
+        about = yaml.safe_load((part / "metadata.yaml").read_text())
+        found = about["rosbag2_bagfile_information"]
+        (file,) = part.glob("*.mcap")
+        (path / f"{number}.mcap").write_bytes(file.read_bytes())
+        merged = merged or {**found, "relative_file_paths": [], "message_count": 0, "files": []}
+        merged["relative_file_paths"].append(f"{number}.mcap")
+        merged["message_count"] += found["message_count"]
+        if number:
+            more = {topic["topic_metadata"]["name"]: topic["message_count"]
+                    for topic in found["topics_with_message_count"]}
+            for topic in merged["topics_with_message_count"]:
+                topic["message_count"] += more[topic["topic_metadata"]["name"]]
+    (path / "metadata.yaml").write_text(
+        yaml.safe_dump({"rosbag2_bagfile_information": merged}))
     return path
 
 

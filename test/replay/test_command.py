@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from bags import FOV_DEG, MS, START_NS, Maker, flight, small_policy, write_bag
+from bags import FOV_DEG, MS, START_NS, Maker, flight, join, small_policy, write_bag
 from PIL import Image as Picture
 from policies_for_tests import HEIGHT, WIDTH
 from rosbags.highlevel import AnyReader
@@ -177,6 +177,21 @@ def test_hole_in_the_log_asks_for_nothing(replay, tmp_path):
     assert found["gaps"] == 1
     assert found["commands"] == pytest.approx(2 * 0.5 * 30, abs=3)
     assert "1 holes in the log" in said
+
+
+@pytest.mark.parametrize(("start_ms", "episodes"), [(-2_000, 2), (1_490, 1), (1_700, 1)])
+def test_bag_of_several_files(replay, tmp_path, start_ms, episodes):
+    """At the seam of two files log time may go back a little; a lot is another episode."""
+    logged = [flight(3), flight(4, start_ns=START_NS + start_ms * MS)]
+    parts = [write_bag(tmp_path / f"part{i}", part) for i, part in enumerate(logged)]
+    status, found, said = replay(join(tmp_path / "bag", parts))
+    assert status == 0
+    assert found["episodes"] == episodes
+    assert found["bag"]["topics"]["imu"]["messages"] == sum(
+        topic == "/imu" for part in logged for _, topic, _ in part)
+    taken = sum(count for name, count in found["counts"].items() if name.startswith("imu."))
+    assert taken == found["bag"]["topics"]["imu"]["messages"]
+    assert ("in 2 episodes" in said) == (episodes == 2)
 
 
 # Topics

@@ -194,6 +194,20 @@ def test_after_a_reset_commands_are_reproduced_again(live, replay):
     assert found["reproduced"] >= len(traces(second)) + 5
 
 
+def test_reset_after_a_few_samples(live, replay):
+    """What is taken after it is more than before, as if nothing had been forgotten."""
+    logged = []
+    for part in (slice(0, 3), slice(3, 40)):
+        for log_ns, topic, message in flight(23)[part]:
+            live.receive(topic, message, log_ns)
+            logged.append((log_ns, topic, message))
+        logged.append((log_ns, TRACE, live.command(log_ns)))
+        live.reset()
+    status, found = replay(logged)
+    assert status == 0
+    assert everything(found, logged)
+
+
 @pytest.mark.parametrize("same_content", [True, False])
 def test_two_flights_in_one_simulated_time(live, replay, same_content):
     """Same stamps, and log times as if the recorder's clock had gone on."""

@@ -101,7 +101,7 @@ class Controller(ManagedNode[ControllerSettings]):
             self._entities.append(partial(self.destroy_subscription, clock))
         self._message = TwistStamped()
         self._at_ns = self._resets = 0
-        self._ticked_at, self._standing = 0.0, False
+        self._answered_at, self._standing = 0.0, False
 
     def activate(self) -> None:
         """Begin to command."""
@@ -222,12 +222,14 @@ class Controller(ManagedNode[ControllerSettings]):
             self._tick(now, arrivals)
 
     def _on_frame(self) -> None:
-        """Answer an image at once, unless a command has just been sent or no time has passed."""
+        """Answer an image at once, unless one has just been answered or no time has passed."""
         if not self.active or self._timer is None:
             return
         assert self._clocks is not None
-        soon = time.monotonic() - self._ticked_at < _SOONEST / self._settings.rate_hz
+        # Not judged by the last command: the timer's may come just before every image.
+        soon = time.monotonic() - self._answered_at < _SOONEST / self._settings.rate_hz
         if not soon and self._clocks.look() > self._at_ns:
+            self._answered_at = time.monotonic()
             self._on_timer()
             self._timer.reset()
 
@@ -248,7 +250,7 @@ class Controller(ManagedNode[ControllerSettings]):
         assert self._pilot is not None
         assert self._streams is not None
         assert self._clocks is not None
-        began = self._ticked_at = time.monotonic()
+        began = time.monotonic()
         self._standing = False
         jump_ns = self._clocks.jump()
         if jump_ns:

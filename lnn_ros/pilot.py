@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.guard.limits import Guard, Limits
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limits import Limits
 from lnn_ros.liquid.checkpoint import Checkpoint, load
 from lnn_ros.liquid.engine import Engine
 from lnn_ros.timeline.intervals import NS

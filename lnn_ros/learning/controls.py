@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.guard.limits import Guard, Limits
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limits import Limits
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.intervals import NS
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
-from lnn_ros.guard.limits import Guard, Limits
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limits import Limits
 
 LIMITS = Limits((-0.5, -1.0, -0.8, -1.5), (1.6, 1.0, 0.8, 1.5), max_age=0.5)
 FRESH = {"camera": 0.05, "imu": 0.005}

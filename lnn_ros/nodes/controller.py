@@ -45,7 +45,7 @@ from lnn_ros.pilot import Pilot
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
 _WATCH_S = 0.1
 _CALM_S = 1.0  # between two status messages that differ only in why zero is commanded
-_SOONEST = 0.25  # of a period; images that come faster than that wait for the timer
+_SOONEST_S = 0.01  # after an image that was answered; one that comes sooner waits for the timer
 _ZERO = np.zeros(4)
 
 
@@ -111,6 +111,8 @@ class Controller(ManagedNode[ControllerSettings]):
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         source = self._source()
         if source is not Source.LOCKSTEP:
+            assert self._streams is not None
+            self._streams.discard()  # what has been waiting since configure is of no use
             # A steady clock does not stand still when the system's clock is set back.
             self._timer = self._ticker(1.0 / self._settings.rate_hz, self._on_timer,
                                        steady if source is Source.SYSTEM else self.get_clock())
@@ -227,7 +229,7 @@ class Controller(ManagedNode[ControllerSettings]):
             return
         assert self._clocks is not None
         # Not judged by the last command: the timer's may come just before every image.
-        soon = time.monotonic() - self._answered_at < _SOONEST / self._settings.rate_hz
+        soon = time.monotonic() - self._answered_at < _SOONEST_S
         if not soon and self._clocks.look() > self._at_ns:
             self._answered_at = time.monotonic()
             self._on_timer()

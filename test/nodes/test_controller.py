@@ -15,7 +15,7 @@ from lifecycle_msgs.msg import Transition
 from random_policy import random_policy
 from rclpy.duration import Duration
 from rclpy.qos import LivelinessPolicy, QoSProfile
-from ros import LATCHED, ROOT, is_zero
+from ros import LATCHED, ROOT, is_zero, pairs
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState
 from sensors import first_frame, image_message, imu_message, info_message
@@ -56,6 +56,15 @@ def test_commands_are_zero_until_engaged_and_again_after(bench):
     counted = flight.counted()
     assert float(counted["imu.rate_hz"]) > float(counted["camera.rate_hz"])
     assert int(counted["camera.accepted"]) > 0
+
+
+def test_image_is_answered_at_once(bench):
+    """Each gets a command of its own, long before one is due by the timer."""
+    flight = Flight(bench, engage=True, rate_hz=1.0)
+    flight.fly()
+    flight.more(30)
+    new = [pairs(message.status[0])["camera.new"].split() for message in flight.trace[-30:]]
+    assert sum(len(stamps) == 1 for stamps in new) >= 20  # some may come late together
 
 
 @pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "SIGHUP", "deactivate", "shutdown"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -348,6 +351,17 @@ def test_options_are_checked(replay, tmp_path):
         assert said in told
         assert told.count("\n") == 1
     assert main(["replay", str(tmp_path / "none"), "--policy", "fly_to_nowhere"]) == 2
+
+
+def test_neither_ros_nor_training_nor_simulation_is_needed(policy, tmp_path):
+    bag = write_bag(tmp_path / "bag", flight(3, seconds=0.2))
+    code = ("import sys\nfor name in ('rclpy', 'torch', 'mujoco', 'numba', 'sensor_msgs'):\n"
+            "    sys.modules[name] = None\n"
+            "from lnn_ros.cli import main\nsys.exit(main(sys.argv[1:]))")
+    done = subprocess.run([sys.executable, "-c", code, "replay", bag, "--policy", policy,
+                           "--fov", str(FOV_DEG)], cwd=Path(__file__).resolve().parents[2],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_error_leaves_no_half_a_bag(replay, tmp_path):

@@ -176,15 +176,15 @@ def read_all(path: Path) -> None:
             assert "\n" not in complaint(lambda t=topic, p=payload: bag.decode(t, p))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_cut_file_ends_in_one_sentence(tmp_path_factory, small, share):
     path = damaged(small, tmp_path_factory.getbasetemp(), lambda d: d[:int(share * len(d))])
     said = complaint(lambda: contents(path))
     assert "\n" not in said
-    assert str(path) in said or path.with_suffix(".db3").name in said or not said
-    if not said:  # the storage's own checks found nothing amiss, so nothing is
-        assert set(contents(path)) <= set(expected(flight(2, seconds=0.1)))
+    assert not said or str(path) in said or "topic /im" in said
+    if not said and list(path.glob("*.mcap")):  # which says where it ends, so all is there
+        assert set(contents(path)) == set(expected(flight(2, seconds=0.1)))
 
 
 @settings(max_examples=100)

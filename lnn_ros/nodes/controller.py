@@ -259,11 +259,14 @@ class Controller(ManagedNode[ControllerSettings]):
             self.get_logger().warning(f"time went {'back' if jump_ns < 0 else 'forward'} by "
                                       f"{abs(jump_ns) / 1e9:.3f} s: the pilot begins anew")
             self._begin_anew()
+            # What had been sent before time jumped is here by now: let none of it wait for the next
+            # tick, which could not tell it from new samples.
+            arrivals = arrivals + self._streams.take()
         if self._mode is Mode.FAULT:
             self._at_ns = max(now_ns, self._at_ns)
             self._publish(self._at_ns, _ZERO)
             return
-        self._streams.feed(self._pilot, arrivals, now_ns, now_ns if jump_ns < 0 else None)
+        self._streams.feed(self._pilot, arrivals, now_ns, jumped=jump_ns != 0)
         if self._clocks.source is Source.SIMULATED:
             # Simulated time is told by messages: a sample may have overtaken that of its stamp.
             now_ns = max(now_ns, self._streams.newest_ns())

@@ -136,7 +136,7 @@ class Streams:
         return found
 
     def feed(self, pilot: Pilot, arrivals: list[Arrival], now_ns: int,
-             latest_ns: int | None = None) -> None:
+             jumped: bool = False) -> None:
         """Give the pilot what has arrived; the order does not matter to it.
 
         Parameters
@@ -147,9 +147,9 @@ class Streams:
             What ``take`` has returned.
         now_ns : int
             The node's time, read after that: what was taken is not from the future.
-        latest_ns : int, optional
-            Samples stamped later are dropped: right after time went back, what was waiting is from
-            before.
+        jumped : bool
+            Whether time has just jumped: what was waiting from before is dropped, which is what is
+            stamped later than now or more than ``MAX_AGE_S`` earlier.
         """
         for stream, payload, arrival_ns in arrivals:
             if self._clocks.source is not Source.SYSTEM or not arrival_ns:
@@ -158,9 +158,9 @@ class Streams:
             if found is None:
                 continue
             stamp, value = found
-            if latest_ns is not None and stamp > latest_ns:
-                self._complaints.report(stream, "from_before", "samples from before time went "
-                                        "back were waiting: dropped")
+            if jumped and not 0 <= now_ns - stamp <= MAX_AGE_S * 1e9:
+                self._complaints.report(stream, "from_before", "samples from before time jumped "
+                                        "were waiting: dropped")
             else:
                 verdict = pilot.observe(stream, stamp, value, now_ns)
                 self._judge(stream, stamp, value, now_ns, verdict)

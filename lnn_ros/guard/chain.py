@@ -26,6 +26,7 @@ PERIOD = 1.0 / 30.0
 _NS = 1e-9
 _ZERO = [0.0] * 4
 _SAME = 1e-9
+_FAR_ROUND = math.pi / 2
 _UNASKED = "no command has been asked for yet"
 
 
@@ -48,6 +49,8 @@ class Guard:
 
     Attributes
     ----------
+    limiter : Limiter
+        The last stage: velocity, acceleration and bounds as they are; to be looked at only.
     counts : Counter of str
         guard.stale_<stream>, guard.not_finite, guard.no_answer, guard.clamped, guard.fence,
         guard.fence_blind, guard.obstacle, guard.uncovered, guard.<sensor>_dropped,
@@ -69,7 +72,7 @@ class Guard:
         self._may_resume = False
         self._fence = Fence(parameters.fence)
         self._obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
-        self._limiter = Limiter(limits)
+        self.limiter = Limiter(limits)
         self.set(parameters, period)
         if parameters is OFFLINE:
             self._modes.handle(Event.ENGAGE, "engaged from the start")
@@ -101,7 +104,7 @@ class Guard:
             self._obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
             self._obstacles.counts = counts
         self._fence.parameters = parameters.fence
-        self._limiter.set(limits, normal, braking, period)
+        self.limiter.set(limits, normal, braking, period)
         self.parameters, self._limits, self._stopping = parameters, limits, stopping
 
     # Modes
@@ -145,7 +148,7 @@ class Guard:
                 raise Refusal(f"{event.value} refused: {'; '.join(troubles)}")
         changed = self._modes.handle(event, reason)
         if self.mode in STOPPED:
-            self._limiter.stop()
+            self.limiter.stop()
         if changed and self.mode is Mode.HOLD:
             self._held_at = now
             self._may_resume = event is Event.STALE or (
@@ -273,7 +276,7 @@ class Guard:
         self._last_ns = at_ns
         now = at_ns * _NS if now is None else now
         if self.parameters.sensors:
-            self._obstacles.move(at_ns, self._limiter.velocity)
+            self._obstacles.move(at_ns, self.limiter.velocity)
         answer = self._finite(wish)
         self._troubles = self._stale(ages, silences or {})
         if answer is None:
@@ -281,7 +284,7 @@ class Guard:
         self._look(now)
         mode = self.mode
         if mode in STOPPED:
-            self._limiter.stop()
+            self.limiter.stop()
             return np.zeros(4)
         target = _ZERO
         if mode is Mode.ENGAGED and answer is not None:
@@ -292,7 +295,7 @@ class Guard:
         if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
             target, braking = self._lowered(target, braking)
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
-        return np.array(self._limiter.step(target, dt, braking))
+        return np.array(self.limiter.step(target, dt, braking))
 
     # Stages
 
@@ -360,13 +363,17 @@ class Guard:
         """Lower a target towards border and obstacles; where that is urgent, by the braking set."""
         if not self.parameters.sensors and not self.parameters.fence.enabled:
             return target, braking
-        current = self._limiter.velocity
-        urgent = _differ(self._safe(current[:3]), current)
+        current = self.limiter.velocity
+        # A command stays in the body's frame: where the body turns, so does the way it goes.
+        turn = min(max(current[3] * self._stopping.delay, -_FAR_ROUND), _FAR_ROUND)
+        urgent = _differ(self._safe(self._safe(current[:3]), turn), current)
+        self._obstacles.uncovered = False
         wished: Three = (target[0], target[1], target[2])
-        fenced = self._fence.limit(wished, (self._last_ns or 0) * _NS, self._stopping)
-        safe = self._obstacles.limit(fenced, self._last_ns or 0, self._stopping)
+        at_ns = self._last_ns or 0
+        fenced = self._fence.limit(self._fenced(wished, turn), at_ns * _NS, self._stopping)
+        safe = self._obstacles.limit(self._safe(fenced, turn), at_ns, self._stopping)
         self._counts["guard.fence"] += _differ(fenced, wished)
-        self._counts["guard.fence_blind"] += bool(self._fence.trouble((self._last_ns or 0) * _NS))
+        self._counts["guard.fence_blind"] += bool(self._fence.trouble(at_ns * _NS))
         self._counts["guard.uncovered"] += self._obstacles.uncovered
         self._counts["guard.obstacle"] += not self._obstacles.uncovered and _differ(safe, fenced)
         if urgent or _differ(safe, wished):
@@ -377,14 +384,25 @@ class Guard:
             braking = [a or b for a, b in zip(braking, (*slowing, False), strict=True)]
         return [*safe, target[3]], braking
 
-    def _safe(self, velocity: Three) -> Three:
-        at_ns = self._last_ns or 0
-        return self._obstacles.limit(
-            self._fence.limit(velocity, at_ns * _NS, self._stopping), at_ns, self._stopping
-        )
+    def _fenced(self, velocity: Three, turn: float) -> Three:
+        """Return it as the fence lets it be when the body has turned."""
+        fence, now = self._fence, (self._last_ns or 0) * _NS
+        return _turned(fence.limit(_turned(velocity, turn), now, self._stopping), -turn)
+
+    def _safe(self, velocity: Three, turn: float = 0.0) -> Three:
+        """Return it as fence and obstacles let it be when the body has turned."""
+        ahead = _turned(self._fenced(velocity, turn), turn)
+        return _turned(self._obstacles.limit(ahead, self._last_ns or 0, self._stopping), -turn)
 
     def _now(self, now: float | None) -> float:
         return (self._last_ns or 0) * _NS if now is None else now
+
+
+def _turned(velocity: Three, angle: float) -> Three:
+    if angle == 0.0:
+        return velocity
+    c, s = math.cos(angle), math.sin(angle)
+    return c * velocity[0] - s * velocity[1], s * velocity[0] + c * velocity[1], velocity[2]
 
 
 def _differ(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -1,9 +1,10 @@
-"""Obstacle stop: nothing is approached faster than the vehicle can stop.
+"""Obstacle stop: nothing is flown at faster than the vehicle can stop.
 
-A point that was measured d away, in the direction p, bounds one component of the velocity:
-v . p <= ceiling(d - radius - margin) (``stopping.Stopping``). Points that are flown along or away
-from bound nothing, so a vehicle that stands before a wall can always back away. A vehicle that
-keeps all these bounds comes no nearer to any point than radius + margin, however it turns.
+Along the direction of motion, each point stands in the middle of a ball of radius + margin; the way
+to the nearest ball bounds the speed (``stopping.Stopping``). A ball that is passed by, or flown
+away from, bounds nothing, so a vehicle flies along a wall, and from any place it can back away.
+Motion that is nearly across the direction to a point (``_ACROSS``) is no approach: it leads at most
+5 % into that ball, and without it nobody could fly along a wall of points at the margin.
 
 Points are kept in a frame of dead reckoning: the one that the vehicle would be in if it did
 exactly what was commanded. What it does not do exactly is a matter of the points' short memory and
@@ -31,7 +32,7 @@ _NS = 1e-9
 _POSES = 1000
 _LONG = 2.0  # s, of motion that is remembered for stamps
 _BIN = math.radians(3.0)  # of direction: of each only the nearest point is kept
-_STEEP = math.sqrt(0.5)
+_ACROSS = 0.3  # cosine
 _NONE = np.empty((0, 3))
 _SLACK = 1e-9
 
@@ -84,7 +85,7 @@ class ObstacleStop:
         "guard.<name>_dropped" (a stamp that is too old or ahead) and "guard.<name>_blind" (too few
         usable readings), by sensor.
     uncovered : bool
-        Whether the last ``limit`` met a direction that nothing covers.
+        Whether ``limit`` has met a direction that nothing covers, since this was last set.
     nearest : float
         Free distance to the nearest point at the last look, m; infinite where there is none.
     """
@@ -185,6 +186,7 @@ class ObstacleStop:
         if share < p.least_valid or not np.isfinite(points).all():
             self.counts[f"guard.{name}_blind"] += 1
             return False
+        points = points[np.abs(points).max(axis=1) <= p.far]  # before anything is squared
         distance = np.sqrt((points * points).sum(axis=1))
         points = points[(distance >= p.near) & (distance <= p.far)]
         body = points @ sensor.rotation.T + sensor.place
@@ -207,9 +209,9 @@ class ObstacleStop:
     def limit(self, velocity: Three, at_ns: int, stopping: Stopping) -> Three:
         """Return a velocity that is lowered as far as points and uncovered directions want it.
 
-        Steep points, above 45 degrees, lower climb and sink by themselves first, so that a drone at
-        its least height which is told to sink a little still flies on. Then the whole velocity is
-        made smaller, in its direction, until every point and the direction's coverage allow it.
+        Climb and sink are lowered by themselves first, so that a drone at its least height which is
+        told to sink a little still flies on. Then the whole velocity is made smaller, in its
+        direction, until every point and the direction's coverage allow it.
 
         Parameters
         ----------
@@ -220,7 +222,6 @@ class ObstacleStop:
         stopping : Stopping
             Of the vehicle.
         """
-        self.uncovered = False
         if not self.sensors:
             return velocity
         vx, vy, vz = velocity
@@ -243,26 +244,36 @@ class ObstacleStop:
         away = self._points - np.array(pose[1:4])
         if p.planar:
             away[:, 2] = 0.0
-        distance = np.sqrt((away * away).sum(axis=1))
-        free = distance - (p.radius + p.margin)
-        self.nearest = float(distance.min()) - p.radius
-        ceiling = stopping.ceilings(free)
-        towards = away / np.maximum(distance, _SLACK)[:, None]
+        squares = (away * away).sum(axis=1)
+        self.nearest = math.sqrt(float(squares.min())) - p.radius
         vx, vy, vz = velocity
-        up = towards[:, 2] * vz
-        steep = (np.abs(towards[:, 2]) > _STEEP) & (up > 0.0)
-        if steep.any():
-            vz *= min(1.0, float((ceiling[steep] / up[steep]).min()))
+        if vz != 0.0:
+            vz = math.copysign(
+                min(
+                    abs(vz),
+                    stopping.ceiling(self._way(away, squares, (0.0, 0.0, math.copysign(1.0, vz)))),
+                ),
+                vz,
+            )
+        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
+        if speed < _SLACK:
+            return vx, vy, vz
         c, s = math.cos(pose.yaw), math.sin(pose.yaw)
-        approach = towards @ np.array([c * vx - s * vy, s * vx + c * vy, vz])
-        # A trace of approach that only rounding makes is none.
-        nearing = approach > _SLACK
-        scale = (
-            min(1.0, float((ceiling[nearing] / approach[nearing]).min()))
-            if (nearing.any())
-            else 1.0
-        )
+        direction = ((c * vx - s * vy) / speed, (s * vx + c * vy) / speed, vz / speed)
+        scale = min(1.0, stopping.ceiling(self._way(away, squares, direction)) / speed)
         return vx * scale, vy * scale, vz * scale
+
+    def _way(
+        self, away: NDArray[np.float64], squares: NDArray[np.float64], direction: Three
+    ) -> float:
+        """Return how far one can go in a direction, m; 0 inside a ball that it leads into."""
+        ahead = away @ np.array(direction)
+        reach = (self.parameters.radius + self.parameters.margin) ** 2
+        aside = squares - ahead * ahead
+        met = (aside < reach) & (ahead > 0.0) & (ahead * ahead > _ACROSS * _ACROSS * squares)
+        if not met.any():
+            return math.inf
+        return max(0.0, float((ahead[met] - np.sqrt(reach - aside[met])).min()))
 
     def _covered(self, direction: Three, at_ns: int) -> bool:
         return any(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lnn_ros.guard.limits import Slew
 
 
@@ -58,15 +55,11 @@ class Stopping:
         """
         if distance <= 0.0:
             return 0.0
+        if distance == math.inf:
+            return math.inf
         delay = self.delay + age
         root = math.sqrt(delay * delay + 2.0 * distance / self.deceleration)
         return 2.0 * distance / (delay + root)
-
-    def ceilings(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``ceiling`` of many distances."""
-        free = np.maximum(distances, 0.0)
-        root = np.sqrt(self.delay * self.delay + 2.0 * free / self.deceleration)
-        return np.divide(2.0 * free, self.delay + root)
 
 
 def _finite(values: tuple[float, ...]) -> list[float]:

@@ -13,20 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.guard.fence import Fence
 from lnn_ros.guard.limiter import Limiter
 from lnn_ros.guard.limits import Command, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
-from lnn_ros.guard.obstacles import ObstacleStop, Three
+from lnn_ros.guard.obstacles import Three
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
 from lnn_ros.guard.readiness import Ages, Deadman, Vehicle, stale
 from lnn_ros.guard.stopping import Stopping
+from lnn_ros.guard.surroundings import Surroundings
 
 PERIOD = 1.0 / 30.0
 _NS = 1e-9
 _ZERO = [0.0] * 4
-_SAME = 1e-9
-_FAR_ROUND = math.pi / 2
 _UNASKED = "no command has been asked for yet"
 
 
@@ -70,8 +68,7 @@ class Guard:
         self._taken: list[float] = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
-        self._fence = Fence(parameters.fence)
-        self._obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
+        self._around = Surroundings(parameters)
         self.limiter = Limiter(limits)
         self.set(parameters, period)
         if parameters is OFFLINE:
@@ -96,16 +93,9 @@ class Guard:
         stopping = Stopping.of(
             parameters.stopping.deceleration, parameters.stopping.reaction, normal, braking, period
         )
-        if (parameters.obstacles, parameters.sensors) != (
-            self.parameters.obstacles,
-            self.parameters.sensors,
-        ):
-            counts = self._obstacles.counts
-            self._obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
-            self._obstacles.counts = counts
-        self._fence.parameters = parameters.fence
+        self._around.set(parameters, limits, stopping)
         self.limiter.set(limits, normal, braking, period)
-        self.parameters, self._limits, self._stopping = parameters, limits, stopping
+        self.parameters, self._limits = parameters, limits
 
     # Modes
 
@@ -171,8 +161,10 @@ class Guard:
     def remarks(self) -> list[str]:
         """Say what is less than it should be, but no reason not to fly."""
         at_ns = self._last_ns or 0
-        found = [f"sensor {name} covers nothing" for name in self._obstacles.uncovering(at_ns)]
-        trouble = self._fence.trouble(at_ns * _NS)
+        found = [
+            f"sensor {name} covers nothing" for name in self._around.obstacles.uncovering(at_ns)
+        ]
+        trouble = self._around.fence.trouble(at_ns * _NS)
         return found + ([trouble] if trouble and not self.parameters.fence.required else [])
 
     # What comes in beside the wish
@@ -212,19 +204,19 @@ class Guard:
         tilt: tuple[float, float] = (0.0, 0.0),
     ) -> bool:
         """Take what a sensor of distances has measured: ``ObstacleStop.see``, ``points``."""
-        return self._obstacles.see(sensor, stamp_ns, points, share, tilt)
+        return self._around.obstacles.see(sensor, stamp_ns, points, share, tilt)
 
     def locate(self, stamp_ns: int, position: Three, yaw: float) -> bool:
         """Take where the vehicle is, by odometry: ``Fence.locate``."""
         now = None if self._last_ns is None else self._last_ns * _NS
-        return self._fence.locate(position, yaw, stamp_ns * _NS, now)
+        return self._around.fence.locate(position, yaw, stamp_ns * _NS, now)
 
     # Commands
 
     @property
     def counts(self) -> Counter[str]:
         """Interventions so far."""
-        return self._counts + self._obstacles.counts + self._fence.counts
+        return self._counts + self._around.counts
 
     def reset(self) -> None:
         """Forget the last instant, points and place (the clock has jumped); the rest stays.
@@ -233,8 +225,7 @@ class Guard:
         """
         self._last_ns = None
         self._troubles = [_UNASKED]
-        self._obstacles.reset()
-        self._fence.reset()
+        self._around.reset()
 
     def __call__(
         self,
@@ -275,8 +266,7 @@ class Guard:
             raise LnnError(f"command at {at_ns} ns asked for, expected {last_ns} ns or later")
         self._last_ns = at_ns
         now = at_ns * _NS if now is None else now
-        if self.parameters.sensors:
-            self._obstacles.move(at_ns, self.limiter.velocity)
+        self._around.move(at_ns, self.limiter.velocity)
         answer = self._finite(wish)
         self._troubles = self._stale(ages, silences or {})
         if answer is None:
@@ -293,7 +283,8 @@ class Guard:
             target = self._clamped(self._taken)
         braking = [mode is Mode.HOLD] * 4
         if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
-            target, braking = self._lowered(target, braking)
+            target, slowing = self._around.lower(at_ns, target, self.limiter.velocity)
+            braking = [a or b for a, b in zip(braking, slowing, strict=True)]
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
         return np.array(self.limiter.step(target, dt, braking))
 
@@ -347,7 +338,7 @@ class Guard:
     def _fence_trouble(self) -> str:
         if not self.parameters.fence.required:
             return ""
-        return self._fence.trouble((self._last_ns or 0) * _NS)
+        return self._around.fence.trouble(self._seconds)
 
     def _clamped(self, wish: list[float]) -> list[float]:
         limits = self._limits
@@ -359,51 +350,9 @@ class Guard:
             self._counts["guard.clamped"] += 1
         return inside
 
-    def _lowered(self, target: list[float], braking: list[bool]) -> tuple[list[float], list[bool]]:
-        """Lower a target towards border and obstacles; where that is urgent, by the braking set."""
-        if not self.parameters.sensors and not self.parameters.fence.enabled:
-            return target, braking
-        current = self.limiter.velocity
-        # A command stays in the body's frame: where the body turns, so does the way it goes.
-        turn = min(max(current[3] * self._stopping.delay, -_FAR_ROUND), _FAR_ROUND)
-        urgent = _differ(self._safe(self._safe(current[:3]), turn), current)
-        self._obstacles.uncovered = False
-        wished: Three = (target[0], target[1], target[2])
-        at_ns = self._last_ns or 0
-        fenced = self._fence.limit(self._fenced(wished, turn), at_ns * _NS, self._stopping)
-        safe = self._obstacles.limit(self._safe(fenced, turn), at_ns, self._stopping)
-        self._counts["guard.fence"] += _differ(fenced, wished)
-        self._counts["guard.fence_blind"] += bool(self._fence.trouble(at_ns * _NS))
-        self._counts["guard.uncovered"] += self._obstacles.uncovered
-        self._counts["guard.obstacle"] += not self._obstacles.uncovered and _differ(safe, fenced)
-        if urgent or _differ(safe, wished):
-            slowing = [
-                abs(goal) < abs(v) or goal * v < 0.0
-                for goal, v in zip(safe, current[:3], strict=True)
-            ]
-            braking = [a or b for a, b in zip(braking, (*slowing, False), strict=True)]
-        return [*safe, target[3]], braking
-
-    def _fenced(self, velocity: Three, turn: float) -> Three:
-        """Return it as the fence lets it be when the body has turned."""
-        fence, now = self._fence, (self._last_ns or 0) * _NS
-        return _turned(fence.limit(_turned(velocity, turn), now, self._stopping), -turn)
-
-    def _safe(self, velocity: Three, turn: float = 0.0) -> Three:
-        """Return it as fence and obstacles let it be when the body has turned."""
-        ahead = _turned(self._fenced(velocity, turn), turn)
-        return _turned(self._obstacles.limit(ahead, self._last_ns or 0, self._stopping), -turn)
+    @property
+    def _seconds(self) -> float:
+        return (self._last_ns or 0) * _NS
 
     def _now(self, now: float | None) -> float:
-        return (self._last_ns or 0) * _NS if now is None else now
-
-
-def _turned(velocity: Three, angle: float) -> Three:
-    if angle == 0.0:
-        return velocity
-    c, s = math.cos(angle), math.sin(angle)
-    return c * velocity[0] - s * velocity[1], s * velocity[0] + c * velocity[1], velocity[2]
-
-
-def _differ(a: Sequence[float], b: Sequence[float]) -> bool:
-    return any(abs(x - y) > _SAME for x, y in zip(a, b, strict=False))
+        return self._seconds if now is None else now

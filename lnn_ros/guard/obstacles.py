@@ -104,6 +104,7 @@ class ObstacleStop:
         self._poses: deque[_Pose] = deque(maxlen=_POSES)
         self._seen: deque[tuple[int, NDArray[np.float64]]] = deque()
         self._points = _NONE
+        self._around: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         for sensor in self.sensors.values():
             sensor.covered_ns = None
 
@@ -127,6 +128,7 @@ class ObstacleStop:
         vx, vy, vz, rate = command
         # Along the arc, by its chord: exact but for the third order of the angle.
         middle = last.yaw + rate * dt / 2
+        self._around = None
         c, s = math.cos(middle), math.sin(middle)
         self._poses.append(
             _Pose(
@@ -241,12 +243,20 @@ class ObstacleStop:
 
     def _slowed(self, velocity: Three, stopping: Stopping) -> Three:
         pose, p = self._poses[-1], self.parameters
-        away = self._points - np.array(pose[1:4])
-        if p.planar:
-            away[:, 2] = 0.0
-        squares = (away * away).sum(axis=1)
+        if self._around is None:
+            away = self._points - np.array(pose[1:4])
+            if p.planar:
+                away[:, 2] = 0.0
+            self._around = away, (away * away).sum(axis=1)
+        away, squares = self._around
         self.nearest = math.sqrt(float(squares.min())) - p.radius
         vx, vy, vz = velocity
+        # What is further than where one could stop bounds nothing.
+        horizon = p.radius + p.margin + stopping.distance(math.sqrt(vx * vx + vy * vy + vz * vz))
+        near = squares < horizon * horizon
+        if not near.any():
+            return velocity
+        away, squares = away[near], squares[near]
         if vz != 0.0:
             vz = math.copysign(
                 min(
@@ -286,6 +296,7 @@ class ObstacleStop:
         return [name for name, sensor in self.sensors.items() if not sensor.fresh(at_ns)]
 
     def _gather(self) -> None:
+        self._around = None
         self._points = np.concatenate([p for _, p in self._seen]) if self._seen else _NONE
 
     def _pose(self, stamp_ns: int, max_age: float) -> _Pose | None:

@@ -43,6 +43,10 @@ class Stopping:
         )
         return Stopping(deceleration, reaction + period + lag)
 
+    def distance(self, speed: float) -> float:
+        """Return the way to a halt, m."""
+        return speed * (self.delay + speed / (2.0 * self.deceleration))
+
     def ceiling(self, distance: float, age: float = 0.0) -> float:
         """Return the greatest speed towards something, m/s.
 

@@ -37,7 +37,7 @@ def test_whatever_is_wished_it_stays_inside(wishes, lag):
     for *wish, n in wishes:
         for k in range(n):
             robot.fly(wish, locate=k % 3 == 0)
-            assert (np.abs(robot.place) <= [2.05, 2.05, 1.05]).all()
+            assert (np.abs(robot.place) <= [2.1, 2.1, 1.1]).all()
 
 
 def test_it_brakes_before_the_border_gets_there_and_flies_along_it():

@@ -222,7 +222,7 @@ def test_gradient_ascent_comes_near_the_bound_but_not_beyond(adversary, options)
 
 def test_it_is_tighter_than_the_heads_range_and_for_slower_streams(shipped):
     head, proven = shipped.spec.head, bound(shipped.spec, shipped.arrays)
-    assert proven.high[2] < 0.5 * head.high[2], "vertical speed"
+    assert proven.high[2] < 0.9 * head.high[2], "vertical speed"
     proven = [bound(shipped.spec, shipped.arrays, least) for least in (0.0, 0.02, 0.05, 0.5)]
     for rates in ([p.rate for p in proven], [p.reading for p in proven]):
         assert (np.diff(rates, axis=0) < 0).all()

@@ -110,11 +110,14 @@ class Bag:
         while True:
             try:
                 connection, log_ns, payload = next(messages)
+                # A cell of a damaged table may hold anything.
+                found = int(log_ns), bytes(memoryview(payload))
+                topic = wanted[connection.topic, connection.msgtype]
             except StopIteration:
                 return
             except Exception as error:
                 raise self._unreadable(error) from error
-            yield log_ns, wanted[connection.topic, connection.msgtype], bytes(payload)
+            yield found[0], topic, found[1]
 
     def decode(self, topic: Topic, payload: bytes) -> Any:
         """Return a message as an object.

@@ -33,6 +33,9 @@ class Pilot:
         Ceilings and freshness; by default the policy's own ceilings and 0.5 s.
     horizon_s : float
         How late a sample may be, by the newest stamp, and still count.
+    guard : Guard, optional
+        Instead of one that knows only ``limits`` and is engaged from the start. Who hands one over
+        keeps it: modes, sensors and vehicle are told to it, not to the pilot.
     """
 
     def __init__(
@@ -40,10 +43,11 @@ class Pilot:
         checkpoint: Checkpoint,
         limits: Limits | None = None,
         horizon_s: float = HORIZON_S,
+        guard: Guard | None = None,
     ) -> None:
         spec = checkpoint.spec
         self._engine = Engine(spec, checkpoint.arrays)
-        self._guard = Guard(limits or Limits(spec.head.low, spec.head.high))
+        self._guard = guard or Guard(limits or Limits(spec.head.low, spec.head.high))
         self._shape = spec.encoder.frame_shape
         self._timeline = Timeline(self._engine, self._shape, spec.first_interval, horizon_s)
         self._unanswered = 0
@@ -119,22 +123,34 @@ class Pilot:
         state = self._timeline.read(at_ns)
         return np.zeros(4) if state is None else self._engine.command(state)
 
-    def command(self, at_ns: int) -> NDArray[np.float64]:
+    def command(
+        self,
+        at_ns: int,
+        silences: Mapping[str, float | None] | None = None,
+        now: float | None = None,
+    ) -> NDArray[np.float64]:
         """``read`` through the guard: what may be sent to the vehicle.
 
-        Outside of the history it is zero, and counted.
+        Outside of the history the guard gets no answer, which is counted.
+
+        Parameters
+        ----------
+        at_ns : int
+            Nanoseconds.
+        silences, now : optional
+            What a steady clock says, for the guard: ``guard.chain.Guard``.
 
         Raises
         ------
         LnnError
             When ``at_ns`` is earlier than in the call before.
         """
+        wish: NDArray[np.float64] | None = None
         try:
             wish = self.read(at_ns)
         except OutOfHistory:
             self._unanswered += 1
-            wish = np.zeros(4)
-        return self._guard(at_ns, wish, self.age(at_ns))
+        return self._guard(at_ns, wish, self.age(at_ns), silences, now)
 
     def span(self) -> tuple[int, int] | None:
         """First and last instant that ``read`` answers for, ns; None before the first frame."""

@@ -33,7 +33,7 @@ class Fence:
     def reset(self) -> None:
         """Forget where it is."""
         self._where: Three | None = None
-        self._cos, self._sin, self._at = 1.0, 0.0, 0.0
+        self._yaw, self._at = 0.0, 0.0
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.
@@ -54,8 +54,7 @@ class Fence:
             self.counts["guard.odometry_dropped"] += 1
             return False
         if at >= self._at or self._where is None:
-            self._where, self._at = position, at
-            self._cos, self._sin = math.cos(yaw), math.sin(yaw)
+            self._where, self._at, self._yaw = position, at, yaw
         return True
 
     def age(self, now: float) -> float | None:
@@ -73,7 +72,17 @@ class Fence:
             return f"the fence's odometry is older than {self.parameters.max_age:g} s"
         return ""
 
-    def limit(self, velocity: Three, now: float, stopping: Stopping) -> Three:
+    def clear(self, speed: float, now: float, stopping: Stopping) -> bool:
+        """Return whether nothing slower than a speed need be lowered, wherever it leads."""
+        if not self.parameters.enabled or self._where is None:
+            return True
+        p, (x, y, z) = self.parameters, self._where
+        way = stopping.distance(speed) + speed * max(now - self._at, 0.0)
+        return way < min(
+            x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
+        )
+
+    def limit(self, velocity: Three, now: float, stopping: Stopping, turn: float = 0.0) -> Three:
         """Return the velocity with what leads across the border taken away.
 
         Every axis of the fence for itself, so that a drone at its greatest altitude flies on where
@@ -88,6 +97,8 @@ class Fence:
             s.
         stopping : Stopping
             Of the vehicle.
+        turn : float
+            How far the body will have turned when the velocity counts, rad.
         """
         if not self.parameters.enabled:
             return velocity
@@ -95,13 +106,14 @@ class Fence:
             return velocity
         p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
         vx, vy, vz = velocity
-        east, north = self._cos * vx - self._sin * vy, self._sin * vx + self._cos * vy
+        c, s = math.cos(self._yaw + turn), math.sin(self._yaw + turn)
+        east, north = c * vx - s * vy, s * vx + c * vy
         e = _between(east, x, p.x_low, p.x_high, age, stopping)
         n = _between(north, y, p.y_low, p.y_high, age, stopping)
         u = _between(vz, z, p.z_low, p.z_high, age, stopping)
         if e == east and n == north and u == vz:
             return velocity
-        return self._cos * e + self._sin * n, self._cos * n - self._sin * e, u
+        return c * e + s * n, c * n - s * e, u
 
 
 def _between(v: float, at: float, low: float, high: float, age: float, stopping: Stopping) -> float:

@@ -121,9 +121,11 @@ class Surroundings:
         """Return it as the fence lets it be, wherever the body turns, and inside the ceilings."""
         if not self._parameters.fence.enabled:
             return velocity
+        now, stopping = self._at_ns * _NS, self._stopping
+        if self.fence.clear(math.hypot(*velocity), now, stopping):
+            return velocity
         for angle in angles:
-            ahead = self.fence.limit(_turned(velocity, angle), self._at_ns * _NS, self._stopping)
-            velocity = _turned(ahead, -angle)
+            velocity = self.fence.limit(velocity, now, stopping, angle)
         # What has been cut in the fence's axes may be longer in the body's: shorten it as a whole,
         # or the limiter would turn it.
         limits, share = self._limits, 1.0

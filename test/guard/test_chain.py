@@ -125,7 +125,8 @@ def test_a_stale_stream_brakes_and_what_comes_back_soon_flies_on():
     flight = Flight()
     assert flight.ask(n=60) == pytest.approx(WISH)
     speeds = [flight.ask(ages=STALE)[0] for _ in range(30)]
-    assert 0.3 < speeds[0] < 0.5 and speeds[-1] == 0.0 and (np.diff(speeds) <= 0).all()
+    # By the braking set: the normal one allows 0.485.
+    assert 0.3 < speeds[0] < 0.46 and speeds[-1] == 0.0 and (np.diff(speeds) <= 0).all()
     assert flight.mode is Mode.HOLD and "camera is stale" in flight.guard.reason
     assert flight.ask(n=60) == pytest.approx(WISH) and flight.mode is Mode.ENGAGED
     # Later than resume_within a person must engage.

@@ -273,8 +273,7 @@ class Guard:
             self._troubles.append("the policy has no finite answer")
         self._look(now)
         mode = self.mode
-        if mode in STOPPED:
-            self.limiter.stop()
+        if mode in STOPPED:  # ``handle`` has stopped the limiter
             return np.zeros(4)
         target = _ZERO
         if mode is Mode.ENGAGED and answer is not None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from lnn_ros.guard.limits import Slew
 
+_THERE = 1e-12
+"""m; less is nothing, and does not underflow."""
+
 
 @dataclass(frozen=True)
 class Stopping:
@@ -57,7 +60,7 @@ class Stopping:
         age : float
             How old the distance is, s.
         """
-        if distance <= 0.0:
+        if distance <= _THERE:
             return 0.0
         if distance == math.inf:
             return math.inf

@@ -185,7 +185,8 @@ def test_only_ends_go_to_zero_at_once(event):
     flight = Flight()
     flight.ask(n=60)
     flight.guard.handle(event, "enough", flight.now)
-    assert flight.mode in STOPPED and (flight.ask() == 0).all()
+    assert flight.mode in STOPPED and flight.guard.limiter.velocity == (0.0,) * 4
+    assert (flight.ask() == 0).all()
     if event is Event.FAIL:
         for refused in (Event.ENGAGE, Event.DISENGAGE):
             with pytest.raises(Refusal, match=r"reset first \(enough\)"):

@@ -1,6 +1,7 @@
 """The fence is not left, and it says when it cannot hold."""
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -38,6 +39,17 @@ def test_whatever_is_wished_it_stays_inside(wishes, lag):
         for k in range(n):
             robot.fly(wish, locate=k % 3 == 0)
             assert (np.abs(robot.place) <= [2.1, 2.1, 1.1]).all()
+
+
+@pytest.mark.parametrize("seed", [13, 39, 45, 56])
+def test_where_the_body_turns_the_way_turns_with_it(seed):
+    # Flights that cross the border by 6 to 9 cm when only the present direction is looked at.
+    random, robot = Random(seed), Robot(ready(fenced()), np.empty((0, 3)), 0.0)
+    for _ in range(8):
+        wish = [random.choice([random.uniform(-2, 2), 0, 2, -2]) for _ in range(4)]
+        for k in range(random.randint(10, 60)):
+            robot.fly(wish, locate=k % 3 == 0)
+            assert (np.abs(robot.place) <= [2.02, 2.02, 1.02]).all()
 
 
 def test_it_brakes_before_the_border_gets_there_and_flies_along_it():

@@ -1,8 +1,8 @@
 """The LTC cell over whole sequences: its ODE forwards, and the adjoint of the same steps backwards.
 
 Only synapses that conduct are computed, one after the other, for all sequences of the batch. The
-backward pass starts a step from the potentials before it, takes its sub-steps again and then goes
-back through them, so that memory grows with the observations and not with the sub-steps.
+backward pass takes the sub-steps of a step again, keeps their stages and then goes back through
+them, so that memory grows with the observations and not with the sub-steps.
 Notation as in ``cells.ltc``: ``a`` and ``b`` are sums over conductances, ``h`` a sub-step's length.
 Arrays are (rows, T, B), or (rows, B) for one step.
 """
@@ -118,9 +118,8 @@ def _stages(synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any) -> Non
 
 
 @jit
-def _step(synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any, out: Any) -> None:
-    """Fill ``out`` with the potentials a sub-step later."""
-    _stages(synapses, p, fixed, v, h, work)
+def _finish(v: Any, h: Any, work: Any, out: Any) -> None:
+    """Fill ``out`` with the potentials a sub-step later, by its stages in ``work``."""
     a1, b1, a3, b3 = work[0], work[1], work[4], work[5]
     one = v.dtype.type(1)
     quarter = v.dtype.type(0.25)
@@ -155,11 +154,10 @@ def _stage_back(
 
 @jit
 def _step_back(
-    synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any,
+    synapses: Any, p: Any, v: Any, h: Any, work: Any,
     dout: Any, back: Any, dfixed: Any, dh: Any, dp: Any,
 ) -> None:  # fmt: skip
     """Turn the gradient ``dout`` of a sub-step's end into that of its start."""
-    _stages(synapses, p, fixed, v, h, work)
     a1, b1, a3, b3 = work[0], work[1], work[4], work[5]
     back[:] = 0
     da1, db1, da2, db2, da3, db3 = back[0], back[1], back[2], back[3], back[4], back[5]
@@ -227,7 +225,8 @@ def _forward(
         count = _steps(grid, before[t])
         for k in range(count):
             _length(grid, k, before[t], h, inside)
-            _step(synapses, p, fixed, x[k % 2], h, work, x[1 - k % 2])
+            _stages(synapses, p, fixed, x[k % 2], h, work)
+            _finish(x[k % 2], h, work, x[1 - k % 2])
         last = x[count % 2]
         for j in range(units):
             for n in range(batch):
@@ -247,9 +246,10 @@ def _backward(
     zero = kind.type(0)
     now, fixed = np.empty((u.shape[0], batch), kind), np.empty((2, units, batch), kind)
     dnow, dfixed = np.empty((u.shape[0], batch), kind), np.empty((2, units, batch), kind)
-    work, back = np.empty((8, units, batch), kind), np.empty((9, units, batch), kind)
+    most = _steps(grid, before.ravel())
+    works, back = np.empty((most, 8, units, batch), kind), np.empty((9, units, batch), kind)
     h, dh, inside = np.empty(batch, kind), np.empty(batch, kind), np.empty(batch, np.int64)
-    d, xs = np.empty((units, batch), kind), np.empty((grid.size + 1, units, batch), kind)
+    d, xs = np.empty((units, batch), kind), np.empty((most, units, batch), kind)
     for t in range(steps - 1, -1, -1):
         add(t, dvs, dv)
         load(t - 1, v0, vs, xs[0])
@@ -258,7 +258,9 @@ def _backward(
         count = _steps(grid, before[t])
         for k in range(count):
             _length(grid, k, before[t], h, inside)
-            _step(synapses, p, fixed, xs[k], h, work, xs[k + 1])
+            _stages(synapses, p, fixed, xs[k], h, works[k])
+            if k < count - 1:
+                _finish(xs[k], h, works[k], xs[k + 1])
         for j in range(units):
             for n in range(batch):
                 there = seen[t] or present[t, n]
@@ -268,7 +270,7 @@ def _backward(
         for k in range(count - 1, -1, -1):
             _length(grid, k, before[t], h, inside)
             dh[:] = 0
-            _step_back(synapses, p, fixed, xs[k], h, work, d, back, dfixed, dh, dp)
+            _step_back(synapses, p, xs[k], h, works[k], d, back, dfixed, dh, dp)
             for n in range(batch):
                 dbefore[t, n] += dh[n] * inside[n]
         dnow[:] = 0

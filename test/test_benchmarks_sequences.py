@@ -172,6 +172,36 @@ def test_training_keeps_the_weights_that_did_best() -> None:
     assert model.weight.item() == task.seen[0] and result["validation"] == -1.0
 
 
+def test_a_slow_validation_does_not_take_the_time_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a clock on which an update takes a second and a validation ten, of a hundred."""
+    training = module("sequences.training")
+    clock = [0.0]
+    monkeypatch.setattr(training.time, "process_time", lambda: clock[0])
+
+    class Task:
+        def batches(self, rng: np.random.Generator) -> Any:
+            while True:
+                clock[0] += 1.0
+                yield training.Batch(torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1))
+
+        def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+            return model(batch.x).square().sum()
+
+        def validate(self, model: torch.nn.Module, spent: float) -> float:
+            clock[0] += 10.0
+            return 0.0
+
+        def enough(self, scores: list[float]) -> bool:
+            return False
+
+    settings = training.Training(100 / 60, 1e-2, validations=50)
+    result = training.train(torch.nn.Linear(1, 1), Task(), settings, 0)
+    # The first after two updates, the next when its ten seconds are a fifth, and the last.
+    assert [row[1] for row in result["curve"]] == [2, 40, 80]
+
+
 # -- learning rates -------------------------------------------------------------------------------
 
 

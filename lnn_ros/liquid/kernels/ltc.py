@@ -20,7 +20,8 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.ltc import CM_MIN, GLEAK_MIN, LTC
 from lnn_ros.liquid.kernels.maths import expm1, jit, sigmoid
-from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, elapsed, load
+from lnn_ros.liquid.kernels.scans import Sequences, fetch, store
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
 
 # Sums over the batch may be taken in any order: only then LLVM vectorises them.
 summing: Any = numba.njit(
@@ -197,9 +198,7 @@ def _step_back(
 @jit
 def _hold(t: Any, u: Any, leak: Any, senses: Any, ps: Any, now: Any, fixed: Any) -> None:
     """Fill what an observation and the leak give during a step."""
-    for i in range(now.shape[0]):
-        for n in range(now.shape[1]):
-            now[i, n] = u[i, t, n]
+    fetch(t, u, now)
     for j in range(leak.shape[1]):
         for n in range(now.shape[1]):
             fixed[0, j, n] = leak[0, j]
@@ -275,9 +274,7 @@ def _backward(
                 dbefore[t, n] += dh[n] * inside[n]
         dnow[:] = 0
         _conduct_back(senses, ps, now, dfixed[0], dfixed[1], dnow, dps)
-        for i in range(u.shape[0]):
-            for n in range(batch):
-                du[i, t, n] = dnow[i, n]
+        store(t, dnow, du)
         for j in range(units):
             for n in range(batch):
                 dv[j, n] += d[j, n]
@@ -355,9 +352,7 @@ def rows(
     """Run over sequences, as ``kernels.Kernel`` says; what ncps does is left to the loop."""
     if cell.compat:
         return None
-    steps = Steps.of(dt, present, keep)
-    first = state.t().contiguous()
-    before, after = elapsed(dt.contiguous(), first[-1], steps)
+    given = Sequences.of(inputs, dt, state, present, keep)
     softplus = torch.nn.functional.softplus
     inverse = 1.0 / (softplus(w["cm"]) + CM_MIN)
     gleak = (softplus(w["gleak"]) + GLEAK_MIN) * inverse
@@ -373,20 +368,20 @@ def rows(
             ends.append(found)
             numbers.append(values)
     net = _Net(
-        steps,
+        given.steps,
         np.array(cell.grid(), state.detach().numpy().dtype),
         senses,
         np.ascontiguousarray(np.concatenate(ends, 1)),
     )
     u = (inputs * w["sensory.scale"] + w["sensory.shift"]).permute(2, 0, 1).contiguous()
-    v0 = first[cell.where("potential")]
-    vs = _Scan.apply(u, before, leak, ps, torch.cat(numbers, 1), v0, net)
+    v0 = given.start[cell.where("potential")]
+    vs = _Scan.apply(u, given.before, leak, ps, torch.cat(numbers, 1), v0, net)
     silent = cell.units - cell.read
     scale, shift = w["output.scale"][:, None, None], w["output.shift"][:, None, None]
     shown = torch.cat([vs[:silent], vs[silent:] * scale + shift])
     if present is not None:
-        shown = _until_seen(shown, first[: cell.units], present, keep)
-    return [shown, vs, after[None]]
+        shown = _until_seen(shown, given.start[: cell.units], present, keep)
+    return [shown, vs, given.after[None]]
 
 
 def _until_seen(shown: Tensor, start: Tensor, present: Tensor, keep: Tensor | None) -> Tensor:

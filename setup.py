@@ -37,7 +37,7 @@ setup(
     ],
     entry_points={"console_scripts": [f"{NAME} = {NAME}.cli:main"]},
     python_requires=">=3.10",
-    install_requires=["numpy", "PyYAML", "rosbags", "safetensors", "setuptools"],
+    install_requires=["numpy", "pillow", "PyYAML", "rosbags", "safetensors", "setuptools"],
     extras_require={
         # ROS 2 Jazzy from PyPI, for a machine without a ROS 2 installation.
         "ros": [
@@ -49,7 +49,7 @@ setup(
             "ros-ament-flake8==0.17.3",
             "ros-ament-pep257==0.17.3",
         ],
-        "sim": ["mujoco", "numba", "matplotlib", "av", "pillow"],
+        "sim": ["mujoco", "numba", "matplotlib", "av"],
         # numba compiles the kernels of cells; it takes its BLAS from scipy.
         "train": ["torch==2.13.0", "numba", "scipy"],
         "export": ["onnx"],

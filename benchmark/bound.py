@@ -4,8 +4,9 @@
     python benchmark/bound.py [--policy FILE] [--starts N] [--steps N] [--json FILE]
 
 An adversary chooses the pixels, the summaries and the times of a few observations, to push a
-command to its bound, and to make it change as fast as it can after them. What it reaches is a lower
-bound on the truth, the proven bound an upper one.
+command to its bound, and to make it change as fast as it can after them: by the flow alone
+("rate"), and as the pilot reads it, in one more step without a frame ("reading"). What it reaches
+is a lower bound on the truth, the proven bound an upper one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ UPDATES = 4
 """Observations that the adversary makes."""
 INSTANT = 1e-6
 """Seconds over which a rate is measured, in float64."""
+SOON = 0.005
+"""Seconds after the last update up to which the adversary reads."""
 RATE, LONGEST = 0.05, 10.0
 """Of the ascent; seconds between observations."""
 
@@ -62,7 +65,7 @@ class Adversary:
         Parameters
         ----------
         goal : str
-            "low", "high" or "rate".
+            "low", "high", "rate" or "reading".
         output : int
             Of the command.
         starts : int
@@ -80,12 +83,13 @@ class Adversary:
 
         frames = drawn(*self._spec.encoder.frame_shape)
         summaries, times = drawn(len(self._spec.summary_scale)), drawn(1)
-        optimiser = torch.optim.Adam([frames, summaries, times], lr=RATE)
+        last = drawn(len(self._spec.summary_scale) + 1)[0].detach().requires_grad_()
+        optimiser = torch.optim.Adam([frames, summaries, times, last], lr=RATE)
         best = -np.inf
         for step in range(steps):
             for group in optimiser.param_groups:  # ends in the box's corners
                 group["lr"] = RATE * (1.0 + 9.0 * step / steps)
-            reached = self._reached(goal, output, frames, summaries, times)
+            reached = self._reached(goal, output, frames, summaries, times, last)
             best = max(best, float(reached.detach().max()))
             optimiser.zero_grad()
             (-reached.sum()).backward()
@@ -93,7 +97,13 @@ class Adversary:
         return best
 
     def _reached(
-        self, goal: str, output: int, frames: Tensor, summaries: Tensor, times: Tensor
+        self,
+        goal: str,
+        output: int,
+        frames: Tensor,
+        summaries: Tensor,
+        times: Tensor,
+        last: Tensor,
     ) -> Tensor:
         spec, w = self._spec, self._w
         core, encoder = part(w, "core"), part(w, "encoder")
@@ -102,13 +112,23 @@ class Adversary:
             dt = self._least + (LONGEST - self._least) * torch.sigmoid(times[k] - 3.0) ** 3
             state = spec.core.predict(OPS, core, state, dt)
             features = spec.encoder.encode(OPS, encoder, 255.0 * torch.sigmoid(frames[k]))
-            told = spec.summary_limit * (2.0 * torch.sigmoid(summaries[k]) - 1.0)
-            state = spec.core.update(OPS, core, state, torch.cat([features, told], -1))
+            state = spec.core.update(OPS, core, state, self._inputs(features, summaries[k]))
         now = spec.command(OPS, w, state)[:, output]
-        if goal != "rate":
+        if goal in ("low", "high"):
             return now if goal == "high" else -now
-        soon = spec.predict(OPS, w, state, torch.full_like(times[0], INSTANT))
-        return (spec.command(OPS, w, soon)[:, output] - now).abs() / INSTANT
+        after = torch.full_like(times[0], INSTANT)
+        if goal == "reading":  # soon after the update it is fastest, but not always
+            after = INSTANT + SOON * torch.sigmoid(last[:, :1])
+        soon = spec.predict(OPS, w, state, after)
+        if goal == "reading":
+            none = torch.zeros_like(features)
+            soon = spec.core.update(OPS, core, soon, self._inputs(none, last[:, 1:]))
+        return (spec.command(OPS, w, soon)[:, output] - now).abs() / after[:, 0]
+
+    def _inputs(self, features: Tensor, summary: Tensor) -> Tensor:
+        """Inputs of the core: any summary inside its limits."""
+        told = self._spec.summary_limit * (2.0 * torch.sigmoid(summary) - 1.0)
+        return torch.cat([features, told], -1)
 
 
 def main() -> int:
@@ -124,7 +144,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     for least in (0.0, 1 / 30):
         proven = bound(checkpoint.spec, checkpoint.arrays, least).to_json()
-        goals = ("low", "high", "rate") if least == 0.0 else ("rate",)
+        goals = ("low", "high", "rate", "reading") if least == 0.0 else ("rate", "reading")
         for goal in goals:
             if proven[goal] is None:
                 continue
@@ -134,7 +154,7 @@ def main() -> int:
                 rows.append({"goal": goal, "output": output, "least_interval": least,
                              "proven": limit, "reached": reached})  # fmt: skip
                 print(
-                    f"{goal:4s} {output:8s} frames at least {least:5.3f} s apart: proven "
+                    f"{goal:7s} {output:8s} updates at least {least:5.3f} s apart: proven "
                     f"{limit:8.3f}, reached {reached:8.3f} ({100 * reached / limit:3.0f} %)",
                     flush=True,
                 )

@@ -47,7 +47,7 @@ from lnn_ros.liquid.engine import CellEngine, Engine, effective
 from lnn_ros.liquid.exporting.onnx_export import cell_model, policy_model
 from lnn_ros.liquid.importing.ncps_import import from_ncps
 from lnn_ros.liquid.ops import TorchOps
-from lnn_ros.liquid.spec import SUMMARY
+from lnn_ros.liquid.spec import CAMERA_PRESENT, SUMMARY
 
 Step = Callable[[], np.ndarray]
 
@@ -154,11 +154,12 @@ def policy_steps(checkpoint: Checkpoint, seed: int = 0) -> dict[str, Step]:
     rng = np.random.default_rng(seed)
     frame = rng.integers(0, 256, spec.encoder.frame_shape, dtype=np.uint8)
     summary = rng.normal(0, 1, len(SUMMARY)).astype(np.float32)
+    summary[CAMERA_PRESENT] = 1.0
     state = engine.initial()
 
     def numpy() -> np.ndarray:
         engine.predict(state, DT, state)
-        engine.update(state, frame, summary)
+        engine.update(state, engine.encode(frame), summary)
         return engine.command(state)
 
     w = {name: torch.from_numpy(a) for name, a in effective(spec, checkpoint.arrays).items()}
@@ -219,12 +220,13 @@ LOADS = {
 import numpy
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.engine import Engine
+from lnn_ros.liquid.spec import SUMMARY
 checkpoint = load(POLICY)
 engine = Engine(checkpoint.spec, checkpoint.arrays)
 state, frame = engine.initial(), numpy.zeros(checkpoint.spec.encoder.frame_shape, numpy.uint8)
 for _ in range(200):
     engine.predict(state, 0.05, state)
-    engine.update(state, frame, numpy.zeros(9, numpy.float32))
+    engine.update(state, engine.encode(frame), numpy.ones(len(SUMMARY), numpy.float32))
     engine.command(state)
 """,
     "onnx_runtime": """
@@ -243,11 +245,13 @@ import numpy, torch
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.engine import effective
 from lnn_ros.liquid.ops import TorchOps
+from lnn_ros.liquid.spec import SUMMARY
 checkpoint, ops = load(POLICY), TorchOps()
 spec = checkpoint.spec
 w = {n: torch.from_numpy(a) for n, a in effective(spec, checkpoint.arrays).items()}
 state = torch.zeros(1, spec.core.state_size)
-frame, dt, told = torch.zeros(1, *spec.encoder.frame_shape), torch.zeros(1, 1), torch.zeros(1, 9)
+frame, dt = torch.zeros(1, *spec.encoder.frame_shape), torch.zeros(1, 1)
+told = torch.ones(1, len(SUMMARY))
 with torch.inference_mode():
     for _ in range(200):
         state = spec.update(ops, w, spec.predict(ops, w, state, dt), frame, told)

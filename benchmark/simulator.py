@@ -28,7 +28,8 @@ from lnn_ros.learning.jobs import provenance  # noqa: E402
 from lnn_ros.simulation.camera import Renderer  # noqa: E402
 from lnn_ros.simulation.expert import Expert  # noqa: E402
 from lnn_ros.simulation.forest import make_world  # noqa: E402
-from lnn_ros.simulation.simulator import START_NS, Simulator, SimulatorOptions  # noqa: E402
+from lnn_ros.simulation.sensors import START_NS  # noqa: E402
+from lnn_ros.simulation.simulator import Simulator, SimulatorOptions  # noqa: E402
 from lnn_ros.simulation.task import Task  # noqa: E402
 from lnn_ros.simulation.world import World  # noqa: E402
 

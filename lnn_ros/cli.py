@@ -29,6 +29,8 @@ COMMANDS = {
                   "Show what a policy looks at, remembers and bases its commands on."),
     "calibrate": ("lnn_ros.learning.calibrate",
                   "Let a policy state how sure it is, and measure whether it is right."),
+    "replay": ("lnn_ros.replay.command",
+               "Run a recorded bag through a policy, and compare with what it commanded live."),
     "inspect": ("lnn_ros.liquid.inspection",
                 "Print what is in a policy's or a cell's file, and draw its wiring."),
     "export": ("lnn_ros.liquid.exporting.command",

@@ -12,33 +12,22 @@ from __future__ import annotations
 
 import array
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import CameraModel
+from lnn_ros.images import ENCODINGS, MAX_SIDE, image_array, image_view
+
+__all__ = [
+    "ENCODINGS", "MAX_SIDE", "NS_PER_S", "camera_model", "command_vector", "fill_camera_info",
+    "fill_command", "fill_image", "fill_imu", "fill_odometry", "image_array", "image_view",
+    "imu_vector", "quaternion", "set_time", "stamp_ns", "time_ns",
+]
 
 NS_PER_S = 1_000_000_000
-
-# encoding -> (bytes per channel, channels, index of red, green and blue among the channels)
-_ENCODINGS = {
-    "rgb8": (1, 3, (0, 1, 2)),
-    "bgr8": (1, 3, (2, 1, 0)),
-    "rgba8": (1, 4, (0, 1, 2)),
-    "bgra8": (1, 4, (2, 1, 0)),
-    "mono8": (1, 1, (0, 0, 0)),
-    "8UC1": (1, 1, (0, 0, 0)),
-    "8UC3": (1, 3, (2, 1, 0)),  # OpenCV's order: cv_bridge reads and writes 8UC3 as BGR
-    "mono16": (2, 1, (0, 0, 0)),
-    "16UC1": (2, 1, (0, 0, 0)),
-}
-ENCODINGS = tuple(_ENCODINGS)
-"""Encodings of ``sensor_msgs/Image`` that :func:`image_array` reads."""
-MAX_SIDE = 4096
-"""Pixels; an image that is longer or higher is refused: one of a single row of millions would have
-:func:`resize` ask for gigabytes."""
 
 
 def time_ns(time: Any) -> int:
@@ -74,96 +63,6 @@ def set_time(time: Any, nanoseconds: int) -> None:
     time.sec, time.nanosec = divmod(int(nanoseconds), NS_PER_S)
 
 
-def image_array(message: Any) -> NDArray[np.uint8]:
-    """Decode a ``sensor_msgs/Image``.
-
-    Parameters
-    ----------
-    message : sensor_msgs/Image
-        Of one of ``ENCODINGS``; rows may be padded (``step``). Sixteen-bit pixels keep their high
-        byte.
-
-    Returns
-    -------
-    ndarray of uint8 (H, W, 3)
-        RGB, contiguous, a copy of its own.
-
-    Raises
-    ------
-    LnnError
-        When the encoding is unknown, the size is zero, a side exceeds ``MAX_SIDE``, or the data do
-        not fit size and encoding.
-    """
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    known = _ENCODINGS.get(message.encoding)
-    if known is None:
-        raise LnnError(f"image encoding {message.encoding[:40]!r} is unknown: expected one of "
-                       f"{', '.join(ENCODINGS)}")
-    if height <= 0 or width <= 0:
-        raise LnnError(f"image size is {width}x{height} pixels: expected at least 1x1")
-    depth, channels, order = known
-    row = width * depth * channels
-    if step < row:
-        raise LnnError(f"image step is {step} bytes: expected at least {row} for {width} pixels of "
-                       f"{message.encoding}")
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if data.size < step * height:
-        raise LnnError(f"image data have {data.size} bytes: expected {step * height} for "
-                       f"{height} rows of {step}")
-    if max(height, width) > MAX_SIDE:
-        raise LnnError(f"image size is {width}x{height} pixels: expected at most {MAX_SIDE} each "
-                       f"way")
-    pixels = np.lib.stride_tricks.as_strided(
-        data, (height, width, channels), (step, depth * channels, depth), writeable=False)
-    if depth == 2:  # the high byte of each channel: last if little-endian
-        high = 0 if message.is_bigendian else 1
-        pixels = np.lib.stride_tricks.as_strided(
-            data[high:], (height, width, channels), (step, depth * channels, depth),
-            writeable=False)
-    image = np.empty((height, width, 3), np.uint8)
-    for index, channel in enumerate(order):
-        image[:, :, index] = pixels[:, :, channel]
-    return image
-
-
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize an image by area averaging.
-
-    Each new pixel is the mean of the area that it covers in the old image, weighted by overlap, so
-    that no pixel is skipped however large the ratio; enlarging repeats pixels.
-
-    Parameters
-    ----------
-    image : ndarray of uint8 (H, W, 3)
-        Any size.
-    height, width : int
-        New size, pixels.
-
-    Returns
-    -------
-    ndarray of uint8 (height, width, 3)
-        The image itself where the size is right already.
-    """
-    rows, columns, channels = image.shape
-    if (rows, columns) == (height, width):
-        return image
-    across = _overlap(columns, width)
-    down = _overlap(rows, height)
-    flat = down @ image.reshape(rows, columns * channels).astype(np.float32)
-    mean = across @ flat.reshape(height, columns, channels)
-    return np.floor(mean + np.float32(0.5)).astype(np.uint8)
-
-
-@lru_cache(maxsize=16)
-def _overlap(old: int, new: int) -> NDArray[np.float32]:
-    """Share (new, old) that each old cell has in each new one when both fill the same length."""
-    edges = np.arange(new + 1) * (old / new)
-    cells = np.arange(old)
-    overlap = (np.minimum(edges[1:, None], cells + 1.0) - np.maximum(edges[:-1, None], cells))
-    weights = np.clip(overlap, 0.0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
 def imu_vector(message: Any) -> NDArray[np.float64]:
     """Decode a ``sensor_msgs/Imu``.
 
@@ -187,6 +86,36 @@ def imu_vector(message: Any) -> NDArray[np.float64]:
             raise LnnError(f"IMU says that it has no {name} (covariance[0] is -1): expected both "
                            f"angular_velocity and linear_acceleration")
     return vector
+
+
+def camera_model(message: Any) -> CameraModel:
+    """Decode a ``sensor_msgs/CameraInfo``.
+
+    It describes the camera's raw image: K and D are read; R and P describe a rectified image, which
+    is not what this package takes, and are ignored.
+
+    Raises
+    ------
+    LnnError
+        When the camera is not calibrated (K is zero), the calibration is of another size than the
+        image (binning, or a region of interest that is not the whole image), or
+        :class:`~lnn_ros.geometry.CameraModel` refuses the numbers.
+    """
+    width, height, region = int(message.width), int(message.height), message.roi
+    k = tuple(float(v) for v in message.k)
+    if not any(k):
+        raise LnnError("camera info has K of zeros, which says that the camera is not calibrated: "
+                       "expected a calibration, or the parameter for the field of view instead")
+    if max(int(message.binning_x), int(message.binning_y)) > 1:
+        raise LnnError(f"camera info has binning {message.binning_x}x{message.binning_y}: expected "
+                       f"none, with a calibration of the image as it is published")
+    part = tuple(int(v) for v in (region.x_offset, region.y_offset, region.width, region.height))
+    if part not in ((0, 0, 0, 0), (0, 0, width, height)):
+        raise LnnError(f"camera info has the region of interest x {part[0]}, y {part[1]}, "
+                       f"{part[2]}x{part[3]} pixels: expected none, with a calibration of the "
+                       f"image as it is published")
+    return CameraModel(width, height, k, tuple(float(v) for v in message.d),
+                       str(message.distortion_model))
 
 
 def command_vector(message: Any) -> NDArray[np.float64]:

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.guard.limits import Guard, Limits
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limits import Limits
 from lnn_ros.liquid.checkpoint import Checkpoint, load
 from lnn_ros.liquid.engine import Engine
-from lnn_ros.timeline.intervals import NS, Intervals
+from lnn_ros.timeline.intervals import NS
+from lnn_ros.timeline.samples import Verdict
+from lnn_ros.timeline.timeline import HORIZON_S, OutOfHistory, Timeline
 
 
 class Pilot:
@@ -28,20 +31,25 @@ class Pilot:
         The policy.
     limits : Limits, optional
         Ceilings and freshness; by default the policy's own ceilings and 0.5 s.
+    horizon_s : float
+        How late a sample may be, by the newest stamp, and still count.
     """
 
-    def __init__(self, checkpoint: Checkpoint, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        limits: Limits | None = None,
+        horizon_s: float = HORIZON_S,
+    ) -> None:
         spec = checkpoint.spec
         self._engine = Engine(spec, checkpoint.arrays)
         self._guard = Guard(limits or Limits(spec.head.low, spec.head.high))
         self._shape = spec.encoder.frame_shape
-        self._intervals = Intervals(self._shape, spec.first_interval)
+        self._timeline = Timeline(self._engine, self._shape, spec.first_interval, horizon_s)
+        self._unanswered = 0
         self._card = MappingProxyType(
             {**checkpoint.card, "weights_sha256": checkpoint.weights_digest()}
         )
-        self._scratch = self._engine.initial()
-        self._state = self._engine.initial()
-        self._stamp_ns = 0
 
     @staticmethod
     def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Pilot:
@@ -66,37 +74,29 @@ class Pilot:
 
     def reset(self) -> None:
         """Forget everything seen (a new episode, a jump of the clock); the counts stay."""
-        self._intervals.reset()
+        self._timeline.reset()
         self._guard.reset()
-        self._state[:] = self._engine.initial()
-        self._stamp_ns = 0
 
-    def observe(self, stream: str, stamp_ns: int, value: object) -> bool:
-        """Take a sample; return False if it was dropped (``counts`` says why).
+    def observe(
+        self, stream: str, stamp_ns: int, value: object, now_ns: int | None = None
+    ) -> Verdict:
+        """Take a sample, or drop it; what it returns is false then, and says why.
+
+        Samples may come in any order: see ``timeline.timeline``.
 
         Parameters
         ----------
         stream : str
             "camera" or "imu".
         stamp_ns : int
-            When it was measured, nanoseconds; in order within a stream, and inertial samples not
-            before the newest frame.
+            When it was measured, nanoseconds.
         value : ndarray
             camera: uint8, of ``frame_shape``, RGB; imu: float (6,), angular rate (rad/s), then
-            specific force (m/s^2), body frame.
+            specific force (m/s^2), body frame. It is copied.
+        now_ns : int, optional
+            The receiver's clock: a stamp more than 0.5 s ahead of it is refused.
         """
-        taken, interval = self._intervals.observe(stream, stamp_ns, value)
-        if interval is not None:
-            self._engine.predict(self._state, interval.dt, self._state)
-            self._engine.update(self._state, interval.frame, interval.summary)
-            self._stamp_ns = interval.stamp_ns
-        return taken
-
-    def _at(self, at_ns: int) -> NDArray[np.float32]:
-        """State at an instant, in the scratch copy; before the last update, that of the update."""
-        dt = max(0, at_ns - self._stamp_ns) * NS
-        self._engine.predict(self._state, dt, self._scratch)
-        return self._scratch
+        return self._timeline.observe(stream, stamp_ns, value, now_ns)
 
     def read(self, at_ns: int) -> NDArray[np.float64]:
         """What the network wants at an instant; changes nothing.
@@ -104,41 +104,57 @@ class Pilot:
         Parameters
         ----------
         at_ns : int
-            Nanoseconds; an instant before the newest frame is answered as of that frame.
+            Nanoseconds, inside ``span()``.
 
         Returns
         -------
         ndarray of float64, shape (4,)
             vx, vy, vz (m/s), yaw rate (rad/s), levelled body frame; zeros before the first frame.
+
+        Raises
+        ------
+        OutOfHistory
+            When the instant is outside of ``span()``.
         """
-        if not self._stamp_ns:
-            return np.zeros(4)
-        return self._engine.command(self._at(at_ns))
+        state = self._timeline.read(at_ns)
+        return np.zeros(4) if state is None else self._engine.command(state)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """``read`` through the guard: what may be sent to the vehicle.
+
+        Outside of the history it is zero, and counted.
 
         Raises
         ------
         LnnError
             When ``at_ns`` is earlier than in the call before.
         """
-        return self._guard(at_ns, self.read(at_ns), self.age(at_ns))
+        try:
+            wish = self.read(at_ns)
+        except OutOfHistory:
+            self._unanswered += 1
+            wish = np.zeros(4)
+        return self._guard(at_ns, wish, self.age(at_ns))
+
+    def span(self) -> tuple[int, int] | None:
+        """First and last instant that ``read`` answers for, ns; None before the first frame."""
+        return self._timeline.span()
 
     def age(self, at_ns: int) -> dict[str, float | None]:
         """Seconds from each stream's newest sample to ``at_ns``; None before the first."""
-        newest = self._intervals.newest()
+        newest = self._timeline.newest()
         return {name: None if s is None else (at_ns - s) * NS for name, s in newest.items()}
 
     def state(self) -> tuple[int, NDArray[np.float32]]:
         """Stamp of the last update (0 before the first) and a copy of the state then."""
-        return self._stamp_ns, self._state.copy()
+        return self._timeline.last()
 
     def counts(self) -> dict[str, int]:
         """Samples accepted and dropped by reason, and the guard's interventions, so far."""
-        return {**self._intervals.counts, **self._guard.counts}
+        out = {"read.out_of_history": self._unanswered} if self._unanswered else {}
+        return {**self._timeline.counts, **out, **self._guard.counts}
 
     def neurons(self) -> dict[str, float]:
         """Every neuron's activity at the last update, by name."""
-        activity = self._engine.activity(self._state).tolist()
+        activity = self._engine.activity(self.state()[1]).tolist()
         return dict(zip(self._engine.spec.core.names(), activity, strict=True))

@@ -28,11 +28,11 @@ NEEDED_GB = {"ros": 0.4, "sim": 1.0, "train": 1.8, "dev": 0.9}
 
 # A module of every requirement, by extra: what a given environment is asked for.
 MODULES = {
-    "": ["numpy", "yaml", "safetensors", "rosbags"],
+    "": ["numpy", "PIL", "yaml", "safetensors", "rosbags"],
     "ros": ["rclpy", "sensor_msgs", "geometry_msgs", "nav_msgs", "std_msgs", "std_srvs",
             "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces",
             "ament_flake8", "ament_pep257"],
-    "sim": ["mujoco", "numba", "matplotlib", "av", "PIL"],
+    "sim": ["mujoco", "numba", "matplotlib", "av"],
     "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
     "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",

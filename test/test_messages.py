@@ -11,146 +11,12 @@ import pytest
 import sensor_msgs.msg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rclpy.serialization import deserialize_message, serialize_message
-from rosbags.typesys import Stores, get_typestore
+from received import LIBRARIES, rosbags_object
 
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
-
-
-def rclpy_object(message):
-    """Return the message as rclpy delivers it."""
-    return deserialize_message(serialize_message(message), type(message))
-
-
-def rosbags_object(message):
-    """Return the message as rosbags reads it from a recording."""
-    name = type(message).__module__.split(".")[0] + "/msg/" + type(message).__name__
-    return STORE.deserialize_cdr(serialize_message(message), name)
-
-
-LIBRARIES = pytest.mark.parametrize("received", [rclpy_object, rosbags_object])
-
-
-def image_message(pixels, encoding, padding=0, bigendian=0):
-    """Return an Image with rows of bytes from ``pixels`` (H, bytes), padded with 0xEE."""
-    rows = np.full((pixels.shape[0], pixels.shape[1] + padding), 0xEE, np.uint8)
-    rows[:, :pixels.shape[1]] = pixels
-    message = sensor_msgs.msg.Image()
-    message.header.stamp.sec = 1
-    message.encoding, message.is_bigendian, message.step = encoding, bigendian, rows.shape[1]
-    message.height = rows.shape[0]
-    message.data.frombytes(rows.tobytes())
-    return message
-
-
-RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [100, 110, 120]]], np.uint8)
-GREY = np.array([[10, 20], [30, 40]], np.uint8)
-ALPHA = np.full((2, 2, 1), 99, np.uint8)
-SIXTEEN = GREY.astype(np.uint16) * 256 + 7  # high byte is the picture, low byte noise
-CASES = {
-    "rgb8": (RGB, RGB),
-    "bgr8": (RGB[:, :, ::-1], RGB),
-    "8UC3": (RGB[:, :, ::-1], RGB),
-    "rgba8": (np.concatenate((RGB, ALPHA), 2), RGB),
-    "bgra8": (np.concatenate((RGB[:, :, ::-1], ALPHA), 2), RGB),
-    "mono8": (GREY, np.repeat(GREY[:, :, None], 3, 2)),
-    "8UC1": (GREY, np.repeat(GREY[:, :, None], 3, 2)),
-    "mono16": (SIXTEEN.astype("<u2"), np.repeat(GREY[:, :, None], 3, 2)),
-    "16UC1": (SIXTEEN.astype("<u2"), np.repeat(GREY[:, :, None], 3, 2)),
-}
-
-
-def test_every_encoding_has_a_case():
-    assert set(CASES) == set(messages.ENCODINGS)
-
-
-@LIBRARIES
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize("encoding", messages.ENCODINGS)
-def test_image_is_decoded_to_rgb_whatever_its_encoding_and_padding(encoding, padding, received):
-    sent, expected = CASES[encoding]
-    rows = np.frombuffer(np.ascontiguousarray(sent).tobytes(), np.uint8).reshape(2, -1)
-    message = image_message(rows, encoding, padding)
-    message.width = 2
-    image = messages.image_array(received(message))
-    assert image.dtype == np.uint8
-    assert image.flags.c_contiguous
-    assert image.flags.owndata
-    np.testing.assert_array_equal(image, expected)
-
-
-def test_big_endian_sixteen_bit_image_keeps_its_high_byte():
-    rows = np.frombuffer(SIXTEEN.astype(">u2").tobytes(), np.uint8).reshape(2, -1)
-    message = image_message(rows, "mono16", bigendian=1)
-    message.width = 2
-    np.testing.assert_array_equal(messages.image_array(message)[:, :, 0], GREY)
-
-
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"encoding": "bayer_rggb8"}, "image encoding 'bayer_rggb8' is unknown: expected one of rgb8"),
-    ({"height": 0}, "image size is 2x0 pixels: expected at least 1x1"),
-    ({"width": 0}, "image size is 0x2 pixels"),
-    ({"step": 5}, "image step is 5 bytes: expected at least 6"),
-    ({"height": 3}, "image data have 12 bytes: expected 18 for 3 rows of 6"),
-    ({"width": 2**32 - 1}, "image step is 6 bytes: expected at least 12884901885"),
-    ({"width": 2**31, "step": 2**32 - 1, "encoding": "mono8"}, "image data have 12 bytes"),
-])
-def test_image_that_cannot_be_read_is_a_named_error(change, sentence):
-    message = image_message(RGB.reshape(2, -1), "rgb8")
-    message.width = 2
-    for name, value in change.items():
-        setattr(message, name, value)
-    with pytest.raises(LnnError) as error:
-        messages.image_array(message)
-    assert sentence in str(error.value)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_image_that_is_too_long_is_a_named_error(turned):
-    pixels = np.zeros((1, messages.MAX_SIDE + 1), np.uint8)
-    message = image_message(pixels.T if turned else pixels, "mono8")
-    message.width = message.step
-    with pytest.raises(LnnError, match="expected at most 4096 each way"):
-        messages.image_array(message)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_any_image_message_is_decoded_or_refused_by_name(data):
-    message = sensor_msgs.msg.Image()
-    message.encoding = data.draw(st.sampled_from([*messages.ENCODINGS, "", "rgb16", "\ufffd"]))
-    for name in ("height", "width", "step"):
-        setattr(message, name, data.draw(st.integers(0, 12) | st.integers(0, 2**32 - 1)))
-    message.is_bigendian = data.draw(st.integers(0, 255))
-    message.data.frombytes(data.draw(st.binary(max_size=200)))
-    try:
-        image = messages.image_array(message)
-    except LnnError:
-        return
-    assert image.shape == (message.height, message.width, 3)
-    assert image.dtype == np.uint8
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9),
-       st.integers(0, 2**32 - 1))
-def test_resize_is_the_mean_over_the_area(rows, columns, height, width, seed):
-    image = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
-    # Blow both sizes up to their common multiple, where an area is a whole number of cells.
-    fine = image.repeat(height, 0).repeat(width, 1).astype(np.float64)
-    mean = fine.reshape(height, rows, width, columns, 3).mean(axis=(1, 3))
-    result = messages.resize(image, height, width)
-    assert result.shape == (height, width, 3)
-    assert result.dtype == np.uint8
-    # Half-way cases may round to either side.
-    assert np.abs(result - mean).max() <= 0.5 + 1e-4
-
-
-def test_resize_leaves_an_image_of_the_right_size_alone():
-    assert messages.resize(RGB, 2, 2) is RGB
+from lnn_ros.geometry import CameraModel, VirtualCamera
+from lnn_ros.remap import Remap
 
 
 def imu_message():
@@ -268,3 +134,53 @@ def test_camera_info_projects_the_optical_axis_to_the_middle():
     # 45 degrees to the side is the edge of a picture 90 degrees wide: half a pixel past its centre.
     assert (matrix @ (1.0, 0.0, 1.0))[0] == 63.5
     np.testing.assert_array_equal(there.p.reshape(3, 4)[:, :3], matrix)
+
+
+def camera_info():
+    """Return the calibration of a real camera (EuRoC, cam0)."""
+    message = sensor_msgs.msg.CameraInfo(width=752, height=480, distortion_model="plumb_bob")
+    message.k = [458.654, 0.0, 367.215, 0.0, 457.296, 248.375, 0.0, 0.0, 1.0]
+    message.d = [-0.28340811, 0.07395907, 0.00019359, 1.76187114e-05, 0.0]
+    message.r = [0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    return message
+
+
+@LIBRARIES
+def test_camera_info_becomes_a_camera_of_plain_numbers(received):
+    message = camera_info()
+    model = messages.camera_model(received(message))
+    assert model == CameraModel(752, 480, tuple(message.k), tuple(message.d), "plumb_bob")
+    assert hash(model) == hash(messages.camera_model(rosbags_object(message)))
+    message.roi.width, message.roi.height = 752, 480  # the whole image is no region of interest
+    message.binning_x = message.binning_y = 1
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]  # of the rectified image: ignored
+    assert messages.camera_model(received(message)) == model
+
+
+def test_camera_info_of_the_simulator_is_the_policys_camera():
+    message = sensor_msgs.msg.CameraInfo()
+    messages.fill_camera_info(message, 64, 48, 32.0, 5, "camera")
+    image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+    remap = Remap(VirtualCamera(64, 48, np.pi / 2), messages.camera_model(rosbags_object(message)))
+    np.testing.assert_array_equal(remap(image), image)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"k": [0.0] * 9}, "camera is not calibrated: expected a calibration"),
+    ({"binning_x": 2, "binning_y": 2}, "binning 2x2: expected none"),
+    ({"roi": sensor_msgs.msg.RegionOfInterest(x_offset=8, y_offset=4, width=320, height=240)},
+     "region of interest x 8, y 4, 320x240 pixels: expected none"),
+    ({"roi": sensor_msgs.msg.RegionOfInterest(x_offset=8)}, "region of interest"),
+    ({"width": 0}, "width of the camera info is 0"),
+    ({"distortion_model": "thin_prism"}, "distortion 'thin_prism'"),
+    ({"d": [float("nan")] * 5}, "expected nine numbers"),
+    ({"d": [0.1] * 1000}, "at most fourteen"),
+])
+def test_camera_info_that_cannot_be_used_is_a_named_error(change, says):
+    message = camera_info()
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(LnnError, match="camera info") as error:
+        messages.camera_model(message)
+    assert says in str(error.value)
+    assert len(str(error.value)) < 600

@@ -98,13 +98,17 @@ def campaign(
     work: Callable[[Job], dict[str, Any]],
     extra: Mapping[str, Any],
     numbers: Callable[[dict[str, Any]], dict[str, float]],
+    summary: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], int]:
     """Run what is not stored yet; return the whole result and the exit status.
 
-    ``work`` trains and tests one job, ``numbers`` takes from its result what the table summarises,
-    ``extra`` goes to the head of the file. A job that fails is reported, and the others go on.
+    ``work`` trains and tests one job, ``numbers`` takes from its result what is told of it,
+    ``extra`` goes to the head of the file. ``summary`` makes the file's rows of all runs; by
+    default, medians and extremes of the numbers over the seeds. A job that fails is reported, and
+    the others go on.
     """
-    settings = {"minutes": args.minutes, **settings}
+    if "minutes" in args:
+        settings = {"minutes": args.minutes, **settings}
     runs = stored(args.json, settings)
     header = provenance(" ".join(["python", f"benchmark/{script}", *argv]))
     jobs = [Job(row, seed, settings) for seed in args.seeds for row in rows]
@@ -116,20 +120,12 @@ def campaign(
     def gather() -> None:
         # Another campaign may have added its own to the same file since this one read it.
         runs.update({k: v for k, v in stored(args.json, settings).items() if k not in runs})
-        table: dict[str, Any] = {}
-        for key in sorted(runs, key=lambda k: (k.rsplit("/", 1)[0], int(k.rsplit("/", 1)[1]))):
-            for name, value in numbers(runs[key]).items():
-                table.setdefault(key.rsplit("/", 1)[0], {}).setdefault(name, []).append(value)
         result.update(
             {
                 **header,
                 "settings": settings,
                 **extra,
-                "rows": {
-                    row: {name: spread(values) for name, values in columns.items()}
-                    | {"seeds": len(next(iter(columns.values())))}
-                    for row, columns in table.items()
-                },
+                "rows": summary(runs) if summary else _spreads(runs, numbers),
                 "runs": dict(sorted(runs.items())),
             }
         )
@@ -155,6 +151,21 @@ def campaign(
     if missing:
         _say(f"without a result: {', '.join(missing)}")
     return result, 1 if failed or missing else 0
+
+
+def _spreads(
+    runs: Mapping[str, Any], numbers: Callable[[dict[str, Any]], dict[str, float]]
+) -> dict[str, Any]:
+    """Spread over the seeds of every row's numbers."""
+    table: dict[str, Any] = {}
+    for key in sorted(runs, key=lambda k: (k.rsplit("/", 1)[0], int(k.rsplit("/", 1)[1]))):
+        for name, value in numbers(runs[key]).items():
+            table.setdefault(key.rsplit("/", 1)[0], {}).setdefault(name, []).append(value)
+    return {
+        row: {name: spread(values) for name, values in columns.items()}
+        | {"seeds": len(next(iter(columns.values())))}
+        for row, columns in table.items()
+    }
 
 
 def _run(work: Callable[[Job], dict[str, Any]], jobs: list[Job], workers: int) -> Any:

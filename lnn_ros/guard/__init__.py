@@ -1,1 +1,1 @@
-"""Everything between the network's wish and the command."""
+"""Everything between the network's wish and the command: see docs/explanation/safety.md."""

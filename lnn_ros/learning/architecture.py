@@ -1,8 +1,9 @@
-"""The architectures that ``lnn_ros train`` makes: at most 20,000 parameters each, all counted."""
+"""The architectures that ``lnn_ros train`` makes: the same encoder and head, and any cell."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,21 +16,42 @@ from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
 from lnn_ros.simulation.task import Task
 
-MAX_PARAMETERS = 20_000
+MAX_PARAMETERS = 30_000
+"""What ships has at most 20,000; cells with more gates, trained to compare with, need more."""
 GRAVITY = 9.81
 FIRST_INTERVAL = 0.1
 """Seconds given to the interval before the first frame."""
 
 
-CORES = tuple(kind for kind in kinds() if kind not in ("gru_d", "transformer"))
-"""What ``lnn_ros train --core`` offers: GRU-D wants the presence of every input, a transformer no
-wiring."""
+SUMMARY_SCALE: dict[str, tuple[float, float]] = {
+    **{f"rotation_{axis}": (5.0, 0.0) for axis in "xyz"},
+    "up_x": (3.0, 0.0),
+    "up_y": (3.0, 0.0),
+    "up_z": (1.0, -1.0),
+    **{f"angular_rate_{axis}": (1.0, 0.0) for axis in "xyz"},
+    **{f"specific_force_{axis}": (1 / 3, 0.0) for axis in "xy"},
+    "specific_force_z": (1 / 3, -GRAVITY / 3),
+    "imu_coverage": (1.0, 0.0),
+    "imu_age": (10.0, 0.0),
+    "camera_present": (1.0, 0.0),
+    "camera_age": (5.0, 0.0),
+    "dt": (10.0, 0.0),
+}
+"""Scale and offset with which a number of the summary enters: about 1 where it matters."""
+CORES = tuple(kind for kind in kinds() if kind != "transformer")
+"""What ``lnn_ros train --core`` offers: a transformer wants no wiring."""
+TIMES = ("imu_age", "camera_age", "dt")
+"""What a policy that knows no time is not told."""
+STEP = 0.05
+"""Seconds that such a policy takes every interval for."""
 FEATURES = 24
 HIDDEN = (56, 40)
 """Layers of the control."""
 
 
-def make_policy(core: str, task: Task, seed: int) -> tuple[PolicySpec, Wiring]:
+def make_policy(
+    core: str, task: Task, seed: int, timeless: bool = False
+) -> tuple[PolicySpec, Wiring]:
     """Architecture and wiring of a policy for a task.
 
     Parameters
@@ -40,6 +62,8 @@ def make_policy(core: str, task: Task, seed: int) -> tuple[PolicySpec, Wiring]:
         Gives the camera's size and the ceilings.
     seed : int
         Of the wiring's draw.
+    timeless : bool
+        Make one that knows no time: every interval counts as ``STEP``.
     """
     encoder = Conv(
         height=task.camera.height,
@@ -69,11 +93,13 @@ def make_policy(core: str, task: Task, seed: int) -> tuple[PolicySpec, Wiring]:
             high=(forward, sideways, vehicle.max_climb, vehicle.max_yaw_rate),
             headroom=1.1,
         ),
-        # angular rate, specific force, coverage, age, dt
-        summary_scale=(1.0,) * 3 + (1 / 3,) * 3 + (1.0, 10.0, 10.0),
-        summary_offset=(0.0,) * 5 + (-GRAVITY / 3, 0.0, 0.0, 0.0),
+        summary_scale=tuple(
+            0.0 if timeless and name in TIMES else SUMMARY_SCALE[name][0] for name in SUMMARY
+        ),
+        summary_offset=tuple(SUMMARY_SCALE[name][1] for name in SUMMARY),
         summary_limit=5.0,
         first_interval=FIRST_INTERVAL,
+        step=STEP if timeless else None,
     )
     if spec.count() > MAX_PARAMETERS:
         raise LnnError(f"{core} policy: {spec.count()} parameters, expected {MAX_PARAMETERS}")
@@ -105,6 +131,9 @@ def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
         paired=True,
     )
     options = {}
+    if core == "gru_d":  # what a neuron hears, it hears with its presence and its age
+        first, *others = wiring.layers
+        wiring = Wiring((replace(first, feed=np.concatenate([first.feed] * 3)), *others))
     if core == "flow":
         # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
         options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lnn_ros.learning.dataset import Recording, read_folder
+from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.sequences import read_folder
 from lnn_ros.liquid.calibration import by_output
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.liquid.spec import PolicySpec
@@ -48,14 +49,12 @@ def look_through(policy: TorchPolicy, recordings: Sequence[Recording]) -> tuple[
     """Activities (N, neurons) and labels (N, 4) at all labelled instants of the recordings."""
     activities, labels = [], []
     for recording in recordings:
-        frames = torch.from_numpy(recording.frames)[None]
+        frames = torch.from_numpy(recording.frames[np.maximum(recording.where, 0)])[None]
         summaries = torch.from_numpy(recording.summaries)[:, None]
-        states = policy.core.states(
-            policy.inputs(frames, summaries), summaries[..., -1], policy.core.initial(1)
-        )
-        there = torch.from_numpy(np.isfinite(recording.offsets))
-        offsets = torch.from_numpy(np.nan_to_num(recording.offsets))
-        activities.append(policy.predict(states, offsets)[there])
+        states = policy.states(policy.inputs(frames, summaries), summaries, policy.core.initial(1))
+        there = torch.from_numpy(recording.weights) > 0
+        reads, taken = torch.from_numpy(recording.reads), torch.from_numpy(recording.taken)
+        activities.append(policy.onward(states, reads, taken)[there])
         labels.append(torch.from_numpy(recording.labels)[there])
     return torch.cat(activities), torch.cat(labels)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limits import Limits
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.intervals import NS
 
@@ -15,10 +17,16 @@ class Blinded:
     def __init__(self, pilot: Pilot) -> None:
         self._pilot = pilot
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> object:
         """Hand the sample on, without its picture."""
         seen = np.zeros_like(value) if stream == "camera" else value
-        return self._pilot.observe(stream, stamp_ns, seen)
+        return self._pilot.observe(stream, stamp_ns, seen, now_ns)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """The pilot's command."""
@@ -31,14 +39,55 @@ class Numbed:
     def __init__(self, pilot: Pilot) -> None:
         self._pilot = pilot
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> object:
         """Hand the sample on, without its motion."""
         felt = np.zeros_like(value) if stream == "imu" else value
-        return self._pilot.observe(stream, stamp_ns, felt)
+        return self._pilot.observe(stream, stamp_ns, felt, now_ns)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """The pilot's command."""
         return self._pilot.command(at_ns)
+
+
+class Held:
+    """A pilot that is read only where its state was updated, not at the instant of the command.
+
+    Its command is held from one update to the next, as of a policy that answers when a sample
+    comes. The guard is the same.
+
+    Parameters
+    ----------
+    pilot : Pilot
+        Of whom only the state is used, not the command.
+    limits : Limits
+        The pilot's own.
+    """
+
+    def __init__(self, pilot: Pilot, limits: Limits) -> None:
+        self._pilot = pilot
+        self._guard = Guard(limits)
+
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> object:
+        """Hand the sample on."""
+        return self._pilot.observe(stream, stamp_ns, value, now_ns)
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """The command of the newest update; zeros before the first frame."""
+        updated_ns, _ = self._pilot.state()
+        wish = self._pilot.read(updated_ns) if updated_ns else np.zeros(4)
+        return self._guard(at_ns, wish, self._pilot.age(at_ns))
 
 
 class StraightAhead:
@@ -47,7 +96,13 @@ class StraightAhead:
     def __init__(self, speed: float = 1.0) -> None:
         self._command = np.array([speed, 0.0, 0.0, 0.0])
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> None:
         """Ignore the sample."""
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
@@ -68,7 +123,13 @@ class ColorServo:
         self._command = np.zeros(4)
         self._stamp_ns = 0
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> None:
         """Look for the target in a frame."""
         if stream != "camera":
             return

@@ -4,122 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.errors import LnnError
 from lnn_ros.learning.hints import COLUMNS, HINTS
 from lnn_ros.liquid.spec import SUMMARY
 
-KEYS = ("frames", "summaries", "offsets", "labels", "hints")
-_MIRROR_SUMMARY = np.array([-1, 1, -1, 1, -1, 1, 1, 1, 1], np.float32)
-"""Left and right exchanged: roll and yaw rates and the sideways force change their sign."""
+_TURNED = (
+    "rotation_x",
+    "rotation_z",
+    "up_y",
+    "angular_rate_x",
+    "angular_rate_z",
+    "specific_force_y",
+)
+_MIRROR_SUMMARY = np.array([-1 if name in _TURNED else 1 for name in SUMMARY], np.float32)
+"""Left and right exchanged: roll and yaw change their sign, and so does what points sideways."""
 _MIRROR_HINTS = np.r_[np.arange(COLUMNS)[::-1], np.arange(COLUMNS, HINTS)]
-_IN_VIEW = 0.7
-"""Cosine of the target's direction above which it may be in the picture."""
-_SEARCH_S, _SEARCH_RATE = 0.7, 0.8
 _MIRROR_COMMAND = np.array([1, -1, 1, -1], np.float32)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode of K frames with P labels each.
+    """One flight as a sequence of K updates, of which those with a frame look at one of F frames.
 
-    frames (K, H, W, 3) uint8, summaries (K, 9), offsets (K, P) s, labels (K, P, 4), hints
-    (K, HINTS), unseen (K,): seconds for which the target has been out of sight.
+    frames (F, H, W, 3) uint8; where (K,), the frame of each update, -1: there is none; summaries
+    (K, S), S = len(SUMMARY); reads (K, P, J, S): summaries of the steps, without a camera, that
+    lead from each update to each of P instants at which the policy is asked, taken (K, P, J): which
+    of the J steps there are; labels (K, P, 4) and weights (K, P), 0 where there is no label; hints
+    (K, HINTS); unseen (K,): seconds for which the target has been out of sight.
     """
 
     frames: NDArray[np.uint8]
+    where: NDArray[np.int32]
     summaries: NDArray[np.float32]
-    offsets: NDArray[np.float32]
+    reads: NDArray[np.float32]
+    taken: NDArray[np.bool_]
     labels: NDArray[np.float32]
+    weights: NDArray[np.float32]
     hints: NDArray[np.float32]
     unseen: NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self.frames)
-
-
-def read_sequence(file: Path) -> Recording:
-    """Read and check one episode's file.
-
-    Raises
-    ------
-    LnnError
-        When it is damaged or no sequence.
-    """
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = [data[key] for key in KEYS]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise LnnError(f"{file}: no recorded sequence ({error})") from None
-    frames, summaries, offsets, labels, hints = arrays
-    count = len(frames)
-    fits = (
-        frames.dtype == np.uint8
-        and frames.ndim == 4
-        and summaries.shape == (count, len(SUMMARY))
-        and offsets.ndim == 2
-        and labels.shape == (*offsets.shape, 4)
-        and len(offsets) == count
-        and hints.shape == (count, HINTS)
-        and np.isfinite(hints).all()
-        and np.isfinite(summaries).all()
-        and np.isfinite(labels).all()
-    )
-    if not fits:
-        raise LnnError(f"{file}: arrays of a recorded sequence expected, others found")
-    unseen = np.zeros(count, np.float32)
-    for k in range(1, count):
-        unseen[k] = 0.0 if hints[k, COLUMNS] else unseen[k - 1] + summaries[k, -1]
-    return Recording(frames, summaries, offsets, _searching(labels, hints, unseen), hints, unseen)
-
-
-def _searching(
-    labels: NDArray[np.float32], hints: NDArray[np.float32], unseen: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Turn the labels' yaw rates, while the target is out of view, to the side where it left it.
-
-    The expert knows the shorter way round; a pupil cannot, and would learn the mean of left and
-    right, which is not to turn at all.
-    """
-    labels = labels.copy()
-    side = 0.0
-    for k, (cosine, sine) in enumerate(hints[:, COLUMNS + 1 : COLUMNS + 3].tolist()):
-        if cosine > _IN_VIEW:
-            side = 0.0
-        else:
-            side = side or (1.0 if sine > 0 else -1.0)
-            if unseen[k] > _SEARCH_S:
-                labels[k, :, 3] = side * np.maximum(np.abs(labels[k, :, 3]), _SEARCH_RATE)
-    return labels
-
-
-def read_folder(folder: Path) -> list[Recording]:
-    """Read all sequences of a folder, in the order of their names."""
-    files = sorted(folder.glob("*.npz"))
-    if not files:
-        raise LnnError(f"{folder}: no *.npz found, expected recorded sequences")
-    return [read_sequence(file) for file in files]
+        return len(self.where)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of all lanes: T frames, B lanes, P labels.
+    """Windows of all lanes: T updates, B lanes, P instants at which the policy is asked.
 
-    frames (B, T, H, W, 3) uint8 or features (B, T, F) (lanes first: quicker to join); summaries
-    (T, B, 9); keep (T, B), 0 at an episode's first frame; offsets (T, B, P); labels (T, B, P, 4);
-    weights (T, B, P), 0 where there is no label; hints (T, B, HINTS); unseen (T, B).
+    frames (B, T, H, W, 3) uint8 or features (B, T, F) (lanes first: quicker to join), whatever
+    where the summary says that there is none; summaries (T, B, S); keep (T, B), 0 at an episode's
+    first update; reads (T, B, P, J, S); taken (T, B, P, J); labels (T, B, P, 4); weights (T, B, P);
+    hints (T, B, HINTS); unseen (T, B).
     """
 
     frames: NDArray[Any]
     summaries: NDArray[np.float32]
     keep: NDArray[np.float32]
-    offsets: NDArray[np.float32]
+    reads: NDArray[np.float32]
+    taken: NDArray[np.bool_]
     labels: NDArray[np.float32]
     weights: NDArray[np.float32]
     hints: NDArray[np.float32]
@@ -148,8 +94,9 @@ class Glimpser:
 
     def __init__(self, sequences: Sequence[Recording]) -> None:
         self._sequences = sequences
-        self._owners = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
-        self._places = np.concatenate([np.arange(len(s)) for s in sequences])
+        seen = [np.flatnonzero(s.where >= 0) for s in sequences]
+        self._owners = np.repeat(np.arange(len(sequences)), [len(places) for places in seen])
+        self._places = np.concatenate(seen)
 
     def draw(self, rng: np.random.Generator, count: int) -> Glimpses:
         """Draw ``count`` frames."""
@@ -158,11 +105,12 @@ class Glimpser:
         picked = rng.integers(0, len(self._owners), count)
         for which, flip in zip(picked.tolist(), flips.tolist(), strict=True):
             sequence, k = self._sequences[self._owners[which]], self._places[which]
-            frame, hints, label = sequence.frames[k], sequence.hints[k], sequence.labels[k, 0]
+            frame, hints = sequence.frames[sequence.where[k]], sequence.hints[k]
+            label = sequence.labels[k, 0]
             if flip:
                 frame, hints, label = frame[:, ::-1], _mirrored(hints), label * _MIRROR_COMMAND
             frames.append(frame)
-            rest.append((hints, label, np.isfinite(sequence.offsets[k, 0])))
+            rest.append((hints, label, sequence.weights[k, 0]))
         hints, labels, weights = (
             np.array(column, np.float32) for column in zip(*rest, strict=True)
         )
@@ -185,7 +133,7 @@ class Lanes:
     mirror : bool
         False for validation.
     features : sequence of ndarray, optional
-        Per sequence (2, K, F), as it is and mirrored: takes the place of the frames.
+        Per sequence, of its frames, as they are and mirrored (2, frames, F): take their place.
     """
 
     def __init__(
@@ -223,12 +171,7 @@ class Lanes:
         for _ in range(self.steps):
             columns = [next(cursor) for cursor in cursors]
             pictures, *others = zip(*columns, strict=True)
-            frames = np.stack(pictures)
-            summaries, keep, offsets, labels, hints, unseen = (np.stack(o, axis=1) for o in others)
-            weights = np.isfinite(offsets).astype(np.float32)
-            yield Batch(
-                frames, summaries, keep, np.nan_to_num(offsets), labels, weights, hints, unseen
-            )
+            yield Batch(np.stack(pictures), *(np.stack(o, axis=1) for o in others))
 
     def _run(self, lane: list[tuple[int, int, int, bool]]) -> Iterator[tuple[np.ndarray, ...]]:
         """Windows of one lane."""
@@ -248,18 +191,22 @@ class Lanes:
     def _cut(
         self, index: int, first: int, end: int, flip: bool, begins: bool
     ) -> tuple[np.ndarray, ...]:
-        s = self._sequences[index]
-        summaries, labels = s.summaries[first:end], s.labels[first:end]
-        frames: NDArray[Any] = s.frames[first:end]
-        if self._features is not None:
-            frames = self._features[index][int(flip), first:end]
-        hints = s.hints[first:end]
+        s, part = self._sequences[index], slice(first, end)
+        summaries, reads, labels = s.summaries[part], s.reads[part], s.labels[part]
+        where = np.maximum(s.where[part], 0)  # any frame: where there is none it counts nothing
+        frames: NDArray[Any]
+        if self._features is None:
+            frames = s.frames[where]
+        else:
+            frames = self._features[index][int(flip)][where]
+        hints = s.hints[part]
         keep = np.ones(end - first, np.float32)
         if begins:
             keep[0] = 0.0
         if flip:
             if self._features is None:
                 frames = frames[:, :, ::-1]
-            summaries, labels = summaries * _MIRROR_SUMMARY, labels * _MIRROR_COMMAND
-            hints = _mirrored(hints)
-        return frames, summaries, keep, s.offsets[first:end], labels, hints, s.unseen[first:end]
+            summaries, reads = summaries * _MIRROR_SUMMARY, reads * _MIRROR_SUMMARY
+            labels, hints = labels * _MIRROR_COMMAND, _mirrored(hints)
+        rest = reads, s.taken[part], labels, s.weights[part], hints, s.unseen[part]
+        return frames, summaries, keep, *rest

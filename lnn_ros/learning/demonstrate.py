@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,28 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.architecture import FIRST_INTERVAL
 from lnn_ros.learning.hints import Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Expert, Manner
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import Estimator, Wind
+from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
-    START_NS,
     Outcome,
     Simulator,
     SimulatorOptions,
-    StreamTiming,
     Truth,
 )
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Solid
-from lnn_ros.timeline.intervals import NS, Intervals
 
-LABELS = 3
-"""Control instants kept per frame; more fall between two frames only after drops."""
 AFTER_ARRIVAL_S = 2.5
 """Flight time recorded after success: the policy must learn to stay."""
 SEGMENT_S = 2.5
@@ -82,18 +78,23 @@ class Episode:
 
 
 def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
-    """Draw timing and disturbances of a flight.
+    """Draw timing and disturbances of a flight; up to twice the task's wind and drift.
 
-    Cameras of 12 to 30 Hz with jitter, latency and drops; up to twice the task's wind and drift.
+    Half of the flights have a camera as it should be: 12 to 30 Hz, some jitter, latency and drops.
+    The others have one as it may be: 4 to 60 Hz, frames that come up to 0.2 s late and overtake
+    each other, half of them lost.
     """
-    rate = float(rng.uniform(12.0, 30.0))
+    good = rng.random() < 0.5
+    rate = float(rng.uniform(12.0, 30.0) if good else 4.0 * 15.0 ** rng.random())
     usual, (wind, gust, drift) = task.disturbances, rng.uniform(0.0, 2.0, 3).tolist()
     return SimulatorOptions(
         camera=StreamTiming(
             rate_hz=rate,
-            jitter_s=float(min(rng.uniform(0.0, 0.015), 0.45 / rate)),
-            latency_s=float(rng.uniform(0.0, 0.04)),
-            drop=float(rng.uniform(0.0, 0.1)),
+            jitter_s=float(min(rng.uniform(0.0, 0.015 if good else 0.05), 0.45 / rate)),
+            latency_s=float(rng.uniform(0.0, 0.04 if good else 0.12)),
+            latency_jitter_s=0.0 if good else float(rng.uniform(0.0, 0.1)),
+            drop=float(rng.uniform(0.0, 0.1 if good else 0.5)),
+            reorder=not good,
         ),
         wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
         estimator=Estimator(usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift),
@@ -101,56 +102,49 @@ def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
 
 
 class Recorder:
-    """Collect intervals, and the labels of the control instants that follow each frame."""
+    """Keep the samples of a flight as they were measured, and the expert's wish at every tick."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._intervals = Intervals(shape, FIRST_INTERVAL)
-        self._frames: list[NDArray[np.uint8]] = []
-        self._summaries: list[NDArray[np.float32]] = []
-        self._labels: list[list[tuple[float, NDArray[np.float64]]]] = []
-        self._stamp_ns = 0
-        self._stamps: list[int] = []
+    def __init__(self) -> None:
+        self._frames: list[tuple[int, NDArray[np.generic]]] = []
+        self._imu: list[tuple[int, NDArray[np.generic]]] = []
+        self._labels: list[tuple[int, NDArray[np.float64]]] = []
         self._track: list[tuple[float, ...]] = []
 
-    def observe(self, stream: str, stamp_ns: int, value: object) -> None:
-        """Take a sample."""
-        _, interval = self._intervals.observe(stream, stamp_ns, value)
-        if interval is not None:
-            self._frames.append(interval.frame)
-            self._summaries.append(interval.summary)
-            self._labels.append([])
-            self._stamp_ns = interval.stamp_ns
-            self._stamps.append(interval.stamp_ns)
+    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+        """Take a sample, in whatever order."""
+        (self._frames if stream == "camera" else self._imu).append((stamp_ns, value))
 
     def label(self, truth: Truth, command: NDArray[np.float64]) -> None:
         """Note where the vehicle is and what the expert would do there."""
-        at_ns = truth.stamp_ns
-        self._track.append((at_ns, *truth.position.tolist(), truth.yaw))
-        if self._labels and len(self._labels[-1]) < LABELS:
-            self._labels[-1].append(((at_ns - self._stamp_ns) * NS, command))
+        self._track.append((truth.stamp_ns, *truth.position.tolist(), truth.yaw))
+        self._labels.append((truth.stamp_ns, command))
 
     def arrays(self, hinter: Hinter) -> dict[str, NDArray[np.generic]]:
-        """Everything noted, as stored.
-
-        frames (K, H, W, 3) uint8; summaries (K, 9); offsets (K, 3) s, NaN where there is no
-        label; labels (K, 3, 4); hints (K, HINTS) at the frames' stamps.
-        """
+        """Everything noted, as stored, each stream in order of its stamps: ``sequences.KEYS``."""
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
-        poses = np.stack([np.interp(self._stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
-        count = len(self._frames)
-        offsets = np.full((count, LABELS), np.nan, np.float32)
-        labels = np.zeros((count, LABELS, 4), np.float32)
-        for k, noted in enumerate(self._labels):
-            for j, (offset, command) in enumerate(noted):
-                offsets[k, j], labels[k, j] = offset, command
+        frame_stamps, frames = _columns(self._frames)
+        imu_stamps, imu = _columns(self._imu)
+        label_stamps, labels = _columns(self._labels)
+        poses = np.stack([np.interp(frame_stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
         return {
-            "frames": np.stack(self._frames),
-            "summaries": np.stack(self._summaries),
-            "offsets": offsets,
-            "labels": labels,
+            "frame_stamps": frame_stamps,
+            "frames": frames,
             "hints": np.stack([hinter(*pose) for pose in poses]),
+            "imu_stamps": imu_stamps,
+            "imu": imu.astype(np.float32),
+            "label_stamps": label_stamps,
+            "labels": labels.astype(np.float32),
         }
+
+
+def _columns(
+    samples: Sequence[tuple[int, NDArray[Any]]],
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Stamps and values, in order."""
+    ordered = sorted(samples, key=lambda sample: sample[0])
+    stamps, values = zip(*ordered, strict=True)
+    return np.array(stamps, np.int64), np.stack(values)
 
 
 def bearing_to(solid: Solid, truth: Truth) -> float:
@@ -181,7 +175,7 @@ def record(episode: Episode) -> str:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
         student.reset()
     radius = task.vehicle.radius
-    recorder = Recorder((task.camera.height, task.camera.width, 3))
+    recorder = Recorder()
     rescued = rng.random() < 0.5
     hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
@@ -191,7 +185,7 @@ def record(episode: Episode) -> str:
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
             recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
             if student is not None:
-                student.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+                student.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         now = sim.time_ns
         wish = expert.command(sim.truth)
         recorder.label(sim.truth, wish)

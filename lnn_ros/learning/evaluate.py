@@ -13,14 +13,16 @@ from typing import Any
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.controls import Blinded, ColorServo, Numbed, StraightAhead
+from lnn_ros.guard.limits import Limits
+from lnn_ros.learning.controls import Blinded, ColorServo, Held, Numbed, StraightAhead
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
 from lnn_ros.learning.statistics import paired_difference, wilson
 from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, condition
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import Outcome, Simulator
+from lnn_ros.simulation.simulator import Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
 
 CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo")
@@ -31,18 +33,23 @@ class Trial:
     """One flight.
 
     ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the checkpoint
-    that a control flies with.
+    that a control flies with; ``timing`` is a condition's name.
     """
 
     seed: int
     agent: str
     policy: str
     task: str
+    timing: str = NOMINAL
 
 
 @lru_cache(maxsize=4)
-def _pilot(path: str) -> Pilot:
-    return Pilot.load(path)
+def _policy(path: str) -> tuple[Pilot, Limits]:
+    head = load(path).spec.head
+    return Pilot.load(path), Limits(head.low, head.high)
+
+
+_task = lru_cache(maxsize=4)(Task.load)
 
 
 def _agent(trial: Trial, sim: Simulator) -> Agent:
@@ -52,8 +59,10 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
         return StraightAhead()
     if trial.agent == "color_servo":
         return ColorServo()
-    pilot = _pilot(trial.policy)
+    pilot, limits = _policy(trial.policy)
     pilot.reset()
+    if trial.agent == "held":
+        return Held(pilot, limits)
     if trial.agent == "black_image":
         return Blinded(pilot)
     return Numbed(pilot) if trial.agent == "imu_zeroed" else pilot
@@ -61,9 +70,13 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
 
 def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
-    task = Task.load(trial.task)
-    sim = Simulator(make_world(trial.seed, task), task=task)
+    task = _task(trial.task)
+    # The expert looks at no picture; leaving them out changes nothing else.
+    options = SimulatorOptions(render=trial.agent != "expert")
+    options = condition(trial.timing).change(options)
+    sim = Simulator(make_world(trial.seed, task), options, task=task)
     flight = fly(sim, _agent(trial, sim))
+    begun = sim.interrupted_s
     return {
         "seed": trial.seed,
         "outcome": flight.outcome.value,
@@ -71,6 +84,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
         "distance": round(flight.distance, 3),
         "clearance": round(flight.clearance, 3),
         "path": round(flight.path, 2),
+        **({} if begun is None else {"interrupted": round(begun, 3)}),
     }
 
 
@@ -90,7 +104,11 @@ def summarise(flights: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def evaluate(
-    rows: dict[str, tuple[str, str]], seeds: range, workers: int, task: str
+    rows: dict[str, tuple[str, str]],
+    seeds: range,
+    workers: int,
+    task: str,
+    timing: str = NOMINAL,
 ) -> dict[str, dict[str, Any]]:
     """Fly every row through every world.
 
@@ -101,8 +119,10 @@ def evaluate(
         compared with.
     seeds : range
         Worlds, the same for all rows.
+    timing : str
+        Name of the condition under which all fly.
     """
-    trials = [Trial(seed, *row, task) for row in rows.values() for seed in seeds]
+    trials = [Trial(seed, *row, task, timing) for row in rows.values() for seed in seeds]
     progress = Progress("flights", len(trials))
     table: dict[str, dict[str, Any]] = {}
     flights: list[dict[str, Any]] = []
@@ -147,6 +167,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--task", default="fly_to_target")
     parser.add_argument(
+        "--timing",
+        choices=CONDITIONS,
+        default=NOMINAL,
+        metavar="NAME",
+        help=f"condition under which all fly: {', '.join(CONDITIONS)}",
+    )
+    parser.add_argument(
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
     )
     parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
@@ -159,6 +186,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
+    if args.card and args.timing != NOMINAL:
+        raise LnnError(
+            f"--card with --timing {args.timing} found, expected {NOMINAL}: the card "
+            "states what the policy does under nominal conditions"
+        )
     policy = str(args.policy or policies.path(args.task))
     checkpoint = load(policy)
     rows = {"policy": (policy, policy)}
@@ -168,12 +200,13 @@ def run(args: argparse.Namespace) -> int:
         rows["feedforward"] = (str(args.feedforward), str(args.feedforward))
     if args.controls is not None:
         rows.update({name: (name, policy) for name in args.controls or CONTROLS})
-    table = evaluate(rows, args.seeds, args.workers, args.task)
+    table = evaluate(rows, args.seeds, args.workers, args.task, args.timing)
     print(format_table(table))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
         "weights_sha256": checkpoint.weights_digest(),
         "seeds": [args.seeds.start, args.seeds.stop],
+        "timing": args.timing,
         "rows": table,
     }
     if args.card:

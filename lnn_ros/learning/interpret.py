@@ -34,11 +34,11 @@ class Interpretation:
     Attributes
     ----------
     flight : RecordedFlight
-        K frames, and the truth about them.
+        K intervals, M of them closed by a frame, and the truth about them.
     history : History
         The policy's states.
-    saliency : ndarray, shape (K, H, W)
-    ratio : ndarray, shape (K,)
+    saliency : ndarray, shape (M, H, W)
+    ratio : ndarray, shape (M,)
         Saliency on the target against chance; NaN where it is not in the frame.
     constants : TimeConstants
     parts : ndarray, shape (K, 4, 4)
@@ -72,6 +72,7 @@ class Interpretation:
             "seed": flight.seed,
             "outcome": flight.outcome,
             "stamps_ns": flight.stamps_ns.tolist(),
+            "camera": flight.camera.tolist(),
             "target": {
                 "visible": flight.visible.tolist(),
                 "distance_m": _plain(flight.distance),
@@ -79,6 +80,7 @@ class Interpretation:
             },
             "saliency": {
                 "method": "VisualBackProp",
+                "stamps_ns": flight.stamps_ns[flight.camera].tolist(),
                 "mass_on_target_over_chance": _plain(self.ratio),
             },
             "activity": {"names": self.history.names, "values": _plain(self.history.activity)},
@@ -111,7 +113,7 @@ def interpret(checkpoint: Checkpoint, flight: RecordedFlight) -> Interpretation:
     network = Network.of(checkpoint.spec, checkpoint.arrays)
     past = history.run(network, flight.stamps_ns, flight.summaries, flight.frames)
     maps = saliency.visual_back_prop(network, flight.frames)
-    baselines = attribution.Baselines.ordinary(flight.frames, past.dt)
+    baselines = attribution.Baselines.ordinary(flight.frames, past.summaries)
     return Interpretation(
         flight,
         past,
@@ -219,7 +221,7 @@ def format_study(found: dict[str, Any]) -> str:
         lines += ["| R2, read from | " + " | ".join(n.replace("_", " ") for n in asked) + " |"]
         lines += ["| --- |" + " --- |" * len(asked)]
         for source in [
-            key for key in next(iter(asked.values())) if key not in ("flights", "frames")
+            key for key in next(iter(asked.values())) if key not in ("flights", "intervals")
         ]:
             cells = (cell(row[source], 2) for row in asked.values())
             lines.append(f"| {source.replace('_', ' ')} | " + " | ".join(cells) + " |")

@@ -76,8 +76,8 @@ def draw_saliency(found: Interpretation, path: Path) -> None:
                 axes.spines[:].set_visible(False)
                 if mask.any():
                     _outline(axes, mask)
-            away = f"target {flight.distance[k]:.1f} m away"
-            above.set_title(f"{flight.seconds[k]:.1f} s\n{away}", fontsize=9)
+            away = f"target {flight.distance[flight.camera][k]:.1f} m away"
+            above.set_title(f"{flight.seconds[flight.camera][k]:.1f} s\n{away}", fontsize=9)
             ratio = found.ratio[k]
             below.set_xlabel(
                 f"{ratio:.1f} times chance\non the target"

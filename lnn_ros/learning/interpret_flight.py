@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +13,16 @@ from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import Renderer
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import STEP_NS
-from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, START_NS, Outcome, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
-from lnn_ros.timeline.intervals import Intervals
-
-_KEPT = 400  # physics steps back in which a frame's pose is looked up: one second
+from lnn_ros.timeline.intervals import cut
+from lnn_ros.timeline.samples import Reading, Track, reading
 
 
 @dataclass(frozen=True)
 class RecordedFlight:
-    """K frames of a flight, in their order.
+    """K intervals of a flight, M of them closed by a frame, in their order.
 
     Attributes
     ----------
@@ -32,35 +31,39 @@ class RecordedFlight:
     outcome : str
         How it ended.
     stamps_ns : ndarray of int64, shape (K,)
-    frames : ndarray of uint8, shape (K, H, W, 3)
-    summaries : ndarray of float32, shape (K, 9)
-        ``liquid.spec.SUMMARY`` of the interval that each frame closes.
+        Of the intervals' ends.
+    camera : ndarray of bool, shape (K,)
+        Where a frame closes the interval.
+    summaries : ndarray of float32, shape (K, len(SUMMARY))
+        ``liquid.spec.SUMMARY`` of each interval.
     commands : ndarray of float64, shape (K, 4)
-        What the policy had commanded last when the next frame arrived, m/s and rad/s.
-    masks : ndarray of bool, shape (K, H, W)
-        Where the target is in the frame, by the simulator.
+        What the policy commanded last before the next interval's end, m/s and rad/s.
     hints : ndarray of float32, shape (K, HINTS)
-        What the truth says about the frame (``learning.hints``).
+        What the truth says about the view at each interval's end (``learning.hints``).
     distance : ndarray of float64, shape (K,)
         Horizontal, to the target's surface, metres.
     bearing : ndarray of float64, shape (K,)
         Of the target, to the left of the heading, rad.
+    frames : ndarray of uint8, shape (M, H, W, 3)
+    masks : ndarray of bool, shape (M, H, W)
+        Where the target is in each frame, by the simulator.
     """
 
     seed: int
     outcome: str
     stamps_ns: NDArray[np.int64]
-    frames: NDArray[np.uint8]
+    camera: NDArray[np.bool_]
     summaries: NDArray[np.float32]
     commands: NDArray[np.float64]
-    masks: NDArray[np.bool_]
     hints: NDArray[np.float32]
     distance: NDArray[np.float64]
     bearing: NDArray[np.float64]
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
 
     @property
     def seconds(self) -> NDArray[np.float64]:
-        """Time of each frame since the start of the flight, s."""
+        """Time of each interval's end since the start of the flight, s."""
         return np.asarray((self.stamps_ns - START_NS) * 1e-9, np.float64)
 
     @property
@@ -85,7 +88,9 @@ class RecordedFlight:
         return self.hints[:, :COLUMNS].max(1).astype(np.float64)
 
 
-def record_flight(checkpoint: Checkpoint, seed: int, task_name: str) -> RecordedFlight:
+def record_flight(
+    checkpoint: Checkpoint, seed: int, task_name: str, options: SimulatorOptions | None = None
+) -> RecordedFlight:
     """Fly a world with a policy, as ``lnn_ros evaluate`` does, and keep what happened.
 
     Parameters
@@ -96,57 +101,64 @@ def record_flight(checkpoint: Checkpoint, seed: int, task_name: str) -> Recorded
         Of the world.
     task_name : str
         As in ``config/tasks``.
+    options : SimulatorOptions, optional
+        Of the sensors; by default as nothing is said.
     """
     task = Task.load(task_name)
     world = make_world(seed, task)
-    sim = Simulator(world, task=task)
+    sim = Simulator(world, options, task=task)
     pilot = Pilot(checkpoint)
-    intervals = Intervals(pilot.frame_shape, checkpoint.spec.first_interval)
-    eye = Renderer(world, sim.geometry, samples=1)
-    hinter = Hinter(world, sim.geometry.horizontal_fov)
-    target = np.array(world.target.position[:2])
-    poses: deque[tuple[int, NDArray[np.float64], NDArray[np.float64], float]] = deque(maxlen=_KEPT)
-    rows: list[tuple[int, NDArray[np.uint8], NDArray[np.float32]]] = []
-    truths: list[tuple[NDArray[np.bool_], NDArray[np.float32], float, float]] = []
-    commands: list[NDArray[np.float64]] = []
-    tick, command = 0, np.zeros(4)
+    frames: Track[NDArray[np.uint8]] = Track()
+    imu: Track[Reading] = Track()
+    poses: dict[int, tuple[NDArray[np.float64], NDArray[np.float64], float]] = {}
+    sent: list[tuple[int, NDArray[np.float64]]] = []
+    tick = 0
     while sim.outcome is Outcome.FLYING:
         tick += 1
         arrived = []
         # One physics step at a time: a frame is taken from a pose at the start of a step.
         while sim.time_ns + STEP_NS <= START_NS + tick * CONTROL_PERIOD_NS:
             truth = sim.truth
-            poses.append((truth.stamp_ns, truth.position.copy(), truth.rotation.copy(), truth.yaw))
+            poses[truth.stamp_ns] = (truth.position.copy(), truth.rotation.copy(), truth.yaw)
             arrived += sim.advance(sim.time_ns + STEP_NS)
         for delivery in arrived:
-            pilot.observe(delivery.stream, delivery.stamp_ns, delivery.value)
-            _, interval = intervals.observe(delivery.stream, delivery.stamp_ns, delivery.value)
-            if interval is None:
+            stream, stamp, value = delivery.stream, delivery.stamp_ns, delivery.value
+            if not pilot.observe(stream, stamp, value, sim.time_ns):
                 continue
-            if rows:
-                commands.append(command)
-            rows.append((interval.stamp_ns, interval.frame, interval.summary))
-            _, at, turned, yaw = next(p for p in poses if p[0] == interval.stamp_ns)
-            dx, dy = target - at[:2]
-            bearing = float(np.remainder(np.arctan2(dy, dx) - yaw + np.pi, 2 * np.pi) - np.pi)
-            away = float(np.hypot(dx, dy)) - world.target.size[0]
-            truths.append(
-                (eye.target_mask(at, turned), hinter(at[0], at[1], at[2], yaw), away, bearing)
-            )
-        command = pilot.command(sim.time_ns)
-        sim.command(command)
-    commands.append(command)
-    stamps, frames, summaries = zip(*rows, strict=True)
-    masks, hints, distance, bearings = zip(*truths, strict=True)
+            if stream == "camera":
+                frames.put(stamp, np.asarray(value, np.uint8))
+            else:
+                imu.put(stamp, reading(np.asarray(value, np.float64)))
+        sent.append((sim.time_ns, pilot.command(sim.time_ns)))
+        sim.command(sent[-1][1])
+    found = [i for i, _ in cut(frames, imu, round(checkpoint.spec.first_interval * 1e9))]
+    ends = [interval.stamp_ns for interval in found]
+    eye = Renderer(world, sim.geometry, samples=1)
+    hinter = Hinter(world, sim.geometry.horizontal_fov)
+    target = np.array(world.target.position[:2])
+    masks, hints, distance, bearings = [], [], [], []
+    for interval in found:
+        at, turned, yaw = poses[interval.stamp_ns]
+        dx, dy = target - at[:2]
+        bearings.append(float(np.remainder(np.arctan2(dy, dx) - yaw + np.pi, 2 * np.pi) - np.pi))
+        distance.append(float(np.hypot(dx, dy)) - world.target.size[0])
+        hints.append(hinter(at[0], at[1], at[2], yaw))
+        if interval.camera:
+            masks.append(eye.target_mask(at, turned))
+    instants = np.array([at for at, _ in sent])
+    # Before an interval without any command, of which there may be one at the start: zero.
+    last = np.searchsorted(instants, [*ends[1:], sim.time_ns + 1])
+    commands = np.stack([np.zeros(4), *(command for _, command in sent)])[last]
     return RecordedFlight(
         seed,
         sim.outcome.value,
-        np.array(stamps, np.int64),
-        np.stack(frames),
-        np.stack(summaries),
-        np.stack(commands),
-        np.stack(masks),
+        np.array(ends, np.int64),
+        np.array([interval.camera for interval in found]),
+        np.stack([interval.summary for interval in found]),
+        commands,
         np.stack(hints).reshape(-1, HINTS),
         np.array(distance),
         np.array(bearings),
+        np.stack(frames.values),
+        np.stack(masks),
     )

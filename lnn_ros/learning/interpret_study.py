@@ -1,7 +1,7 @@
 """Interpretation in numbers, over many worlds: whether what the pictures show means something.
 
 Flights are the units of all statistics: frames of one flight are no independent witnesses. Numbers
-of a flight are means over its frames; 95 % intervals are percentile bootstraps over flights.
+of a flight are means over its intervals; 95 % intervals are percentile bootstraps over flights.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def measure(job: Job) -> dict[str, Any]:
     return {
         "seed": flight.seed,
         "outcome": flight.outcome,
+        "intervals": len(flight.stamps_ns),
         "frames": len(flight.frames),
         "hidden": float(1.0 - flight.visible.mean()),
         "saliency": measure_saliency(network, drawn, flight, past),
@@ -108,7 +109,7 @@ def measure_saliency(
         return None
     looks = usable[np.unique(np.linspace(0, len(usable) - 1, LOOKS).round().astype(int))]
     frames, masks = flight.frames[looks], flight.masks[looks]
-    seen = past.take(looks)
+    seen = past.take(np.flatnonzero(past.camera)[looks])
     maps = saliency.visual_back_prop(network, frames)
 
     def on_target(found: Floats) -> float:
@@ -119,7 +120,7 @@ def measure_saliency(
     rng = np.random.default_rng((flight.seed, 0x5A))
     pixels = round(DELETED * maps[0].size)
     grey = frames.mean((1, 2), keepdims=True)
-    command = network.command(seen.after, saliency.AFTER_S)
+    command = network.read(seen.after, seen.summaries, saliency.AFTER_S)
     ceilings = saliency.ceilings(network)
 
     def moved(gone: NDArray[np.bool_]) -> float:
@@ -146,7 +147,7 @@ def measure_saliency(
 
 def measure_attribution(network: Network, flight: RecordedFlight, past: History) -> dict[str, Any]:
     """Mean size of each source's part, and whether the camera's turns towards the target."""
-    baselines = attribution.Baselines.ordinary(flight.frames, past.dt)
+    baselines = attribution.Baselines.ordinary(flight.frames, past.summaries)
     parts = attribution.shapley(network, past, baselines)
     share = np.abs(parts) / saliency.ceilings(network)
     seen, yaw = flight.visible, COMMAND.index("yaw_rate")
@@ -186,7 +187,7 @@ def study(policy: str, task: str, seeds: range, workers: int) -> dict[str, Any]:
     for done, flight in enumerate(run_jobs(measure, jobs, workers), 1):
         flights.append(flight)
         progress.show(done)
-    keys = ("seed", "outcome", "frames", "hidden", "saliency", "attribution")
+    keys = ("seed", "outcome", "intervals", "frames", "hidden", "saliency", "attribution")
     return {
         **summarise_saliency([f["saliency"] for f in flights if f["saliency"]]),
         "attribution": summarise_attribution([f["attribution"] for f in flights]),
@@ -242,7 +243,7 @@ def summarise_attribution(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def summarise_probes(flights: list[dict[str, Any]]) -> dict[str, Any]:
     """R2 of every quantity from every source of numbers, flights held out."""
-    groups = np.repeat([f["seed"] for f in flights], [f["frames"] for f in flights])
+    groups = np.repeat([f["seed"] for f in flights], [f["intervals"] for f in flights])
     visible, remembered = (
         np.concatenate([f[name] for f in flights]) for name in ("visible", "remembered")
     )
@@ -259,7 +260,7 @@ def summarise_probes(flights: list[dict[str, Any]]) -> dict[str, Any]:
             out[name] = None
             continue
         y = np.concatenate([f[key] for f in flights])[where]
-        out[name] = {"flights": len(np.unique(groups[where])), "frames": int(where.sum())}
+        out[name] = {"flights": len(np.unique(groups[where])), "intervals": int(where.sum())}
         for source in flights[0]["read"]:
             x = np.concatenate([f["read"][source] for f in flights])[where]
             found = probes.probe(x, y, groups[where])

@@ -9,14 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.simulation.expert import Expert
-from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, START_NS, Outcome, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
 
 
 class Agent(Protocol):
     """Anything that takes samples and answers with commands."""
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> object:
-        """Take a sample."""
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> object:
+        """Take a sample, measured at ``stamp_ns``; the clock says ``now_ns``."""
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Answer with the command for an instant, shape (4,)."""
@@ -27,9 +34,15 @@ class ExpertAgent:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._expert = Expert(sim.world)
+        self._expert = Expert(sim.world, task=sim.task)
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> None:
         """Ignore the samples."""
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
@@ -76,7 +89,7 @@ def fly(sim: Simulator, agent: Agent, period_ns: int = CONTROL_PERIOD_NS) -> Fli
     while sim.outcome is Outcome.FLYING:
         tick += 1
         for delivery in sim.advance(START_NS + tick * period_ns):
-            agent.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+            agent.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         sim.command(agent.command(sim.time_ns))
         here = sim.truth.position.copy()
         path += float(np.linalg.norm(here - last))

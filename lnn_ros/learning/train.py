@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.architecture import CORES, camera_card, make_policy
-from lnn_ros.learning.dataset import Recording, read_folder
+from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.sequences import read_folder
 from lnn_ros.learning.trainer import Trainer, cosine
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.simulation.seeds import TRAIN
@@ -95,7 +96,7 @@ class _Training:
         self.args = args
         self.task = Task.load(args.task)
         self.steps = schedule(args)
-        spec, wiring = make_policy(args.core, self.task, args.seed)
+        spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless)
         self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16)
         if args.encoder:
             self.trainer.take_encoder(load(args.encoder), str(args.encoder))
@@ -222,6 +223,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of the run")
     add("--task", default="fly_to_target")
     add("--core", choices=CORES, default="flow")
+    add("--timeless", action="store_true", help="a policy that knows no time, to compare with")
     add("--seed", type=int, default=0, help="of weights, wiring and order")
     add("--first-seed", type=int, default=0, help="first training world")
     add("--flights", type=int, default=300, help="of the expert alone")

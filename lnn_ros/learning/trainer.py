@@ -21,7 +21,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning.dataset import Batch, Glimpser, Lanes, Recording
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.liquid.checkpoint import Checkpoint
-from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.spec import CAMERA_PRESENT, PolicySpec
 from lnn_ros.liquid.torch_cell import OPS
 from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.liquid.wiring import Wiring
@@ -92,7 +92,7 @@ class Trainer:
                 parameter.copy_(torch.from_numpy(checkpoint.arrays[f"encoder.{name}"]))
 
     def features(self, sequence: Recording) -> NDArray[np.float32]:
-        """Features (2, K, F) of a sequence's frames, as they are and mirrored."""
+        """Features (2, frames, F) of a sequence's frames, as they are and mirrored."""
         frames = torch.from_numpy(sequence.frames)
         with torch.no_grad():
             both = [self.policy.encoder(f).numpy() for f in (frames, frames.flip(2))]
@@ -154,8 +154,10 @@ class Trainer:
                 light = gain.repeat_interleave(steps, 0), shade.repeat_interleave(steps, 0)
             inputs = self.policy.inputs(frames, summaries, light)
         keep = torch.from_numpy(batch.keep) > 0
-        states = self.policy.core.states(inputs, summaries[..., -1], state, keep=keep)
-        activity = self.policy.predict(states[:, :, None], torch.from_numpy(batch.offsets))
+        states = self.policy.states(inputs, summaries, state, keep)
+        activity = self.policy.onward(
+            states[:, :, None], torch.from_numpy(batch.reads), torch.from_numpy(batch.taken)
+        )
         labels = torch.from_numpy(batch.labels)
         error = (self.policy.read(activity, clip=False) - labels) / self._scale
         each = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER)
@@ -164,15 +166,17 @@ class Trainer:
         lost = torch.from_numpy(batch.unseen) > LOST_S
         weights = torch.where(lost[..., None], LOST_WEIGHT * weights, weights)
         loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
-        return loss, self._hint_loss(batch, inputs, states), states[-1]
+        seen = summaries[..., CAMERA_PRESENT] > 0
+        return loss, self._hint_loss(batch, inputs, states, seen), states[-1]
 
-    def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor) -> Tensor:
-        """Tell the hints from the features, and from the memory."""
+    def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor, there: Tensor) -> Tensor:
+        """Tell the hints from the features, where a frame is there, and from the memory."""
         truth = torch.from_numpy(batch.hints)
         core = self.policy.spec.core
         activity = core.activity(OPS, states)
         known = self._known(activity[..., activity.shape[-1] - core.read :])
-        seen = self._sight_loss(inputs[..., : self.policy.spec.encoder.features], truth)
+        features = inputs[..., : self.policy.spec.encoder.features]
+        seen = self._sight_loss(features[there], truth[there])
         nearness = (known[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
         where = (known[..., COLUMNS:] - truth[..., COLUMNS + 2 :] / self._where).square().mean()
         return seen + nearness + where

@@ -1,12 +1,13 @@
-"""A proven bound on a policy's command, and on how fast it changes between observations.
+"""A proven bound on a policy's command, and on how fast it changes.
 
 Computed from the weights alone by interval arithmetic, whatever is observed and whenever. In exact
 arithmetic; float32 adds rounding, about 1e-6 of the head's range.
 
 **What can be observed.** Pixels are 0 to 255, so a convolutional encoder's features lie in the
 intervals that its weights make of that, layer by layer; features of other encoders are taken as
-unbounded. The summary is clipped. So the core's inputs lie in a box, and a linear map of a box is
-exactly ``W+ low + W- high`` to ``W+ high + W- low``.
+unbounded. They enter where there is a frame, and zeros where there is none: in the hull of both.
+The summary is clipped. So the core's inputs lie in a box, and a linear map of a box is exactly
+``W+ low + W- high`` to ``W+ high + W- low``.
 
 **Activities of a flow cell.** An update moves a neuron alone by ``x <- x + k (g - x)`` with k in
 [0, 1), and so does the flow after it with the same ``g``: x stays in the hull of 0, where it
@@ -20,15 +21,16 @@ last.
 **Command.** The head's read-out lies in the interval of its linear map, and ``HeadSpec.read`` is
 increasing: its ends give the command's.
 
-**Rate between observations.** For a neuron alone the flow is ``x(t) = g + exp(-r t) (x - g)``, so
-``|x'(t)| <= |x'(0)| = r |g - x|``. With D the time between the last two observations, the update
-has just made ``g - x`` out of ``exp(-r D) (g - x_before)``. So
+**Rate of the flow**, as long as nothing is observed at all. For a neuron alone it is
+``x(t) = g + exp(-r t) (x - g)``, so ``|x'(t)| <= |x'(0)| = r |g - x|``. With D the time between the
+last two observations, the update has just made ``g - x`` out of ``exp(-r D) (g - x_before)``. So
 
     -s (x_high - g_low) <= x' <= s (g_high - x_low),    s = max of r exp(-r D) over r and D
 
 which is s = r_high if observations may follow each other at once (D = 0), and at most 1 / (e D) if
-D seconds lie between any two (the first one comes ``first_interval`` after nothing). In the
-``event`` mode the update leaves ``1 - r / r_max`` in place of ``exp(-r D)``. For a pair,
+D seconds lie between any two, those without a frame included (the first one comes
+``first_interval`` after nothing). In the ``event`` mode the update leaves ``1 - r / r_max`` in
+place of ``exp(-r D)``. For a pair,
 ``x' = r (g - x) + i w x`` with w = 2 pi f solves ``x'' = (-r + i w) x'``, so again
 |x'(t)| <= |x'(0)|. With all lengths below G, |x'(0)| is at most both of
 
@@ -39,8 +41,31 @@ multiplies by ``half_range * headroom * (1 - tanh^2 y)``, at most its value at t
 by 0 where it is clipped. Before the first observation nothing moves.
 
 Cells without a flow (``split = False``) hold their activity between observations: the rate is 0
-there. Other cells with a flow have no rate proven here. At an observation every policy may jump, by
-at most the range of its command.
+there. Other cells with a flow, and policies that are not told the time, have no rate proven here.
+
+**Rate of reading.** What the pilot reads at an instant is one step further: D seconds after the
+last update the state meets what the inertial sensor has measured since, as in an update. From x,
+where the last update left the neuron alone, the flow takes it to ``p = x + k' (g' - x)``, with g'
+and ``k' = 1 - exp(-r' D)`` as that update set them, and the step to
+
+    p + k (g - p) = x + (1 - k) k' (g' - x) + k (g - x),      k = 1 - exp(-r D) <= r_high D,
+
+with whatever g and r it makes of whatever was measured. By the above ``k' (g' - x)`` is at most D
+times ``s (g_high - x_low)``. So, divided by D, the neuron has risen by at most
+
+    (s + r_high) (g_high - x_low),
+
+and fallen by as much with high and low exchanged; a pair has moved by at most ``|x'|`` as above,
+plus ``2 r_high G``. This bounds the mean rate since the last update, whatever was measured: D
+seconds after it the command differs by at most D times ``reading`` from what it was then. An update
+is such a step too, with a frame or without, so the same holds from one update to the next, and from
+each to all later ones. What it does not bound is the slope from one reading to another: a mean over
+a short time may follow its sensor as fast as that changes.
+
+It takes a gain that is a rate, hence a flow cell that is told the time and hears no events. A cell
+without memory takes no step without a frame: its answer stands still. Other cells without a flow
+jump as soon as they take one, and have no such rate; at a sample they, and cells of events, may
+jump by the range of their command.
 """
 
 from __future__ import annotations
@@ -55,23 +80,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid.boxes import (
+    UNBOUNDED,
+    Flowing,
+    Values,
+    feedforward_activities,
+    flow_layers,
+    input_box,
+    joined,
+    linear,
+)
 from lnn_ros.liquid.cells.feedforward import Feedforward
 from lnn_ros.liquid.cells.flow import Flow
-from lnn_ros.liquid.encoders import Encoder
-from lnn_ros.liquid.encoders.conv import Conv
 from lnn_ros.liquid.engine import effective
 from lnn_ros.liquid.spec import COMMAND, PolicySpec
 
-Values = NDArray[np.float64]
-Interval = tuple[Values, Values]
-"""Ends of intervals, two arrays of the same shape."""
-Weights = Mapping[str, NDArray[Any]]
-
-UNBOUNDED = 1e30
-"""Stands for infinity: its product with 0 is 0, and sums of it do not overflow."""
 WIDER = 1e-9
 """Share of the head's range added on both sides, for the rounding of this computation itself."""
-ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -83,12 +108,16 @@ class Bound:
     low, high : tuple of float
         Of vx, vy, vz (m/s) and yaw rate (rad/s).
     rate : tuple of float, or None
-        Largest change between observations, in m/s^2 and rad/s^2; None: no bound is known.
+        Largest rate of change by the flow alone, m/s^2 and rad/s^2; None: no bound is known.
+    reading : tuple of float, or None
+        Largest mean rate of change since the last update of what is read in a further step, the
+        same.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     rate: tuple[float, ...] | None
+    reading: tuple[float, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -96,21 +125,24 @@ class Bound:
             "low": list(self.low),
             "high": list(self.high),
             "rate": None if self.rate is None else list(self.rate),
+            "reading": None if self.reading is None else list(self.reading),
         }
 
     def check(self, claim: object) -> None:
         """Refuse the claim, as ``to_json`` writes it, of a smaller bound than this.
+
+        It may say nothing of reading.
 
         Raises
         ------
         LnnError
             Naming the first output whose bound is claimed too small.
         """
-        if not isinstance(claim, dict) or set(claim) != {"low", "high", "rate"}:
-            raise LnnError(f"bound is {claim!r}, expected low, high and rate")
-        for name, unit in (("low", ""), ("high", ""), ("rate", "/s")):
-            said, found = claim[name], getattr(self, name)
-            if name == "rate" and said is None:
+        if not isinstance(claim, dict) or set(claim) - {"reading"} != {"low", "high", "rate"}:
+            raise LnnError(f"bound is {claim!r}, expected low, high, rate and reading")
+        for name, unit in (("low", ""), ("high", ""), ("rate", "/s"), ("reading", "/s")):
+            said, found = claim.get(name), getattr(self, name)
+            if unit and said is None:
                 continue  # claims nothing
             if not isinstance(said, list) or len(said) != len(COMMAND):
                 raise LnnError(f"bound.{name} is {said!r}, expected {len(COMMAND)} numbers")
@@ -128,18 +160,6 @@ class Bound:
                     )
 
 
-@dataclass(frozen=True)
-class _Flowing:
-    """What bounds the neurons of a layer of a flow cell: activities, targets, rates, turns."""
-
-    x: Interval
-    g: Interval
-    r: Interval
-    turn: Values
-    """Of each pair, rad/s."""
-    pairs: int
-
-
 def bound(
     spec: PolicySpec, arrays: Mapping[str, NDArray[Any]], least_interval: float = 0.0
 ) -> Bound:
@@ -151,35 +171,38 @@ def bound(
     arrays : mapping of str to ndarray
         As in a checkpoint.
     least_interval : float
-        Least time between two observations, s; the rate is smaller if there is one.
+        Least time between two updates, with or without a frame, s; rates are smaller if there is
+        one.
     """
     w = {name: np.asarray(a, np.float64) for name, a in effective(spec, arrays).items()}
     cell, head = spec.core, spec.head
-    inputs = input_box(spec, w)
     weight = np.zeros((len(cell.names()), len(COMMAND)))
     weight[len(weight) - cell.read :] = w["head.weight"]
-    slope: Values | None = np.zeros(len(COMMAND)) if not cell.split else None
+    still = np.zeros(len(COMMAND))
+    slope: Values | None = still if not cell.split else None
+    reading: Values | None = still if not cell.memory else None
     activity = np.full(len(weight), -UNBOUNDED), np.full(len(weight), UNBOUNDED)
     if type(cell) is Flow:  # and nothing else that is built on it
-        layers = _flow(cell, w, inputs)
-        activity = _joined([layer.x for layer in layers])
-        slope = _slope(cell, layers, weight, min(least_interval, spec.first_interval))
+        layers = flow_layers(cell, w, input_box(spec, w))
+        activity = joined([layer.x for layer in layers])
+        least = min(least_interval, spec.first_interval)
+        if spec.step is None:
+            slope = _slope(cell, layers, weight, least)
+            reading = None if cell.event else _slope(cell, layers, weight, least, step=True)
     elif isinstance(cell, Feedforward):
-        activity = _feedforward(cell, w, inputs)
-    low, high = _linear(activity, weight, w["head.bias"])
+        activity = feedforward_activities(cell, w, input_box(spec, w))
+    low, high = linear(activity, weight, w["head.bias"])
     ends = [_read(spec, y) for y in (low, high)]
     limits, half = np.array([head.low, head.high]), (np.array(head.high) - head.low) / 2
     wider = WIDER * 2 * half
-    rate = None
-    if slope is not None:
-        nearest = np.maximum(0.0, np.maximum(low, -high))
-        steep = head.headroom * (1.0 - np.tanh(nearest) ** 2)
-        moving = head.headroom * np.tanh(nearest) < 1.0
-        rate = tuple((half * steep * moving * slope * (1.0 + WIDER)).tolist())
+    nearest = np.maximum(0.0, np.maximum(low, -high))
+    steep = half * head.headroom * (1.0 - np.tanh(nearest) ** 2)
+    steep = steep * (head.headroom * np.tanh(nearest) < 1.0) * (1.0 + WIDER)
     return Bound(
         tuple(np.maximum(ends[0] - wider, limits[0]).tolist()),
         tuple(np.minimum(ends[1] + wider, limits[1]).tolist()),
-        rate,
+        None if slope is None else tuple((steep * slope).tolist()),
+        None if reading is None else tuple((steep * reading).tolist()),
     )
 
 
@@ -189,101 +212,10 @@ def _read(spec: PolicySpec, y: Values) -> Values:
     return (high + low) / 2 + (high - low) / 2 * share
 
 
-def _linear(x: Interval, weight: Values, bias: Values) -> Interval:
-    """Interval of ``x @ weight + bias``."""
-    above, below = np.maximum(weight, 0.0), np.minimum(weight, 0.0)
-    low, high = x
-    return low @ above + high @ below + bias, high @ above + low @ below + bias
-
-
-def _joined(parts: list[Interval]) -> Interval:
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-
-def input_box(spec: PolicySpec, w: Weights) -> Interval:
-    """Ends of the box (inputs,) in which the core's inputs lie, whatever is observed.
-
-    ``w`` are a checkpoint's arrays, as float64.
-    """
-    features = _features(spec.encoder, w)
-    summary = np.full(len(spec.summary_scale), spec.summary_limit)
-    return _joined([features, (-summary, summary)])
-
-
-def _features(encoder: Encoder, w: Weights) -> Interval:
-    if not isinstance(encoder, Conv):
-        return np.full(encoder.features, -UNBOUNDED), np.full(encoder.features, UNBOUNDED)
-    ends = np.array([0.0, 255.0]) * encoder.pixel_scale + encoder.pixel_offset
-    low, high = (np.full(encoder.channels, end) for end in (ends.min(), ends.max()))
-    for i, layer in enumerate(encoder.layers):
-        if any(layer.padding):
-            low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-        weight = w[f"encoder.conv{i}.weight"]
-        taps = math.prod(weight.shape[2:])
-        flat = weight.reshape(len(weight), -1).T
-        inside = np.repeat(low, taps), np.repeat(high, taps)
-        low, high = (
-            np.maximum(end, 0.0) for end in _linear(inside, flat, w[f"encoder.conv{i}.bias"])
-        )
-    rows, columns, _ = encoder.shapes()[-1]
-    flattened = np.repeat(low, rows * columns), np.repeat(high, rows * columns)
-    low, high = _linear(flattened, w["encoder.linear.weight"].T, w["encoder.linear.bias"])
-    return np.maximum(low, 0.0), np.maximum(high, 0.0)
-
-
-def _feedforward(cell: Feedforward, w: Weights, inputs: Interval) -> Interval:
-    x, activities = inputs, []
-    for layer in cell.layers:
-        key = f"core.{layer.name}"
-        low, high = _linear(x, w[f"{key}.weight"], w[f"{key}.bias"])
-        x = np.tanh(low), np.tanh(high)
-        activities.append((np.minimum(x[0], 0.0), np.maximum(x[1], 0.0)))
-    return _joined(activities)
-
-
-def _flow(cell: Flow, w: Weights, inputs: Interval) -> list[_Flowing]:
-    """What bounds each layer."""
-    source, found = inputs, []
-    for layer, pairs in zip(cell.layers, cell.pairs, strict=True):
-        key = f"core.{layer.name}"
-        reach = np.ones(layer.units)
-        reach[: 2 * pairs] = math.sqrt(2.0)
-        x: Interval = (-reach, reach)
-        for _ in range(ROUNDS if layer.recurrent else 1):
-            before = x
-            z = _joined([source, x]) if layer.recurrent else source
-            bounds = _layer(cell, key, w, z, pairs)
-            x = bounds.x
-            if max(np.abs(x[i] - before[i]).max() for i in (0, 1)) < 1e-6:
-                break
-        found.append(bounds)
-        source = x
-    return found
-
-
-def _layer(cell: Flow, key: str, w: Weights, z: Interval, pairs: int) -> _Flowing:
-    """One round: what bounds a layer whose sources lie in ``z``."""
-
-    def gate(name: str) -> Interval:
-        return _linear(z, w[f"{key}.{name}.weight"], w[f"{key}.{name}.bias"])
-
-    low, high = (np.tanh(end) for end in gate("target"))
-    x_low, x_high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-    largest = np.maximum(-x_low, x_high)
-    radius = np.hypot(largest[:pairs], largest[pairs : 2 * pairs])
-    x_high[: 2 * pairs], x_low[: 2 * pairs] = np.tile(radius, 2), -np.tile(radius, 2)
-    span = math.log(cell.rate_max / cell.rate_min)
-    shares = [0.5 * np.tanh(0.5 * end) + 0.5 for end in gate("rate")]
-    rates = [cell.rate_min * np.exp(span * share) for share in shares]
-    turn = np.zeros(0)
-    if pairs:
-        fastest = np.abs(np.tanh(gate("frequency"))).max(0)
-        turn = 2.0 * math.pi * cell.frequency_max * fastest
-    return _Flowing((x_low, x_high), (low, high), (rates[0], rates[1]), turn, pairs)
-
-
-def _slope(cell: Flow, layers: list[_Flowing], weight: Values, least_interval: float) -> Values:
-    """Largest |y'| of the read-outs ``x @ weight`` between observations."""
+def _slope(
+    cell: Flow, layers: list[Flowing], weight: Values, least_interval: float, step: bool = False
+) -> Values:
+    """Largest |y'| of the read-outs ``x @ weight``: by the flow alone, or with a step after it."""
     up, down = np.zeros(weight.shape[1]), np.zeros(weight.shape[1])
     start = 0
     for layer in layers:
@@ -300,6 +232,8 @@ def _slope(cell: Flow, layers: list[_Flowing], weight: Values, least_interval: f
         speed = radius * np.minimum(r + np.hypot(r, layer.turn), 2.0 * pull[:pairs] + layer.turn)
         a = weight[start : start + pairs]
         b = weight[start + pairs : start + 2 * pairs]
+        if step:
+            speed, pull = speed + 2.0 * r * radius, pull + fast
         turning = speed @ np.hypot(a, b)
         alone = slice(2 * pairs, len(x_high))
         rising = pull[pairs:] * (g_high - x_low)[alone]

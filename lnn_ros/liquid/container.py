@@ -23,7 +23,7 @@ from safetensors.numpy import save as pack_tensors
 
 from lnn_ros.errors import LnnError
 
-VERSION = "2"
+VERSION = "3"
 MAX_BYTES = 2_000_000
 """Larger files are refused unread; policies that ship stay below 200 kB."""
 MAX_HEADER = 200_000

@@ -189,14 +189,23 @@ class Engine(_Held):
         super().__init__(spec.core, core, np.float32)
         size = (spec.core.state_size,)
 
-        def update(core: Cell) -> Function:
+        def observe(core: Cell) -> Function:
             within = replace(spec, core=core)
-            return lambda ops, state, pixels, summary: {
-                "state": within.update(ops, w, state, pixels, summary)
+            return lambda ops, state, features, summary: {
+                "state": within.observe(ops, w, state, features, summary)
             }
 
-        inputs = {"state": size, "pixels": spec.encoder.frame_shape, "summary": (len(SUMMARY),)}
-        self._update = _Updates(spec.core, update, inputs, np.float32, ("pixels",))
+        encoder = part(w, "encoder")
+        self._encode = _runner(
+            lambda ops, pixels: {"features": spec.encoder.encode(ops, encoder, pixels)},
+            {"pixels": spec.encoder.frame_shape},
+            np.float32,
+            ("pixels",),
+        )
+        features = (spec.encoder.features,)
+        inputs = {"state": size, "features": features, "summary": (len(SUMMARY),)}
+        self._update = _Updates(spec.core, observe, inputs, np.float32)
+        self._none = np.zeros(features, np.float32)
         self._command = _runner(
             lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
         )
@@ -206,32 +215,48 @@ class Engine(_Held):
         """A new state: nothing seen, nothing moves."""
         return self.spec.core.initial_state().astype(np.float32)
 
-    def update(self, state: Float, frame: NDArray[np.uint8], summary: Float) -> None:
+    def predict(self, state: Array, dt: float, out: Array) -> None:
+        super().predict(state, float(self.spec.elapsed(dt)), out)
+
+    def encode(self, frame: NDArray[np.uint8]) -> Float:
+        """Return the features of a frame (height, width, channels), shape (features,).
+
+        Raises
+        ------
+        LnnError
+            When the frame is not as described.
+        """
+        run = self._encode
+        pixels = run.inputs["pixels"]
+        if frame.shape != pixels.shape or frame.dtype != np.uint8:
+            raise LnnError(
+                f"encode: a frame of {frame.dtype} {frame.shape} found, expected uint8 "
+                f"{pixels.shape}"
+            )
+        pixels[...] = frame
+        run.run()
+        return run.outputs["features"].copy()
+
+    def update(self, state: Float, features: Float | None, summary: Float) -> None:
         """Let ``state`` (changed in place, already predicted) meet an interval's observation.
 
         Parameters
         ----------
         state : ndarray of float32, shape (state_size,)
-        frame : ndarray of uint8, shape (height, width, channels)
-            The frame that closes the interval.
+        features : ndarray of float32, shape (features,), or None
+            Of the frame that closes the interval; None: there is none.
         summary : ndarray of float32, shape (len(SUMMARY),)
             The interval in physical units.
 
         Raises
         ------
         LnnError
-            When the frame or the summary is not as described or not finite, or the state would
-            not stay finite; the state is not touched then.
+            When the features or the summary are not as described or not finite, or the state
+            would not stay finite; the state is not touched then.
         """
         run = self._update(state)
-        pixels = run.inputs["pixels"]
-        if frame.shape != pixels.shape or frame.dtype != np.uint8:
-            raise LnnError(
-                f"update: a frame of {frame.dtype} {frame.shape} found, expected uint8 "
-                f"{pixels.shape}"
-            )
+        _take(run.inputs["features"], self._none if features is None else features, "the features")
         _take(run.inputs["summary"], summary, "the summary")
-        pixels[...] = frame
         run.run()
         _give(run.outputs["state"], state)
 
@@ -262,10 +287,10 @@ def _finite(vector: Array) -> bool:
 def _take(buffer: Array, values: Array, name: str) -> None:
     """Copy an observation to where it is computed with, if it is finite."""
     if values.shape != buffer.shape:
-        raise LnnError(f"update: {name} has shape {values.shape}, expected {buffer.shape}")
+        raise LnnError(f"update: {name} of shape {values.shape} found, expected {buffer.shape}")
     buffer[...] = values
     if not _finite(buffer):
-        raise LnnError(f"update: {name} holds a number that is not finite; it was not used")
+        raise LnnError(f"update: a number of {name} is not finite; nothing was used")
 
 
 def _give(result: Array, state: Array) -> None:

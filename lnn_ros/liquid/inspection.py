@@ -23,8 +23,8 @@ from lnn_ros.liquid.checkpoint import (
 )
 from lnn_ros.liquid.spec import COMMAND, SUMMARY
 
-FRAME_INTERVAL = 1 / 30
-"""Seconds between frames at which a second bound on the rate is shown."""
+INTERVAL = 1 / 30
+"""Seconds between updates for which bounds on the rate are shown beside those for any."""
 LONG = 12
 """Longer lists are cut where they are printed; ``--json`` holds them whole."""
 
@@ -95,7 +95,7 @@ def describe(checkpoint: Checkpoint | CellCheckpoint) -> dict[str, Any]:
         }
     spec, card = checkpoint.spec, checkpoint.card
     proven = bound(spec, checkpoint.arrays)
-    apart = bound(spec, checkpoint.arrays, FRAME_INTERVAL)
+    apart = bound(spec, checkpoint.arrays, INTERVAL).to_json()
     data = spec.to_json()
     normalisation = {
         name: data.pop(name) for name in ("summary_scale", "summary_offset", "summary_limit")
@@ -113,7 +113,7 @@ def describe(checkpoint: Checkpoint | CellCheckpoint) -> dict[str, Any]:
         "normalisation": normalisation,
         "bound": {
             **proven.to_json(),
-            f"rate_with_frames_{FRAME_INTERVAL:.4f}_s_apart": apart.to_json()["rate"],
+            "apart": {"seconds": INTERVAL, **{name: apart[name] for name in ("rate", "reading")}},
             "outputs": list(COMMAND),
         },
         **{key: card[key] for key in ("training", "evaluation", "calibration") if key in card},
@@ -175,6 +175,8 @@ def draw_wiring(path: Path, checkpoint: Checkpoint | CellCheckpoint) -> None:
         return
     features = checkpoint.spec.encoder.features
     names = [f"feature {i}" for i in range(features)] + [n.replace("_", " ") for n in SUMMARY]
+    if checkpoint.spec.core.presence:
+        names += [f"{name} {what}" for what in ("there", "age") for name in names]
     read_out = Outputs([n.replace("_", " ") for n in COMMAND], checkpoint.arrays["head.weight"])
     draw(path, checkpoint.spec.core, arrays, names, read_out)
 
@@ -206,16 +208,20 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _bound_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield "bound, proven from the weights:"
-    apart = next(value for key, value in data.items() if key.startswith("rate_with"))
+    words = {"rate": "by the flow alone", "reading": "since the last update, as it is read"}
+    apart = data["apart"]
     for i, output in enumerate(data["outputs"]):
         unit = "rad/s" if output == "yaw_rate" else "m/s"
-        change = "change between observations not bounded"
-        if data["rate"] is not None:
-            change = (
-                f"changes by at most {data['rate'][i]:.4g} {unit}^2 between observations "
-                f"({apart[i]:.4g} with {FRAME_INTERVAL * 1e3:.0f} ms and more between frames)"
-            )
-        yield f"  {output}: {data['low'][i]:.4g} to {data['high'][i]:.4g} {unit}, {change}"
+        yield f"  {output}: {data['low'][i]:.4g} to {data['high'][i]:.4g} {unit}"
+        for name, when in words.items():
+            change = "no bound is known"
+            if data[name] is not None:
+                change = (
+                    f"at most {data[name][i]:.4g} {unit}^2 "
+                    f"({apart[name][i]:.4g} with {apart['seconds'] * 1e3:.0f} ms and more between "
+                    "updates)"
+                )
+            yield f"    changes {when}: {change}"
 
 
 def _section(name: str, value: object, depth: int = 0) -> Iterator[str]:

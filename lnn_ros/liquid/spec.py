@@ -16,6 +16,12 @@ from lnn_ros.liquid.encoders import Encoder, encoder_from_json
 from lnn_ros.liquid.ops import Array, Ops
 
 SUMMARY = (
+    "rotation_x",
+    "rotation_y",
+    "rotation_z",
+    "up_x",
+    "up_y",
+    "up_z",
     "angular_rate_x",
     "angular_rate_y",
     "angular_rate_z",
@@ -24,9 +30,18 @@ SUMMARY = (
     "specific_force_z",
     "imu_coverage",
     "imu_age",
+    "camera_present",
+    "camera_age",
     "dt",
 )
-"""What an interval tells the network besides the frame (see ``timeline.intervals``)."""
+"""What an interval tells the network besides the frame, made by ``timeline.intervals``.
+
+rotation: of the body since the last frame, axis times angle (rad). up: unit vector against gravity.
+angular_rate (rad/s), specific_force (m/s^2): means over the interval. All in the body frame at the
+interval's end. imu_coverage: share of the interval for which there are samples. imu_age,
+camera_age: seconds since the newest sample before the end, at most 1. camera_present: 1 if a frame
+closes the interval, else 0. dt: its length in seconds."""
+CAMERA_PRESENT, CAMERA_AGE = SUMMARY.index("camera_present"), SUMMARY.index("camera_age")
 COMMAND = ("vx", "vy", "vz", "yaw_rate")
 """Outputs, m/s and rad/s, levelled body frame."""
 
@@ -98,6 +113,9 @@ class PolicySpec:
         bounded by this on both sides.
     first_interval : float
         Seconds given to the interval before the first frame.
+    step : float, optional
+        Every interval counts as so many seconds, whatever its length: a policy that knows no time,
+        to compare with. None: the true time.
     """
 
     encoder: Encoder
@@ -107,6 +125,7 @@ class PolicySpec:
     summary_offset: tuple[float, ...]
     summary_limit: float
     first_interval: float
+    step: float | None = None
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all float32 tensors."""
@@ -135,21 +154,48 @@ class PolicySpec:
     # -- maths; ``w`` names arrays as ``parameters`` does, masks already applied -----------------
 
     def inputs(self, ops: Ops, features: Array, summary: Array) -> Array:
-        """Core inputs (..., inputs) of features (..., F) and summaries (..., len(SUMMARY))."""
+        """Core inputs (..., inputs) of features (..., F) and summaries (..., len(SUMMARY)).
+
+        Features count only where a frame closes the interval (``camera_present``); elsewhere the
+        core sees zeros there, and that and the frame's age in the summary.
+        """
         scale, offset = np.array(self.summary_scale), np.array(self.summary_offset)
         scaled = summary * ops.constant(scale, summary) + ops.constant(offset, summary)
-        return ops.concat([features, ops.clip(scaled, -self.summary_limit, self.summary_limit)])
+        present = summary[..., CAMERA_PRESENT : CAMERA_PRESENT + 1]
+        seen = features * present
+        told = ops.clip(scaled, -self.summary_limit, self.summary_limit)
+        if not self.core.presence:
+            return ops.concat([seen, told])
+        # Ages of at most a second enter as they are, where GRU-D has log(1 + age).
+        age, dt = summary[..., CAMERA_AGE : CAMERA_AGE + 1], summary[..., -1:]
+        there = [0.0 * seen + present, 0.0 * told + 1.0]
+        return ops.concat([seen, told, *there, 0.0 * seen + age, 0.0 * told + dt])
 
     def update(
         self, ops: Ops, w: Mapping[str, Array], state: Array, pixels: Array, summary: Array
     ) -> Array:
         """Return the (already predicted) state after a frame (..., H, W, C) and a summary."""
         features = self.encoder.encode(ops, part(w, "encoder"), pixels)
-        return self.core.update(ops, part(w, "core"), state, self.inputs(ops, features, summary))
+        return self.observe(ops, w, state, features, summary)
+
+    def observe(
+        self, ops: Ops, w: Mapping[str, Array], state: Array, features: Array, summary: Array
+    ) -> Array:
+        """Return the (already predicted) state after a frame's features and a summary."""
+        inputs = self.inputs(ops, features, summary)
+        after = self.core.update(ops, part(w, "core"), state, inputs)
+        if self.core.memory:
+            return after
+        present = summary[..., CAMERA_PRESENT : CAMERA_PRESENT + 1]
+        return present * after + (1.0 - present) * state
 
     def predict(self, ops: Ops, w: Mapping[str, Array], state: Array, dt: Array) -> Array:
         """Return the state ``dt`` (..., 1) seconds later."""
-        return self.core.predict(ops, part(w, "core"), state, dt)
+        return self.core.predict(ops, part(w, "core"), state, self.elapsed(dt))
+
+    def elapsed(self, dt: Array) -> Array:
+        """Return the time that the core is told to have passed in ``dt`` seconds."""
+        return dt if self.step is None else 0.0 * dt + self.step
 
     def command(self, ops: Ops, w: Mapping[str, Array], state: Array, clip: bool = True) -> Array:
         """Return the command (..., 4) that a state asks for."""
@@ -188,6 +234,7 @@ class PolicySpec:
             "summary_offset": self.summary_offset,
             "summary_limit": self.summary_limit,
             "first_interval": self.first_interval,
+            "step": self.step,
         }
 
     @staticmethod
@@ -217,6 +264,7 @@ class PolicySpec:
                 summary_offset=tuple(data["summary_offset"]),
                 summary_limit=data["summary_limit"],
                 first_interval=data["first_interval"],
+                step=data.get("step"),
             )
             spec.check()
         except LnnError as error:
@@ -229,7 +277,7 @@ class PolicySpec:
 
     def check(self) -> None:
         """Refuse parts that do not fit each other, or numbers out of range."""
-        expected = self.encoder.features + len(SUMMARY)
+        expected = (self.encoder.features + len(SUMMARY)) * (3 if self.core.presence else 1)
         if self.core.inputs != expected:
             raise LnnError(
                 f"core.inputs is {self.core.inputs}, expected {expected}: the encoder's features "
@@ -243,6 +291,8 @@ class PolicySpec:
                 number("summary scale or offset", value, -1e4, 1e4)
         number("summary_limit", self.summary_limit, 0.1, 1e3)
         number("first_interval", self.first_interval, 1e-3, 10.0)
+        if self.step is not None:
+            number("step", self.step, 1e-3, 10.0)
 
 
 def part(w: Mapping[str, Array], name: str) -> dict[str, Array]:

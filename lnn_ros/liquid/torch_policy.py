@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.encoders import Encoder
-from lnn_ros.liquid.spec import PolicySpec
+from lnn_ros.liquid.spec import CAMERA_PRESENT, PolicySpec
 from lnn_ros.liquid.torch_cell import OPS, CellModule, nest
 from lnn_ros.liquid.wiring import Wiring
 
@@ -123,13 +123,56 @@ class TorchPolicy(nn.Module):
         features = features.reshape(*frames.shape[:2], -1).transpose(0, 1)
         return self.spec.inputs(OPS, features, summary)
 
-    def predict(self, states: Tensor, dt: Tensor) -> Tensor:
-        """Activities ``dt`` (...) seconds after ``states`` (..., state_size); broadcasts."""
-        dt = dt[..., None]
-        lead = torch.broadcast_shapes(states.shape[:-1], dt.shape[:-1])
-        states = states.expand(*lead, -1)
-        states = self.spec.core.predict(OPS, self.core.weights(), states, dt.expand(*lead, -1))
-        return self.spec.core.activity(OPS, states)
+    def states(
+        self, inputs: Tensor, summaries: Tensor, state: Tensor, keep: Tensor | None = None
+    ) -> Tensor:
+        """Run over sequences and return every state.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (T, B, inputs)
+            Of the core: ``inputs()``.
+        summaries : Tensor, shape (T, B, len(SUMMARY))
+        state : Tensor, shape (B, state_size)
+            After what came before.
+        keep : Tensor of bool, shape (T, B), optional
+            False where an episode begins: the state before it is dropped.
+
+        Returns
+        -------
+        Tensor, shape (T, B, state_size)
+            After each observation.
+        """
+        present = None if self.spec.core.memory else summaries[..., CAMERA_PRESENT] > 0
+        dt = self.spec.elapsed(summaries[..., -1])
+        return self.core.states(inputs, dt, state, present, keep)
+
+    def onward(self, states: Tensor, reads: Tensor, taken: Tensor) -> Tensor:
+        """Activities at the instants at which the policy is asked, no frame having come.
+
+        Parameters
+        ----------
+        states : Tensor, shape (..., state_size)
+            After an update.
+        reads : Tensor, shape (..., J, len(SUMMARY))
+            Summaries of the steps from there to the instant; broadcast with the states.
+        taken : Tensor of bool, shape (..., J)
+            Which of the steps there are.
+        """
+        spec = self.spec
+        w = spec.core.derived(OPS, self.core.weights())
+        lead = torch.broadcast_shapes(states.shape[:-1], reads.shape[:-2])
+        flat = states.expand(*lead, -1).flatten(0, -2)
+        for j in range(reads.shape[-2]):
+            # Few instants need the later steps: only their rows are computed.
+            rows = taken[..., j].expand(lead).flatten().nonzero()[:, 0]
+            summary = reads[..., j, :].expand(*lead, -1).flatten(0, -2)[rows]
+            features = summary.new_zeros(len(rows), spec.encoder.features)
+            later = spec.core.predict(OPS, w, flat[rows], spec.elapsed(summary[:, -1:]))
+            if spec.core.memory:
+                later = spec.core.update(OPS, w, later, spec.inputs(OPS, features, summary))
+            flat = flat.index_copy(0, rows, later)
+        return spec.core.activity(OPS, flat.unflatten(0, lead))
 
     def read(self, activity: Tensor, clip: bool = True) -> Tensor:
         """Commands (..., 4) of activities (..., N)."""

@@ -6,9 +6,7 @@ from lnn_ros.nodes import environment  # first: before numpy is loaded
 
 # isort: split
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,38 +15,38 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from numpy.typing import NDArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from lnn_ros import messages, policies
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes import process, qos
+from lnn_ros.nodes.clocks import Clocks, Source
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.lifecycle import ManagedNode
+from lnn_ros.nodes.modes import Mode, Refusal
+from lnn_ros.nodes.report import Report
 from lnn_ros.nodes.settings import ControllerSettings
-from lnn_ros.nodes.streams import Rates, Streams
+from lnn_ros.nodes.streams import MAX_AGE_S, Arrival, Streams
+from lnn_ros.nodes.trace import trace
 from lnn_ros.pilot import Pilot
 
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
+_WATCH_S = 0.1
+_CALM_S = 1.0  # between two status messages that differ only in why zero is commanded
+_SOONEST_S = 0.01  # after an image that was answered; one that comes sooner waits for the timer
 _ZERO = np.zeros(4)
-
-
-class Refusal(LnnError):
-    """A request that cannot be granted as things stand, which is no fault."""
-
-
-class Mode(str, Enum):
-    """Who decides what is commanded."""
-
-    DISENGAGED = "disengaged"  # zeros
-    ENGAGED = "engaged"  # the policy, through the guard
-    FAULT = "fault"  # zeros, until a person resets
 
 
 class Controller(ManagedNode[ControllerSettings]):
@@ -63,6 +61,9 @@ class Controller(ManagedNode[ControllerSettings]):
         self._reason = "not yet active"
         self._pilot: Pilot | None = None
         self._streams: Streams | None = None
+        self._clocks: Clocks | None = None
+        self._timer: Timer | None = None
+        self._withheld, self._withheld_at = "", 0.0
         self._entities: list[Callable[[], object]] = []
         self._tickers: list[Callable[[], object]] = []
         self._at_ns = 0
@@ -70,13 +71,14 @@ class Controller(ManagedNode[ControllerSettings]):
         super().__init__("controller", ControllerSettings)
         self._complaints = Complaints(self.get_logger())
         self._status = self.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
+        self.add_on_set_parameters_callback(self._on_set)
 
     # Life cycle
 
     def configure(self, settings: ControllerSettings) -> None:
         """Load the policy, then open topics and services."""
         self._settings = settings
-        self._pilot = self._load()
+        pilot = self._pilot = self._load()
         live = None if settings.lockstep else 1.0 / settings.rate_hz
         self._command = self._publisher(TwistStamped, "cmd_vel", qos.command(live))
         self._trace = self._publisher(DiagnosticArray, "~/trace", qos.RELIABLE)
@@ -86,16 +88,20 @@ class Controller(ManagedNode[ControllerSettings]):
                              ("reset", self._reset)):
             service = self.create_service(Trigger, f"~/{name}", self._answering(action))
             self._entities.append(partial(self.destroy_service, service))
-        self._streams = Streams(self, settings.lockstep, self._complaints)
+        self._clocks = Clocks(self, self._source())
+        self._entities.append(self._clocks.close)
+        wake = self._on_frame if settings.command_on_frame and not settings.lockstep else None
+        self._streams = Streams(self, settings, VirtualCamera.from_card(pilot.card), self._clocks,
+                                self._complaints, wake)
         self._entities.append(self._streams.close)
-        self._rates, self._taken = Rates(), Rates()
+        self._about = Report(self.get_name())
         if settings.lockstep:
             # After the sensors: who sees this subscription has been told of theirs already.
             clock = self.create_subscription(Clock, "/clock", self._on_clock, qos.RELIABLE)
             self._entities.append(partial(self.destroy_subscription, clock))
         self._message = TwistStamped()
-        self._at_ns = 0
-        self._ticks, self._step_s, self._slowest_s = 0, 0.0, 0.0
+        self._at_ns = self._resets = 0
+        self._answered_at, self._standing = 0.0, False
 
     def activate(self) -> None:
         """Begin to command."""
@@ -103,14 +109,16 @@ class Controller(ManagedNode[ControllerSettings]):
         self._enter(Mode.ENGAGED if engage else Mode.DISENGAGED,
                     "engaged by the parameter engage" if engage else "activated")
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
-        if not self._settings.lockstep:
+        source = self._source()
+        if source is not Source.LOCKSTEP:
+            assert self._streams is not None
+            self._streams.discard()  # what has been waiting since configure is of no use
             # A steady clock does not stand still when the system's clock is set back.
-            simulated = self.get_parameter("use_sim_time").value
-            timer = self.create_timer(1.0 / self._settings.rate_hz, self._on_timer,
-                                      clock=self.get_clock() if simulated else steady)
-            self._tickers.append(partial(self.destroy_timer, timer))
-        report = self.create_timer(1.0, self._report, clock=steady)
-        self._tickers.append(partial(self.destroy_timer, report))
+            self._timer = self._ticker(1.0 / self._settings.rate_hz, self._on_timer,
+                                       steady if source is Source.SYSTEM else self.get_clock())
+        if source is Source.SIMULATED:
+            self._ticker(_WATCH_S, self._watch, steady)
+        self._ticker(1.0, self._report, steady)
 
     def deactivate(self) -> None:
         """Say zero, and see it acknowledged."""
@@ -124,13 +132,14 @@ class Controller(ManagedNode[ControllerSettings]):
         finally:
             while self._tickers:
                 self._tickers.pop()()
+            self._timer = None
         self._enter(Mode.DISENGAGED, "deactivated")
 
     def cleanup(self) -> None:
         """Close everything that configure opened."""
         while self._entities:
             self._entities.pop()()
-        self._pilot = self._streams = None
+        self._pilot = self._streams = self._clocks = None
 
     def changed(self, problem: str) -> None:
         """Say where the node stands."""
@@ -153,7 +162,7 @@ class Controller(ManagedNode[ControllerSettings]):
     # Modes
 
     def _enter(self, mode: Mode, reason: str) -> None:
-        self._mode, self._reason = mode, reason
+        self._mode, self._reason, self._withheld = mode, reason, ""
         self.get_logger().info(f"{mode.value}: {reason}")
         self._publish_status()
 
@@ -162,6 +171,9 @@ class Controller(ManagedNode[ControllerSettings]):
             raise Refusal("engage refused: the controller is not active")
         if self._mode is Mode.FAULT:
             raise Refusal(f"engage refused: in fault ({self._reason}), call ~/reset first")
+        troubles = self._troubles()
+        if troubles:
+            raise Refusal(f"engage refused: {'; '.join(troubles)}")
         self._enter(Mode.ENGAGED, "engaged by service")
         return "engaged"
 
@@ -178,7 +190,11 @@ class Controller(ManagedNode[ControllerSettings]):
         if self.active:
             self._enter(Mode.DISENGAGED, "reset by service")
             self._say_zero()
-        self._pilot = self._load()
+        pilot = self._load()
+        assert self._streams is not None
+        self._streams.aim(VirtualCamera.from_card(pilot.card))
+        self._pilot = pilot
+        self._begin_anew()
         return "reset; call ~/engage to fly"
 
     def _answering(self, action: Callable[[], str]) -> Callable[..., Trigger.Response]:
@@ -200,9 +216,24 @@ class Controller(ManagedNode[ControllerSettings]):
     # Commands
 
     def _on_timer(self) -> None:
-        now = self.get_clock().now().nanoseconds
+        assert self._streams is not None
+        assert self._clocks is not None
+        arrivals = self._streams.take()
+        now = self._clocks.look()
         if now > 0:  # else there has been no /clock yet, and a zero stamp is no time
-            self._tick(now)
+            self._tick(now, arrivals)
+
+    def _on_frame(self) -> None:
+        """Answer an image at once, unless one has just been answered or no time has passed."""
+        if not self.active or self._timer is None:
+            return
+        assert self._clocks is not None
+        # Not judged by the last command: the timer's may come just before every image.
+        soon = time.monotonic() - self._answered_at < _SOONEST_S
+        if not soon and self._clocks.look() > self._at_ns:
+            self._answered_at = time.monotonic()
+            self._on_timer()
+            self._timer.reset()
 
     def _on_clock(self, message: Clock) -> None:
         now = messages.time_ns(message.clock)
@@ -210,58 +241,91 @@ class Controller(ManagedNode[ControllerSettings]):
             return
         if now == self._at_ns:  # the simulator asks again: what it missed, not something new
             self._command.publish(self._message)
-        else:
-            self._tick(now)
+            return
+        assert self._streams is not None
+        assert self._clocks is not None
+        self._clocks.tell(now)
+        self._tick(now, self._streams.take())
 
-    def _tick(self, now_ns: int) -> None:
-        """Take what has arrived and answer with one command."""
+    def _tick(self, now_ns: int, arrivals: list[Arrival]) -> None:
+        """Answer what has arrived with one command."""
         assert self._pilot is not None
         assert self._streams is not None
-        began = time.perf_counter()
-        if now_ns < self._at_ns:
-            self.get_logger().warning(f"time went back by {(self._at_ns - now_ns) / 1e9:.3f} s: "
-                                      f"the pilot begins anew")
-            self._pilot.reset()
-        self._at_ns = now_ns
+        assert self._clocks is not None
+        began = time.monotonic()
+        self._standing = False
+        jump_ns = self._clocks.jump()
+        if jump_ns:
+            self.get_logger().warning(f"time went {'back' if jump_ns < 0 else 'forward'} by "
+                                      f"{abs(jump_ns) / 1e9:.3f} s: the pilot begins anew")
+            self._begin_anew()
+            # What had been sent before time jumped is here by now: let none of it wait for the next
+            # tick, which could not tell it from new samples.
+            arrivals = arrivals + self._streams.take()
         if self._mode is Mode.FAULT:
-            self._publish(now_ns, _ZERO)
-            self._streams.discard()
+            self._at_ns = max(now_ns, self._at_ns)
+            self._publish(self._at_ns, _ZERO)
             return
-        self._streams.feed(self._pilot, now_ns)
-        engaged = self._mode is Mode.ENGAGED
-        self._publish(now_ns, self._pilot.command(now_ns) if engaged else _ZERO)
-        self._publish_trace(now_ns)
-        self._publish_neurons(now_ns)
-        elapsed = time.perf_counter() - began
-        self._ticks += 1
-        self._step_s += elapsed
-        self._slowest_s = max(self._slowest_s, elapsed)
+        self._streams.feed(self._pilot, arrivals, now_ns, jumped=jump_ns != 0)
+        if self._clocks.source is Source.SIMULATED:
+            # Simulated time is told by messages: a sample may have overtaken that of its stamp.
+            now_ns = max(now_ns, self._streams.newest_ns())
+        at_ns = self._at_ns = max(now_ns, self._at_ns)
+        command, withheld = _ZERO, ""
+        if self._mode is Mode.ENGAGED:
+            command = self._pilot.command(at_ns)
+            if self._streams.silent():
+                command, withheld = _ZERO, "; ".join(self._streams.troubles(at_ns))
+        self._publish(at_ns, command)
+        if self._mode is Mode.ENGAGED:
+            self._say_withheld("; ".join(self._streams.troubles(at_ns)))
+        head = {"mode": self._mode.value, "policy": self._digest, "reset": self._resets,
+                "withheld": withheld}
+        self._trace.publish(trace(self.get_name(), at_ns, head, self._streams.seen, command))
+        self._publish_neurons(at_ns)
+        self._about.stepped(time.monotonic() - began)
+
+    def _begin_anew(self) -> None:
+        """Forget all samples."""
+        assert self._pilot is not None
+        assert self._streams is not None
+        self._pilot.reset()
+        self._streams.forget()
+        self._resets += 1
+        self._at_ns = 0
+
+    def _watch(self) -> None:
+        """Stop the vehicle when simulated time stands still, and with it all that judges ages."""
+        assert self._clocks is not None
+        if self._mode is Mode.ENGAGED and self._at_ns and self._clocks.standing_s() > MAX_AGE_S:
+            if not self._standing:
+                self._standing = True
+                self._publish(self._at_ns, _ZERO)
+            self._say_withheld(f"time stands still: no new /clock for {MAX_AGE_S:g} s")
+
+    def _say_withheld(self, why: str) -> None:
+        """Say why zero is commanded instead of what the policy wants: once, and what changes."""
+        new = bool(why) != bool(self._withheld)
+        if new and why:
+            self.get_logger().warning(f"zero is commanded: {why}")
+        elif new:
+            self.get_logger().info("the policy commands again")
+        if new or (why != self._withheld and time.monotonic() - self._withheld_at > _CALM_S):
+            self._withheld, self._withheld_at = why, time.monotonic()
+            self._publish_status()
 
     def _say_zero(self) -> None:
         """Command zero now, outside of a tick."""
-        now = self._at_ns if self._settings.lockstep else self.get_clock().now().nanoseconds
-        if now > 0:
-            self._publish(now, _ZERO)
+        assert self._clocks is not None
+        self._at_ns = max(self._clocks.look(), self._at_ns)
+        if self._at_ns > 0:
+            self._publish(self._at_ns, _ZERO)
 
     def _publish(self, at_ns: int, command: NDArray[np.float64]) -> None:
         messages.fill_command(self._message, command, at_ns, self._settings.base_frame)
         self._command.publish(self._message)
 
     # Seen from outside
-
-    def _publish_trace(self, at_ns: int) -> None:
-        assert self._pilot is not None
-        assert self._streams is not None
-        values: dict[str, object] = {"mode": self._mode.value, "policy": self._digest}
-        ages = self._pilot.age(at_ns)
-        for stream, seen in self._streams.seen.items():
-            values[f"{stream}.taken"] = seen.taken
-            values[f"{stream}.stamp_ns"] = seen.stamp_ns
-            values[f"{stream}.digest"] = f"{seen.digest:08x}"
-            values[f"{stream}.age_s"] = ages.get(stream)
-        message = DiagnosticArray(status=[status(f"{self.get_name()}: trace", OK, "", values)])
-        messages.set_time(message.header.stamp, at_ns)
-        self._trace.publish(message)
 
     def _publish_neurons(self, at_ns: int) -> None:
         assert self._pilot is not None
@@ -271,41 +335,42 @@ class Controller(ManagedNode[ControllerSettings]):
         self._neurons.publish(message)
 
     def _publish_status(self) -> None:
-        values = {"mode": self._mode.value, "reason": self._reason,
+        values = {"mode": self._mode.value, "reason": self._reason, "withheld": self._withheld,
                   "active": str(self.active).lower(), "policy": self._digest,
                   "policy_file": self._settings.policy}
-        level = ERROR if self._mode is Mode.FAULT or "failed:" in self._reason else OK
-        self._status.publish(status(f"{self.get_name()}: status", level,
-                                    f"{self._mode.value}: {self._reason}", values))
+        level, text = OK, f"{self._mode.value}: {self._reason}"
+        if self._mode is Mode.FAULT or "failed:" in self._reason:
+            level = ERROR
+        elif self._withheld:
+            level, text = WARN, f"{text}; zero is commanded: {self._withheld}"
+        self._status.publish(status(f"{self.get_name()}: status", level, text, values))
 
     def _report(self) -> None:
         """Publish /diagnostics."""
         assert self._pilot is not None
         assert self._streams is not None
-        now = self.get_clock().now()
-        values: dict[str, object] = {"mode": self._mode.value, "policy": self._digest}
-        rates = self._rates.look(self._streams.received)
-        taken = self._taken.look(Counter({s: seen.taken for s, seen in self._streams.seen.items()}))
-        ages = self._pilot.age(now.nanoseconds)
-        for stream in self._streams.seen:
-            values[f"{stream}.rate_hz"] = round(rates.get(stream, 0.0), 1)
-            values[f"{stream}.age_s"] = ages.get(stream)
-        values.update(self._pilot.counts())
-        values.update(self._complaints.counts)
-        values["ticks"] = self._ticks
-        values["step_mean_ms"] = 1e3 * self._step_s / max(self._ticks, 1)
-        values["step_max_ms"] = 1e3 * self._slowest_s
-        level, text = OK, self._mode.value
-        missing = [f"nothing {'usable ' if rates.get(s) else ''}arrives on {topic}"
-                   for s, topic in self._streams.topics.items() if not taken.get(s)]
+        assert self._clocks is not None
+        self._streams.discover()
+        level, text, troubles = OK, self._mode.value, self._troubles()
         if self._mode is Mode.FAULT:
             level, text = ERROR, f"fault: {self._reason}"
-        elif missing:
-            level, text = WARN, f"{self._mode.value}; {', '.join(missing)}"
-        message = DiagnosticArray(status=[status(f"{self.get_name()}: control", level, text,
-                                                 values)])
-        message.header.stamp = now.to_msg()
-        self._diagnostics.publish(message)
+        elif troubles:
+            level, text = WARN, f"{self._mode.value}; {'; '.join(troubles)}"
+        head = {"mode": self._mode.value, "policy": self._digest, "resets": self._resets}
+        self._diagnostics.publish(self._about.message(self._clocks.look(), level, text, head,
+                                                      self._pilot, self._streams,
+                                                      self._complaints))
+
+    def _troubles(self) -> list[str]:
+        """Say why the policy cannot be flown by what has arrived, if it cannot."""
+        assert self._streams is not None
+        assert self._clocks is not None
+        now = self._clocks.look()
+        if now == 0:
+            return ["nothing arrives on /clock"]
+        if self._clocks.source is Source.SIMULATED and self._clocks.standing_s() > MAX_AGE_S:
+            return [f"time stands still: no new /clock for {MAX_AGE_S:g} s"]
+        return self._streams.troubles(now)
 
     # Parts
 
@@ -314,11 +379,28 @@ class Controller(ManagedNode[ControllerSettings]):
         name = self._settings.policy
         path = (Path(name).expanduser() if "/" in name or name.endswith(".safetensors")
                 else policies.path(name))
-        pilot = Pilot.load(path)
-        if pilot.frame_shape[2] != 3:
-            raise LnnError(f"policy {path} takes images of {pilot.frame_shape[2]} channels: "
-                           f"expected 3 (red, green, blue)")
-        return pilot
+        return Pilot(load(path), horizon_s=self._settings.horizon_s)
+
+    def _source(self) -> Source:
+        """Where time comes from."""
+        if self._settings.lockstep:
+            return Source.LOCKSTEP
+        return Source.SIMULATED if self.get_parameter("use_sim_time").value else Source.SYSTEM
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse another clock in mid-flight."""
+        for change in changes:
+            now = self.get_parameter("use_sim_time").value
+            if change.name == "use_sim_time" and change.value != now and self.configured:
+                return SetParametersResult(successful=False, reason=f"parameter use_sim_time stays "
+                                           f"{now}: it can be set only before configure")
+        return SetParametersResult(successful=True)
+
+    def _ticker(self, period_s: float, callback: Callable[[], None], clock: RosClock) -> Timer:
+        """Call something regularly while the node is active."""
+        timer = self.create_timer(period_s, callback, clock=clock)
+        self._tickers.append(partial(self.destroy_timer, timer))
+        return timer
 
     @property
     def _digest(self) -> str:

@@ -30,7 +30,8 @@ from lnn_ros.pilot import Pilot
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two

@@ -36,6 +36,8 @@ def status(name: str, level: bytes, message: str, values: Mapping[str, object]) 
 class Complaints:
     """Trouble that is counted every time, but logged only when it begins and when it is over.
 
+    Each reason by itself, so that a lasting trouble hides no other.
+
     Parameters
     ----------
     logger
@@ -50,7 +52,7 @@ class Complaints:
     def __init__(self, logger: Any) -> None:
         self._logger = logger
         self.counts: Counter[str] = Counter()
-        self._since: dict[str, float] = {}
+        self._since: dict[str, dict[str, float]] = {}
         self._begun: Counter[str] = Counter()
 
     def report(self, subject: str, reason: str, sentence: str) -> None:
@@ -66,14 +68,19 @@ class Complaints:
             What was found and what was expected.
         """
         self.counts[f"{subject}.{reason}"] += 1
-        if subject not in self._since:
+        self._begun[f"{subject}.{reason}"] += 1
+        since = self._since.setdefault(subject, {})
+        if reason not in since:
             self._logger.warning(f"{subject}: {sentence} (said once until it is over)")
-        self._since[subject] = time.monotonic()
-        self._begun[subject] += 1
+        since[reason] = time.monotonic()
 
     def fine(self, subject: str) -> None:
-        """Note that a subject is well; say it if its trouble has been over for a second."""
+        """Note that a subject is well; say of each trouble when it has been over for a second."""
         since = self._since.get(subject)
-        if since is not None and time.monotonic() - since > _CALM:
-            del self._since[subject]
-            self._logger.info(f"{subject}: well again after {self._begun.pop(subject)} times")
+        if not since:
+            return
+        now = time.monotonic()
+        for reason in [reason for reason, last in since.items() if now - last > _CALM]:
+            del since[reason]
+            self._logger.info(f"{subject}: well again: no {reason} for {_CALM:g} s, after "
+                              f"{self._begun.pop(f'{subject}.{reason}')} times")

@@ -8,7 +8,9 @@ sample and not on what the executor came round to serving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -47,17 +49,21 @@ class Drain:
         Its depth must hold what arrives between two calls of :meth:`take`.
     group : DrainedGroup
         Where it belongs.
+    wake : callable, optional
+        Called by the executor when a message has come, which then is among those to be taken. The
+        subscription is served like any other, then: for a topic that is worth waking up for.
     """
 
     def __init__(self, node: Node, kind: type[Any], topic: str, qos: QoSProfile,
-                 group: DrainedGroup) -> None:
+                 group: DrainedGroup, wake: Callable[[], None] | None = None) -> None:
         self.kind = kind
-        self._node, self._depth = node, qos.depth
+        self._node, self._depth, self._wake = node, qos.depth, wake
+        self._woken: deque[tuple[bytes, int]] = deque(maxlen=qos.depth)
         # Raw: a payload that is no message of this type is taken like any other and can be counted,
         # whereas rclpy's own take makes it look as if the queue were empty.
         # No event callbacks: with one, unread data keep waking the executor up.
         self.subscription = node.create_subscription(
-            kind, topic, _unused, qos, callback_group=group, raw=True,
+            kind, topic, self._on_message, qos, callback_group=None if wake else group, raw=True,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     @property
@@ -70,6 +76,8 @@ class Drain:
 
         At most as many as the queue holds, so that a flood cannot keep the caller here.
         """
+        while self._woken:
+            yield self._woken.popleft()
         handle = self.subscription.handle
         with handle:
             for _ in range(self._depth):
@@ -83,6 +91,9 @@ class Drain:
         """End the subscription."""
         self._node.destroy_subscription(self.subscription)
 
-
-def _unused(_message: object) -> None:
-    """Stand in for the callback that a subscription must have; never called."""
+    def _on_message(self, payload: bytes) -> None:
+        """Keep what the executor has taken; called by it only if it is to wake up."""
+        if self._wake is not None:
+            # Humble's rclpy does not tell a callback when the message arrived: just now.
+            self._woken.append((payload, time.time_ns()))
+            self._wake()

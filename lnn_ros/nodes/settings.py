@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lnn_ros.errors import LnnError
+from lnn_ros.timeline.timeline import HORIZON_S, MAX_HORIZON_S
 
 Value = bool | int | float | str
 S = TypeVar("S")
+
+TRANSPORTS = ("raw", "compressed")
+"""Ways in which images come."""
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -128,6 +132,38 @@ def _autostart() -> Any:
 
 
 @dataclass(frozen=True)
+class CameraSettings:
+    """The controller's camera: what it looks at, and by which clock.
+
+    ``fov_deg`` of 0 is none, because a parameter has no better way to say that.
+    """
+
+    info: bool = setting(True, "Take the camera's calibration from the topic camera_info; until "
+                         "it comes, fov_deg counts if it is given, or no image is used and "
+                         "engaging is refused.")
+    fov_deg: float = setting(0.0, "Angle of view across the image's width, degrees, of a camera "
+                             "without distortion; 0: not given.", 0.0, 179.0)
+    offset_s: float = setting(0.0, "Added to every stamp before anything else, s: the clock of "
+                              "this node less the clock of the sensor.", -1e10, 1e10)
+    roll: float = setting(0.0, "Of the camera in base_link (x where it looks, y left, z up), rad.",
+                          -6.283185, 6.283185)
+    pitch: float = setting(0.0, "As roll; positive looks down.", -6.283185, 6.283185)
+    yaw: float = setting(0.0, "As roll; positive looks left.", -6.283185, 6.283185)
+
+
+@dataclass(frozen=True)
+class ImuSettings:
+    """The controller's IMU: how it is mounted, and its clock."""
+
+    offset_s: float = setting(0.0, "Added to every stamp before anything else, s: the clock of "
+                              "this node less the clock of the sensor.", -1e10, 1e10)
+    roll: float = setting(0.0, "Of the IMU in base_link, rad: first about x, then y, then z, all "
+                          "axes of base_link.", -6.283185, 6.283185)
+    pitch: float = setting(0.0, "As roll, about y.", -6.283185, 6.283185)
+    yaw: float = setting(0.0, "As roll, about z.", -6.283185, 6.283185)
+
+
+@dataclass(frozen=True)
 class ControllerSettings:
     """Parameters of the controller."""
 
@@ -136,11 +172,20 @@ class ControllerSettings:
     engage: bool = setting(False, "Engage on activation. True is for simulation: on a robot a "
                            "person engages, by the service ~/engage.", when="at activate",
                            fixed=False)
-    rate_hz: float = setting(30.0, "Rate of commands, Hz. In lock-step the simulator's clock gives "
-                             "the rate instead.", 1.0, 200.0)
+    rate_hz: float = setting(30.0, "Least rate of commands, Hz. In lock-step the simulator's clock "
+                             "gives the rate instead.", 1.0, 200.0)
+    command_on_frame: bool = setting(True, "Command as soon as an image has come, too; the next "
+                                     "command by the timer is then due a whole period later.")
     lockstep: bool = setting(False, "Answer every /clock message with one command stamped with its "
                              "time, instead of commanding by a timer.")
+    horizon_s: float = setting(HORIZON_S, "How late a sample may come and still count, s, by the "
+                               "newest stamp: the network's state is taken back to it and "
+                               "integrated again.", 0.0, MAX_HORIZON_S)
     base_frame: str = setting("base_link", "Frame of the commands: the vehicle's body.")
+    image_transport: str = setting("raw", "How images come: raw (sensor_msgs/Image on image) or "
+                                   "compressed (sensor_msgs/CompressedImage on image/compressed).")
+    camera: CameraSettings = dataclasses.field(default_factory=CameraSettings)
+    imu: ImuSettings = dataclasses.field(default_factory=ImuSettings)
     autostart: bool = _autostart()
 
     def __post_init__(self) -> None:
@@ -150,6 +195,16 @@ class ControllerSettings:
                            "with the package, or the path of a .safetensors checkpoint")
         if not self.base_frame.strip():
             raise LnnError("parameter base_frame is empty: expected a frame such as base_link")
+        camera = self.camera
+        if self.image_transport not in TRANSPORTS:
+            raise LnnError(f"parameter image_transport is {self.image_transport!r}: expected one "
+                           f"of {', '.join(TRANSPORTS)}")
+        if not camera.info and camera.fov_deg == 0.0:
+            raise LnnError("parameters camera.info is false and camera.fov_deg is 0: expected one "
+                           "of the two to say what the camera sees")
+        if 0.0 < camera.fov_deg < 1.0:
+            raise LnnError(f"parameter camera.fov_deg is {camera.fov_deg!r}: expected an angle of "
+                           f"view from 1 to 179 degrees, or 0 for none")
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,12 @@ from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import SimulatorSettings, TimingSettings
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.sensors import START_NS, Delivery, StreamTiming
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
-    START_NS,
-    Delivery,
     Outcome,
     Simulator,
     SimulatorOptions,
-    StreamTiming,
 )
 from lnn_ros.simulation.task import Task
 
@@ -251,8 +249,8 @@ class SimulatorNode(Node):
 
     def _acknowledged(self) -> bool:
         patience = Duration(seconds=0.05)
-        return bool(self._imu.wait_for_all_acked(patience)
-                    and self._image.wait_for_all_acked(patience))
+        return all(publisher.wait_for_all_acked(patience)
+                   for publisher in (self._imu, self._camera_info, self._image))
 
     def _complain_of_waiting(self, what: str) -> None:
         if time.monotonic() - self._waiting_since > _PATIENCE_S:
@@ -280,8 +278,8 @@ class SimulatorNode(Node):
                 height, width = delivery.value.shape[:2]
                 messages.fill_camera_info(info, width, height, simulator.geometry.focal_length,
                                           delivery.stamp_ns, CAMERA)
+                self._camera_info.publish(info)  # first, so that the image can be used at once
                 self._image.publish(image)
-                self._camera_info.publish(info)
         if simulator.time_ns >= self._next_pose_ns:
             self._publish_pose(simulator)
         if simulator.outcome is not self._outcome:

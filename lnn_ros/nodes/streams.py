@@ -1,54 +1,72 @@
-"""The controller's ear: drained sensor topics, decoded, ordered by stamp, handed to the pilot."""
+"""The controller's ear: drained sensor topics, decoded, dated, and handed to the pilot."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image, Imu
+from sensor_msgs.msg import Imu
 
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import Mounting, VirtualCamera
+from lnn_ros.guard.limits import Limits
 from lnn_ros.nodes import qos
+from lnn_ros.nodes.cdr import imu_sample
+from lnn_ros.nodes.clocks import Clocks, Offset, Source
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
+from lnn_ros.nodes.eye import Eye
+from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.pilot import Pilot
+from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE, Verdict, digest
+from lnn_ros.timeline.timeline import AHEAD_NS, capacity
 
-MAX_AHEAD_NS = 500_000_000
-"""A sample stamped later than this after the node's time is refused before it moves anything."""
+MAX_AGE_S = Limits.max_age
+"""After this long without a usable sample a stream is missing, s: by its stamps (which the guard
+judges) and by the time of arrival."""
 
 _IMU_DEPTH = 1000  # what 1 kHz brings between two commands at the lowest rate
-_IMAGE_DEPTH = 10
+_DIGEST_END = 2**64
+_MOST_TOLD = 2000  # stamps in a trace; more come only when something floods
 
-Decoded = tuple[int, int, str, NDArray[Any]]
+Arrival = tuple[str, bytes, int]
+"""Stream, payload, and the system's time of arrival (ns)."""
+Sample = tuple[int, NDArray[Any]]
+"""Stamp (ns), its offset added, and value."""
 
 
 @dataclass
 class Seen:
-    """What has been taken from one stream.
+    """What has been taken from one stream since the pilot began anew.
 
     Attributes
     ----------
     taken : int
         Samples that the pilot took.
     stamp_ns : int
-        Stamp of the newest of them; 0 before the first.
+        Stamp of the newest of them, its offset added; 0 before the first.
     digest : int
-        CRC-32 over stamps and contents, in the order in which they were taken: two runs with equal
-        digests gave the pilot the same samples.
+        Sum over them of ``timeline.samples.digest``, modulo 2^64: two pilots with equal digests
+        were given the same samples, in whatever order.
+    new : list of int
+        Stamps of those taken since the last trace, in the order in which they were taken.
+    arrived_ns : int or None
+        When the last of them came, by ``Clocks.elapsed_ns``.
     """
 
     taken: int = 0
     stamp_ns: int = 0
     digest: int = 0
+    new: list[int] = field(default_factory=list)
+    arrived_ns: int | None = None
 
 
 class Streams:
@@ -57,104 +75,216 @@ class Streams:
     Parameters
     ----------
     node : Node
-        Where to subscribe ``image`` and ``imu``.
-    reliable : bool
-        Whether no sample may be lost (lock-step).
+        Where to subscribe ``image``, ``camera_info`` and ``imu``.
+    settings : ControllerSettings
+        What the sensors are like.
+    virtual : VirtualCamera
+        The camera that the policy was trained with.
+    clocks : Clocks
+        The node's time.
     complaints : Complaints
         Where dropped samples are counted and said.
+    wake : callable, optional
+        Called when an image has come.
     """
 
-    def __init__(self, node: Node, reliable: bool, complaints: Complaints) -> None:
-        self._height = self._width = 1  # of the frames of the pilot that is fed
-        self._complaints = complaints
+    def __init__(self, node: Node, settings: ControllerSettings, virtual: VirtualCamera,
+                 clocks: Clocks, complaints: Complaints,
+                 wake: Callable[[], None] | None = None) -> None:
+        self._settings, self._clocks, self._complaints = settings, clocks, complaints
         group = DrainedGroup()
+        self._eye = Eye(node, settings, virtual, complaints, group, wake)
+        self._mounting = Mounting(settings.imu.roll, settings.imu.pitch, settings.imu.yaw)
         self._drains = {
-            "imu": Drain(node, Imu, "imu", qos.sensor(_IMU_DEPTH, reliable), group),
-            "camera": Drain(node, Image, "image", qos.sensor(_IMAGE_DEPTH, reliable), group),
+            "imu": Drain(node, Imu, "imu", qos.sensor(_IMU_DEPTH, settings.lockstep), group),
+            "camera": self._eye.drain,
         }
         self._decoders: dict[str, Callable[[Any], NDArray[Any]]] = {
-            "imu": messages.imu_vector, "camera": self._frame}
-        self.seen = {stream: Seen() for stream in self._drains}
+            "imu": self._reading, "camera": self._eye.frame}
+        self.offset_ns = {stream: round(getattr(settings, stream).offset_s * 1e9)
+                          for stream in self._drains}
         self.received: Counter[str] = Counter()
+        self.rates: dict[str, float] = {}
+        self._rates = Rates()
+        self.forget()
 
     @property
     def topics(self) -> dict[str, str]:
         """Resolved topic of each stream."""
         return {stream: drain.topic for stream, drain in self._drains.items()}
 
-    def feed(self, pilot: Pilot, now_ns: int) -> None:
-        """Give the pilot everything that has arrived, in order of stamp, IMU first on a tie.
+    def forget(self) -> None:
+        """Begin anew, as the pilot does; what has been received stays counted."""
+        self.seen = {stream: Seen() for stream in self._drains}
+        self.offsets = {stream: Offset() for stream in self._drains}
+
+    def aim(self, virtual: VirtualCamera) -> None:
+        """Turn the camera into another policy's."""
+        self._eye.aim(virtual)
+
+    def discover(self) -> None:
+        """Look for what has to be read in another way; to be called once a second."""
+        self._eye.discover()
+        self.rates = self._rates.look(self.received)
+
+    def take(self) -> list[Arrival]:
+        """Return what has arrived, in the order of arrival, but the IMU's first."""
+        self._eye.look()
+        found = [(stream, payload, arrival_ns) for stream, drain in self._drains.items()
+                 for payload, arrival_ns in drain.take()]
+        self.received.update(stream for stream, _, _ in found)
+        return found
+
+    def feed(self, pilot: Pilot, arrivals: list[Arrival], now_ns: int,
+             jumped: bool = False) -> None:
+        """Give the pilot what has arrived; the order does not matter to it.
 
         Parameters
         ----------
         pilot : Pilot
             Takes the samples.
+        arrivals : list
+            What ``take`` has returned.
         now_ns : int
-            The node's time.
+            The node's time, read after that: what was taken is not from the future.
+        jumped : bool
+            Whether time has just jumped: what was waiting from before is dropped, which is what is
+            stamped later than now or more than ``MAX_AGE_S`` earlier.
         """
-        # Asked for each time: a reset may have brought a policy with other eyes.
-        self._height, self._width, _ = pilot.frame_shape
-        batch: list[Decoded] = []
-        for rank, (stream, drain) in enumerate(self._drains.items()):
-            for payload, _ in drain.take():
-                self.received[stream] += 1
-                decoded = self._decode(stream, drain, payload, now_ns)
-                if decoded is not None:
-                    batch.append((decoded[0], rank, stream, decoded[1]))
-        batch.sort(key=lambda sample: sample[:2])
-        for stamp, _, stream, value in batch:
-            if pilot.observe(stream, stamp, value):
-                seen = self.seen[stream]
-                seen.taken += 1
-                seen.stamp_ns = stamp
-                seen.digest = crc32(value.tobytes(), crc32(stamp.to_bytes(8, "little"),
-                                                           seen.digest))
-                self._complaints.fine(stream)
+        for stream, payload, arrival_ns in arrivals:
+            if self._clocks.source is not Source.SYSTEM or not arrival_ns:
+                arrival_ns = now_ns  # the middleware tells it by the system's clock, if at all
+            found = self._decode(stream, payload, arrival_ns)
+            if found is None:
+                continue
+            stamp, value = found
+            if jumped and not 0 <= now_ns - stamp <= MAX_AGE_S * 1e9:
+                self._complaints.report(stream, "from_before", "samples from before time jumped "
+                                        "were waiting: dropped")
             else:
-                self._complaints.report(stream, "refused", f"the pilot refused the sample stamped "
-                                        f"{stamp} ns: expected one later than the last, with "
-                                        f"possible numbers ({stream}.dropped_* in /diagnostics "
-                                        f"count why)")
+                verdict = pilot.observe(stream, stamp, value, now_ns)
+                self._judge(stream, stamp, value, now_ns, verdict)
 
     def discard(self) -> None:
         """Take everything that has arrived and forget it."""
-        for drain in self._drains.values():
-            for _ in drain.take():
-                pass
+        self.take()
+
+    def newest_ns(self) -> int:
+        """Newest stamp taken from any stream since the pilot began anew; 0 before the first."""
+        return max(seen.stamp_ns for seen in self.seen.values())
+
+    def silent_s(self, stream: str) -> float | None:
+        """Seconds since the last usable sample came; None before the first."""
+        arrived = self.seen[stream].arrived_ns
+        return None if arrived is None else (self._clocks.elapsed_ns() - arrived) / 1e9
+
+    def silent(self) -> list[str]:
+        """Streams from which nothing usable has come for ``MAX_AGE_S``."""
+        ages = {stream: self.silent_s(stream) for stream in self._drains}
+        return [stream for stream, age in ages.items() if age is None or age > MAX_AGE_S]
+
+    def troubles(self, now_ns: int) -> list[str]:
+        """Say for each stream why the policy cannot be flown by it, if it cannot."""
+        found = []
+        silent = self.silent()
+        for stream, topic in self.topics.items():
+            old = now_ns - self.seen[stream].stamp_ns > MAX_AGE_S * 1e9
+            if stream not in silent and not old:
+                continue
+            lag = self.offsets[stream].seconds
+            if lag is not None and abs(lag) > MAX_AGE_S:
+                wanted = self.offset_ns[stream] / 1e9 + lag
+                found.append(f"{stream} stamps are {abs(lag):,.1f} s "
+                             f"{'behind' if lag > 0 else 'ahead of'} this node's clock: set "
+                             f"{stream}.offset_s to {wanted:.3f}, or mend the clocks")
+            elif stream == "camera" and self._eye.trouble:
+                found.append(self._eye.trouble)
+            elif stream in silent:
+                usable = "usable " if self.rates.get(stream) else ""
+                found.append(f"nothing {usable}arrives on {topic}")
+            else:
+                found.append(f"the newest sample of {topic} is older than {MAX_AGE_S:g} s by its "
+                             f"stamp")
+        return found
 
     def close(self) -> None:
         """End the subscriptions."""
-        for drain in self._drains.values():
-            drain.close()
+        self._eye.close()
+        self._drains["imu"].close()
 
-    def _decode(self, stream: str, drain: Drain, payload: bytes,
-                now_ns: int) -> tuple[int, NDArray[Any]] | None:
+    def _decode(self, stream: str, payload: bytes, arrival_ns: int) -> Sample | None:
         """Return stamp and value of a sample, or None if it was dropped."""
+        short = imu_sample(payload) if stream == "imu" else None
+        if short is not None:
+            stamp = short[0] + self.offset_ns[stream]
+            self.offsets[stream].note(stamp, arrival_ns)
+            return stamp, self._mounting.rotate_imu(short[1])
+        kind = self._drains[stream].kind
         try:
-            message = deserialize_message(payload, drain.kind)
+            message = deserialize_message(payload, kind)
         except Exception as error:  # rclpy's RMWError, or whatever a hostile payload provokes
             reason = (str(error) or type(error).__name__).splitlines()[0]
             self._complaints.report(stream, "undecodable", f"{len(payload)} bytes are no "
-                                    f"{drain.kind.__name__}: {reason}")
+                                    f"{kind.__name__}: {reason}")
             return None
         try:
-            stamp = messages.stamp_ns(message)
+            stamp = messages.stamp_ns(message) + self.offset_ns[stream]
         except LnnError as error:
             self._complaints.report(stream, "stamp", str(error))
             return None
-        if stamp > now_ns + MAX_AHEAD_NS:
-            self._complaints.report(stream, "future", f"stamp is {(stamp - now_ns) / 1e9:.3f} s "
-                                    f"ahead of this node's time: expected at most "
-                                    f"{MAX_AHEAD_NS / 1e9:g} s")
-            return None
+        self.offsets[stream].note(stamp, arrival_ns)
         try:
             return stamp, self._decoders[stream](message)
         except LnnError as error:
             self._complaints.report(stream, "content", str(error))
             return None
 
-    def _frame(self, message: Any) -> NDArray[np.uint8]:
-        return messages.resize(messages.image_array(message), self._height, self._width)
+    def _reading(self, message: Any) -> NDArray[np.float64]:
+        return self._mounting.rotate_imu(messages.imu_vector(message))
+
+    def _judge(self, stream: str, stamp_ns: int, value: NDArray[Any], now_ns: int,
+               verdict: Verdict) -> None:
+        """Note what the pilot took, and say what it did not."""
+        if verdict:
+            seen = self.seen[stream]
+            seen.taken += 1
+            seen.stamp_ns = max(seen.stamp_ns, stamp_ns)
+            seen.digest = (seen.digest + digest(stamp_ns, value)) % _DIGEST_END
+            seen.new.append(stamp_ns)
+            del seen.new[:-_MOST_TOLD]
+            seen.arrived_ns = self._clocks.elapsed_ns()
+        if verdict is Verdict.ACCEPTED:
+            self._complaints.fine(stream)
+        else:
+            self._complaints.report(stream, verdict.value,
+                                    self._sentence(stream, stamp_ns, value, now_ns, verdict))
+
+    def _sentence(self, stream: str, stamp_ns: int, value: NDArray[Any], now_ns: int,
+                  verdict: Verdict) -> str:
+        """Say what was found and what was expected."""
+        late_s = (self.newest_ns() - stamp_ns) / 1e9
+        horizon_s = self._settings.horizon_s
+        if verdict in (Verdict.DTYPE, Verdict.SHAPE, Verdict.STREAM):
+            return f"a sample is {value.dtype} {value.shape}: expected what the policy takes"
+        return {
+            Verdict.REPLACED: f"two samples are stamped {stamp_ns} ns and differ: expected one, "
+                              f"took the one of the larger digest, which came second",
+            Verdict.CONFLICT: f"two samples are stamped {stamp_ns} ns and differ: expected one, "
+                              f"kept the one of the larger digest, which came first",
+            Verdict.DUPLICATE: f"the sample stamped {stamp_ns} ns came twice: expected once (do "
+                               f"two publishers send it?)",
+            Verdict.LATE: f"a sample is stamped {late_s:.3f} s before the newest one: expected "
+                          f"none later than horizon_s, {horizon_s:g} s",
+            Verdict.FUTURE: f"stamp is {(stamp_ns - now_ns) / 1e9:.3f} s ahead of this node's "
+                            f"time: expected at most {AHEAD_NS / 1e9:g} s",
+            Verdict.STAMP: f"stamp is {stamp_ns} ns with {stream}.offset_s added: expected the "
+                           f"time of measurement, later than zero and in 64 bits",
+            Verdict.NAN: f"reading is {value.ravel()[:6].tolist()}: expected finite numbers",
+            Verdict.RANGE: f"reading is {value.ravel()[:6].tolist()}: expected at most "
+                           f"{MAX_RATE:g} rad/s and {MAX_FORCE:g} m/s^2 along each axis",
+            Verdict.OVERFLOW: f"more than {capacity(horizon_s).get(stream)} samples have come that "
+                              f"still count: expected a lower rate",
+        }[verdict]
 
 
 class Rates:

@@ -22,6 +22,7 @@ _GRID = {1: ((0.0, 0.0),),
 _ON_TREES = {Pattern.STRIPES: shading.BARK, Pattern.NOISE: shading.LEAVES}
 _TEXEL = 0.1
 _MOST_TEXELS = 1_000_000
+_BURIED = 1000.0  # metres below the ground, where no ray ends
 # Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
 _DARK, _RED = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08)
 _GREY, _WHITE = (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
@@ -172,7 +173,8 @@ class Renderer:
         self._veil = np.ones((geometry.height, geometry.width))
 
     def render(self, position: Any, rotation: Any, out: NDArray[np.uint8] | None = None,
-               vehicle_pose: tuple[Any, Any] | None = None) -> NDArray[np.uint8]:
+               vehicle_pose: tuple[Any, Any] | None = None,
+               target: bool = True) -> NDArray[np.uint8]:
         """Take a picture.
 
         Parameters
@@ -185,6 +187,8 @@ class Renderer:
             Written to and returned.
         vehicle_pose : tuple, optional
             Position and rotation of a vehicle to draw, if the renderer was made to.
+        target : bool
+            False shows what is behind the target; every other pixel is the same.
 
         Returns
         -------
@@ -210,7 +214,11 @@ class Renderer:
             turned = _matrix("vehicle rotation", drawn[1])
             rays.place(self._parts, where, turned, scene.rows[self._solids:])
             count = len(scene.rows)
-        rays.cast(*view, scene.shapes, scene.rows, count, self._depth, self._surface)
+        rows = scene.rows
+        if not target:
+            rows = rows.copy()
+            rows[self._targets, 2] -= _BURIED
+        rays.cast(*view, scene.shapes, rows, count, self._depth, self._surface)
         if drawn is not None:
             rays.veil(*view, scene.shapes, scene.rows, self._solids, count, self._suns,
                       self._depth, self._surface, self._veil)

@@ -283,6 +283,11 @@ class Quadrotor:
         return self._qvel[:3].copy()
 
     @property
+    def speed(self) -> float:
+        """Length of the velocity, m/s."""
+        return math.hypot(self._qvel[0], self._qvel[1], self._qvel[2])
+
+    @property
     def body_rates(self) -> NDArray[np.float64]:
         """Angular velocity (3,), rad/s, body frame, at the step's end; a copy."""
         return self._qvel[3:6].copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
 from enum import Enum
@@ -11,19 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.simulation import sensors
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Quadrotor, Wind
+from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World, distance_to
 
-START_NS = 1_000_000_000
-"""Stamp of the first instant, ns: not zero, because a zero stamp means "none" in ROS."""
 CONTROL_PERIOD_NS = 33_333_333
 """Control period of 30 Hz, ns."""
 COMMAND_TIMEOUT_NS = 500_000_000
 """Age at which the vehicle stops listening to a command and brakes to a hover, ns."""
 _CLEARANCE_STEPS = 10  # physics steps between two measurements of the clearance
-_RANK = {"imu": 0, "camera": 1}
 
 
 class Outcome(str, Enum):
@@ -33,46 +32,6 @@ class Outcome(str, Enum):
     ARRIVED = "arrived"
     CONTACT = "contact"
     TIMEOUT = "timeout"
-
-
-@dataclass(frozen=True)
-class StreamTiming:
-    """When a sensor measures and when its samples arrive.
-
-    Attributes
-    ----------
-    rate_hz : float
-        Nominal rate.
-    jitter_s : float
-        Each instant of measurement moves by up to this, evenly, to either side.
-    latency_s, latency_jitter_s : float
-        Time from stamp to arrival: the first, plus up to the second, evenly.
-    drop : float
-        Share of samples that never arrive.
-    reorder : bool
-        Whether a sample may overtake an earlier one of its stream.
-    """
-
-    rate_hz: float
-    jitter_s: float = 0.0
-    latency_s: float = 0.0
-    latency_jitter_s: float = 0.0
-    drop: float = 0.0
-    reorder: bool = False
-
-    def validate(self, name: str) -> None:
-        """Raise LnnError naming the stream when a value is outside its domain."""
-        rules = {
-            "rate_hz": (0.0 < self.rate_hz <= 1e9 / STEP_NS, f"in (0, {1e9 / STEP_NS:g}]"),
-            "jitter_s": (0.0 <= self.jitter_s < 0.5 / max(self.rate_hz, 1e-9) + 1e-12,
-                         "at least 0 and below half a period"),
-            "latency_s": (0.0 <= self.latency_s <= 10.0, "in [0, 10]"),
-            "latency_jitter_s": (0.0 <= self.latency_jitter_s <= 10.0, "in [0, 10]"),
-            "drop": (0.0 <= self.drop <= 1.0, "in [0, 1]"),
-        }
-        for key, (valid, domain) in rules.items():
-            if not valid:
-                raise LnnError(f"{name}.{key} must be {domain}, found {getattr(self, key)}")
 
 
 @dataclass(frozen=True)
@@ -93,36 +52,31 @@ class SimulatorOptions:
         What blows; by default as the task states.
     render : bool
         False leaves the camera out, for what needs only the physics.
+    interruption : Interruption, optional
+        What the camera loses once in the flight.
+    pace : float
+        The vehicle flies and turns this many times as fast as it is told; its ceilings are as many
+        times as high, its acceleration is what it was.
     """
 
-    camera: StreamTiming = StreamTiming(rate_hz=20.0, latency_s=0.01)
-    imu: StreamTiming = StreamTiming(rate_hz=200.0)
+    camera: StreamTiming = sensors.CAMERA
+    imu: StreamTiming = sensors.IMU
     geometry: CameraGeometry | None = None
     samples: int = 4
     estimator: Estimator | None = None
     wind: Wind | None = None
     render: bool = True
+    interruption: Interruption | None = None
+    pace: float = 1.0
 
-
-@dataclass(frozen=True)
-class Delivery:
-    """A sample on its arrival.
-
-    Attributes
-    ----------
-    stream : str
-        "camera" or "imu".
-    stamp_ns, arrival_ns : int
-        When it was measured and when it arrived, ns.
-    value : ndarray
-        camera: uint8 (H, W, 3) RGB; imu: float64 (6,), angular rate (rad/s), then specific force
-        (m/s^2), body frame.
-    """
-
-    stream: str
-    stamp_ns: int
-    arrival_ns: int
-    value: NDArray[np.generic]
+    def validate(self) -> None:
+        """Raise LnnError naming the option that is outside its domain."""
+        self.camera.validate("camera")
+        self.imu.validate("imu")
+        if self.interruption is not None:
+            self.interruption.validate()
+        if not 0.0 < self.pace <= 10.0:
+            raise LnnError(f"pace must be in (0, 10], found {self.pace}")
 
 
 @dataclass(frozen=True)
@@ -149,45 +103,6 @@ class Truth:
     velocity: NDArray[np.float64]
     angular_velocity: NDArray[np.float64]
     yaw: float
-
-
-class _Stream:
-    """The instants at which one sensor measures, and its samples on their way."""
-
-    def __init__(self, name: str, timing: StreamTiming, rng: np.random.Generator) -> None:
-        self.name, self.timing, self.rng = name, timing, rng
-        self._tick = 0
-        self._last_stamp = 0
-        self._last_arrival = 0
-        self.next_ns = 0
-        self._schedule()
-
-    def _schedule(self) -> None:
-        """Draw the next instant of measurement, on the physics grid and after the last one."""
-        nominal = START_NS + self._tick * 1e9 / self.timing.rate_hz
-        jitter = self.timing.jitter_s * 1e9
-        wanted = nominal + (self.rng.uniform(-jitter, jitter) if jitter else 0.0)
-        grid = START_NS + math.ceil(round(wanted - START_NS, 3) / STEP_NS) * STEP_NS
-        self.next_ns = max(grid, START_NS, self._last_stamp + STEP_NS)
-        self._tick += 1
-
-    def measure(self) -> int | None:
-        """Take the instant that is due; return when the sample arrives, or None if it is lost."""
-        stamp, timing = self.next_ns, self.timing
-        self._last_stamp = stamp
-        self._schedule()
-        lost = timing.drop > 0.0 and self.rng.random() < timing.drop
-        latency = timing.latency_s
-        if timing.latency_jitter_s:
-            latency += self.rng.uniform(0.0, timing.latency_jitter_s)
-        # An accelerometer's reading of a step is known at the step's end.
-        arrival = stamp + max(round(latency * 1e9), STEP_NS)
-        if lost:
-            return None
-        if not timing.reorder:
-            arrival = max(arrival, self._last_arrival)
-        self._last_arrival = arrival
-        return arrival
 
 
 class Simulator:
@@ -223,8 +138,7 @@ class Simulator:
         self.options = options or SimulatorOptions()
         self.task = task or Task.load(world.task)
         self._seed = world.seed if seed is None else seed
-        self.options.camera.validate("camera")
-        self.options.imu.validate("imu")
+        self.options.validate()
         d = self.task.disturbances
         self._vehicle = Quadrotor(
             world, self.task.vehicle.radius,
@@ -243,18 +157,20 @@ class Simulator:
 
     def reset(self) -> None:
         """Go back to the first instant; what follows has the same bytes again."""
-        vehicle, imu, camera, noise = (np.random.Generator(np.random.Philox(s)) for s in
-                                       np.random.SeedSequence((self._seed, 0x51A)).spawn(4))
+        vehicle, imu, camera, noise, watch = (
+            np.random.Generator(np.random.Philox(s))
+            for s in np.random.SeedSequence((self._seed, 0x51A)).spawn(5))
         self._vehicle.reset(vehicle)
         self._noise = noise
         d = self.task.disturbances
         self._imu_bias = noise.standard_normal(6) * np.repeat(
             (d.gyro_bias, d.accelerometer_bias), 3)
         self._imu_noise = np.repeat((d.gyro_noise, d.accelerometer_noise), 3)
-        self._imu = _Stream("imu", self.options.imu, imu)
-        self._camera = _Stream("camera", self.options.camera, camera)
-        self._under_way: list[tuple[int, int, int, Delivery]] = []
-        self._serial = 0
+        self._imu = Stream(self.options.imu, imu)
+        self._camera = Stream(self.options.camera, camera)
+        self._transit = Transit()
+        interruption = self.options.interruption
+        self._watch = Watch(interruption, watch, START_NS) if interruption else None
         self._steps = 0
         self._command[:] = 0.0
         self._command_ns = START_NS
@@ -287,6 +203,12 @@ class Simulator:
         Measured every 25 ms; the outcome, not this, says whether there was a contact.
         """
         return self._clearance
+
+    @property
+    def interrupted_s(self) -> float | None:
+        """When the interruption began, s from the start; None if it has not."""
+        begun = self._watch.begun_ns if self._watch else None
+        return None if begun is None else (begun - START_NS) * 1e-9
 
     @property
     def truth(self) -> Truth:
@@ -325,6 +247,7 @@ class Simulator:
             self._command[:2] *= limits.max_speed / speed
         self._command[2] = np.clip(wanted[2], -limits.max_climb, limits.max_climb)
         self._command[3] = np.clip(wanted[3], -limits.max_yaw_rate, limits.max_yaw_rate)
+        self._command *= self.options.pace
         self._command_ns = self.time_ns
 
     def advance(self, until_ns: int) -> list[Delivery]:
@@ -340,20 +263,14 @@ class Simulator:
         list of Delivery
             The samples that arrived, in order of arrival.
         """
-        while self.time_ns + STEP_NS <= until_ns:
+        for _ in range((until_ns - self.time_ns) // STEP_NS):
             self._step()
-        arrived = []
-        while self._under_way and self._under_way[0][0] <= self.time_ns:
-            arrived.append(heapq.heappop(self._under_way)[-1])
-        return arrived
+        return self._transit.arrived(self.time_ns)
 
     def _step(self) -> None:
         now = self.time_ns
         if self._camera.next_ns == now:
-            arrival = self._camera.measure()
-            if arrival is not None and self._renderer is not None:
-                image = self._renderer.render(self._vehicle.position, self._vehicle.rotation)
-                self._send("camera", now, arrival, image)
+            self._take_picture(now, self._camera.measure())
         if now - self._command_ns >= COMMAND_TIMEOUT_NS:
             self._command[:] = 0.0
         self._vehicle.step(self._command)
@@ -364,16 +281,25 @@ class Simulator:
             if arrival is not None:
                 reading = np.concatenate((self._vehicle.angular_velocity,
                                           self._vehicle.specific_force))
-                self._send("imu", now, arrival, reading + self._imu_bias + noise)
+                self._transit.send(Delivery("imu", now, arrival, reading + self._imu_bias + noise))
         if self._steps % _CLEARANCE_STEPS == 0:
             self._measure_clearance()
         self._judge()
 
-    def _send(self, stream: str, stamp: int, arrival: int, value: NDArray[np.generic]) -> None:
-        """Put a sample on its way; ties arrive IMU first, then in order of measurement."""
-        self._serial += 1
-        heapq.heappush(self._under_way, (arrival, _RANK[stream], self._serial,
-                                         Delivery(stream, stamp, arrival, value)))
+    def _take_picture(self, now: int, arrival: int | None) -> None:
+        """Send the frame of this instant, unless it is lost."""
+        if self._renderer is None:
+            return
+        pose = self._vehicle.position, self._vehicle.rotation
+        renderer, lost = self._renderer, None
+        if self._watch is not None:
+            # Asked for every frame: that one of them is dropped must not change when it begins.
+            lost = self._watch.loses(
+                now, float(self._vehicle.body_rates[2]),
+                lambda: int(renderer.target_mask(*pose).sum()) >= IN_VIEW_PIXELS)
+        if arrival is not None and lost is not Lost.FRAMES:
+            image = renderer.render(*pose, target=lost is not Lost.TARGET)
+            self._transit.send(Delivery("camera", now, arrival, image))
 
     def _measure_clearance(self) -> None:
         position = self._vehicle.position
@@ -393,8 +319,8 @@ class Simulator:
         if self._vehicle.in_contact:
             self._outcome = Outcome.CONTACT
             return
-        vx, vy, vz = self._vehicle.velocity
-        if self.distance <= rules.distance and math.hypot(vx, vy, vz) < rules.speed:
+        # The speed is had for less than the distance, and mostly decides.
+        if self._vehicle.speed < rules.speed and self.distance <= rules.distance:
             if self._slow_since_ns is None:
                 self._slow_since_ns = now
             if now - self._slow_since_ns >= rules.hold * 1e9:

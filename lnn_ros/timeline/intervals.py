@@ -1,29 +1,63 @@
-"""Cut the streams into intervals: each frame closes one, with the inertial data up to its stamp.
+"""Cut the streams into intervals: pure functions of samples and stamps.
 
-In this version streams are taken in order; what comes late is dropped and counted.
+Every frame closes an interval at its stamp t_k. After it, while no frame comes, an update without
+the camera closes one at ``t_k + j TICK_NS`` wherever there was an inertial sample in the
+``TICK_NS`` before, so that the inertial sensor still counts. Boundaries depend on stamps alone.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.timeline.preintegration import Summary, Vector, hold
+from lnn_ros.timeline import attitude
+from lnn_ros.timeline.preintegration import (
+    IDENTITY,
+    Quaternion,
+    Summary,
+    Vector,
+    hold,
+    multiply,
+    normalised,
+    rotation_vector,
+)
+from lnn_ros.timeline.samples import Reading, Track
 
+NS = 1e-9
+TICK_NS = 100_000_000
+"""Without frames an interval is closed this often."""
 MAX_HOLD_NS = 50_000_000
 """An inertial sample speaks for at most this long; a longer gap is seen as missing coverage."""
-MAX_WAITING = 4096
-"""Inertial samples kept while no frame comes; beyond it the oldest go and are counted."""
-MAX_RATE, MAX_FORCE = 100.0, 1000.0
-"""rad/s and m/s^2 per axis; more is no measurement of a vehicle (gyroscopes end at 70 rad/s)."""
-NS = 1e-9
+OLDEST_S = 1.0
+"""Ages are told up to this."""
+LONGEST_S = 1e9
+"""An interval counts as at most this long: no network takes more, and from a stamp in time since
+boot to one of today it is half a century."""
 
-_IMU_LIMITS = np.array([MAX_RATE] * 3 + [MAX_FORCE] * 3)
-_END_NS = 2**63  # of what a stamp of 64 bits can say
+
+class Carry(NamedTuple):
+    """What a boundary hands on to the next interval.
+
+    Attributes
+    ----------
+    end_ns : int
+        The boundary.
+    frame_ns : int or None
+        Stamp of the newest frame up to it; None: there was none yet.
+    turned : Quaternion
+        From the body at the boundary to the body at that frame.
+    up : Vector or None
+        Against gravity, body frame at the boundary; None before the first inertial sample.
+    """
+
+    end_ns: int
+    frame_ns: int | None = None
+    turned: Quaternion = IDENTITY
+    up: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -32,139 +66,156 @@ class Interval:
 
     Attributes
     ----------
-    stamp_ns : int
-        Its end, the frame's stamp.
-    dt : float
-        Its length, seconds.
-    frame : ndarray of uint8, shape (H, W, 3)
-        The frame at its end.
-    summary : ndarray of float32, shape (9,)
-        ``liquid.spec.SUMMARY``: mean angular rate and specific force over the interval, body frame
-        at its end; covered fraction; age of the newest inertial sample (s, at most 1); dt (s).
+    start_ns, stamp_ns : int
+        Its ends; the first is not part of it.
+    camera : bool
+        Whether a frame closes it.
+    summary : ndarray of float32, shape (17,)
+        ``liquid.spec.SUMMARY``.
     """
 
+    start_ns: int
     stamp_ns: int
-    dt: float
-    frame: NDArray[np.uint8]
+    camera: bool
     summary: NDArray[np.float32]
 
+    @property
+    def dt(self) -> float:
+        """Length, seconds."""
+        return _length(self.start_ns, self.stamp_ns)
 
-class Intervals:
-    """Order the samples and close the intervals; boundaries depend on stamps only.
+
+def _length(start_ns: int, end_ns: int) -> float:
+    return min(LONGEST_S, (end_ns - start_ns) * NS)
+
+
+def preintegrate(imu: Track[Reading], start_ns: int, end_ns: int) -> Summary:
+    """Summarise the inertial samples over (start, end], each held to the next one."""
+    total = Summary()
+    stamps, values = imu.stamps, imu.values
+    # A sample stamped at the end holds from there on: it belongs to what follows.
+    for i in range(max(imu.held(start_ns), 0), len(stamps)):
+        stamp = stamps[i]
+        if stamp >= end_ns:
+            break
+        until = min(end_ns, stamp + MAX_HOLD_NS)
+        if i + 1 < len(stamps):
+            until = min(until, stamps[i + 1])
+        begin = max(start_ns, stamp)
+        if until > begin:
+            rate, force = values[i]
+            total = total.then(hold(rate, force, (until - begin) * NS))
+    return total
+
+
+def following(
+    carry: Carry | None, frames: Track[Any], imu: Track[Reading], newest_ns: int
+) -> tuple[int, bool] | None:
+    """Find the boundary after another one.
 
     Parameters
     ----------
-    shape : tuple of 3 int
-        Of a frame.
-    first_interval : float
-        Length in seconds given to the interval before the first frame.
+    carry : Carry or None
+        Of the boundary before; None: there was none, so a frame comes first.
+    frames, imu : Track
+        The samples.
+    newest_ns : int
+        The newest stamp of all: up to it intervals are closed.
+
+    Returns
+    -------
+    tuple of int and bool, or None
+        Its instant (ns) and whether a frame is there; None: it is yet to come.
     """
+    frame = frames.after(carry.end_ns if carry else 0)
+    if carry is not None and carry.frame_ns is not None:
+        reading = imu.since(carry.end_ns)
+        if reading is not None:
+            steps = (reading - carry.frame_ns) // TICK_NS + 1
+            tick = carry.frame_ns + steps * TICK_NS
+            if tick <= newest_ns and (frame is None or tick < frame):
+                return tick, False
+    return None if frame is None else (frame, True)
 
-    def __init__(self, shape: tuple[int, int, int], first_interval: float) -> None:
-        self._shape = shape
-        self._first_ns = round(first_interval * 1e9)
-        self.counts: Counter[str] = Counter()
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget all samples; the counts stay."""
-        self._waiting: deque[tuple[int, Vector, Vector]] = deque()
-        self._held: tuple[int, Vector, Vector] | None = None
-        self._camera_ns: int | None = None
-        self._imu_ns: int | None = None
+def close(carry: Carry, imu: Track[Reading], end_ns: int, camera: bool) -> tuple[Interval, Carry]:
+    """Close an interval.
 
-    def newest(self) -> dict[str, int | None]:
-        """Stamp of the newest sample taken, per stream."""
-        return {"camera": self._camera_ns, "imu": self._imu_ns}
+    Parameters
+    ----------
+    carry : Carry
+        Of the boundary at its beginning.
+    imu : Track
+        Inertial samples; what holds at the beginning, too.
+    end_ns : int
+        Where it ends, later than it begins.
+    camera : bool
+        Whether a frame closes it.
+    """
+    start = carry.end_ns
+    measured = preintegrate(imu, start, end_ns)
+    up = attitude.carried(carry.up, measured)
+    turned = normalised(multiply(carry.turned, measured.rotation))
+    # The newest sample before the end: one of the end's own stamp says nothing of this time.
+    held = imu.held(end_ns - 1)
+    imu_age = OLDEST_S if held < 0 else min(OLDEST_S, (end_ns - imu.stamps[held]) * NS)
+    frame_age = (
+        OLDEST_S if carry.frame_ns is None else min(OLDEST_S, (end_ns - carry.frame_ns) * NS)
+    )
+    dt = _length(start, end_ns)
+    rate, force = measured.means()
+    summary = np.array(
+        [
+            *rotation_vector(turned),
+            *(up or attitude.LEVEL),
+            *rate,
+            *force,
+            measured.time / dt,
+            imu_age,
+            float(camera),
+            frame_age,
+            dt,
+        ],
+        np.float32,
+    )
+    after = (
+        Carry(end_ns, end_ns, IDENTITY, up) if camera else Carry(end_ns, carry.frame_ns, turned, up)
+    )
+    return Interval(start, end_ns, camera, summary), after
 
-    def observe(self, stream: str, stamp_ns: int, value: object) -> tuple[bool, Interval | None]:
-        """Take a sample, or drop and count it; return whether it was taken and what it closed.
 
-        Parameters
-        ----------
-        stream : str
-            "camera" or "imu".
-        stamp_ns : int
-            When it was measured, nanoseconds.
-        value : ndarray
-            camera: uint8 (H, W, 3); imu: float (6,), angular rate rad/s, specific force m/s^2,
-            within ``MAX_RATE`` and ``MAX_FORCE``.
-        """
-        if stream == "camera":
-            reason = self._frame_fault(stamp_ns, value)
-        elif stream == "imu":
-            reason = self._imu_fault(stamp_ns, value)
-        else:
-            self.counts["unknown.dropped_stream"] += 1
-            return False, None
-        self.counts[f"{stream}.{reason or 'accepted'}"] += 1
-        if reason:
-            return False, None
-        assert isinstance(value, np.ndarray)
-        if stream == "camera":
-            return True, self._close(int(stamp_ns), value)
-        self._imu_ns = int(stamp_ns)
-        wx, wy, wz, fx, fy, fz = value.tolist()
-        self._waiting.append((self._imu_ns, (wx, wy, wz), (fx, fy, fz)))
-        if len(self._waiting) > MAX_WAITING:
-            self._waiting.popleft()
-            self.counts["imu.dropped_overflow"] += 1
-        return True, None
+def first(frame_ns: int, first_ns: int) -> Carry:
+    """Return what the interval of the first frame begins with, ``first_ns`` before it."""
+    return Carry(frame_ns - first_ns)
 
-    def _stamp_fault(self, stamp_ns: object, newest: int | None) -> str | None:
-        if isinstance(stamp_ns, bool) or not isinstance(stamp_ns, (int, np.integer)):
-            return "dropped_stamp"
-        if not 0 < stamp_ns < _END_NS:
-            return "dropped_stamp"
-        if newest is not None and stamp_ns <= newest:
-            return "dropped_duplicate" if stamp_ns == newest else "dropped_late"
-        return None
 
-    def _frame_fault(self, stamp_ns: object, value: object) -> str | None:
-        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-            return "dropped_dtype"
-        if value.shape != self._shape:
-            return "dropped_shape"
-        return self._stamp_fault(stamp_ns, self._camera_ns)
+def onward(carry: Carry, imu: Track[Reading], at_ns: int) -> Iterator[Interval]:
+    """Cut the time from a boundary to an instant at which the state is read, no frame coming.
 
-    def _imu_fault(self, stamp_ns: Any, value: object) -> str | None:
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-            return "dropped_dtype"
-        if value.shape != (6,):
-            return "dropped_shape"
-        if not np.isfinite(value).all():
-            return "dropped_nan"
-        # Finite, but one such sample would overflow what is computed from it, and with that the
-        # state, for good.
-        if (np.abs(value) > _IMU_LIMITS).any():
-            return "dropped_range"
-        fault = self._stamp_fault(stamp_ns, self._imu_ns)
-        # Older than the last frame: its interval is closed. In this version it is too late.
-        if fault is None and self._camera_ns is not None and stamp_ns < self._camera_ns:
-            return "dropped_late"
-        return fault
+    These are the steps that ``Timeline.read`` makes when ``imu`` is all that it knows.
 
-    def _close(self, stamp_ns: int, frame: NDArray[np.uint8]) -> Interval:
-        start = stamp_ns - self._first_ns if self._camera_ns is None else self._camera_ns
-        self._camera_ns = stamp_ns
-        total = Summary()
-        # A sample of the frame's own stamp holds from there on: it belongs to what follows,
-        # whichever of the two arrives first.
-        while self._waiting and self._waiting[0][0] < stamp_ns:
-            following = self._waiting.popleft()
-            total = self._extend(total, start, following[0])
-            self._held = following
-        total = self._extend(total, start, stamp_ns)
-        dt = (stamp_ns - start) * NS
-        age = 1.0 if self._held is None else min(1.0, (stamp_ns - self._held[0]) * NS)
-        rate, force = total.means()
-        summary = np.array([*rate, *force, total.time / dt, age, dt], np.float32)
-        return Interval(stamp_ns, dt, frame, summary)
+    Parameters
+    ----------
+    carry : Carry
+        Of the boundary.
+    imu : Track
+        Inertial samples; none later than the instant.
+    at_ns : int
+        The instant, later than the boundary.
+    """
+    none: Track[Any] = Track()
+    newest = max([carry.end_ns, *imu.stamps[-1:]])
+    while (found := following(carry, none, imu, newest)) is not None and found[0] < at_ns:
+        interval, carry = close(carry, imu, found[0], camera=False)
+        yield interval
+    yield close(carry, imu, at_ns, camera=False)[0]
 
-    def _extend(self, total: Summary, start: int, end: int) -> Summary:
-        """Append the held sample's part inside (start, end]."""
-        if self._held is None:
-            return total
-        stamp, rate, force = self._held
-        begin, end = max(start, stamp), min(end, stamp + MAX_HOLD_NS)
-        return total.then(hold(rate, force, (end - begin) * NS)) if end > begin else total
+
+def cut(frames: Track[Any], imu: Track[Reading], first_ns: int) -> Iterator[tuple[Interval, Carry]]:
+    """Cut whole recordings into intervals, each with what it hands on."""
+    newest = max(frames.stamps[-1:] + imu.stamps[-1:], default=0)
+    carry: Carry | None = None
+    while (found := following(carry, frames, imu, newest)) is not None:
+        end, camera = found
+        interval, carry = close(carry or first(end, first_ns), imu, end, camera)
+        yield interval, carry

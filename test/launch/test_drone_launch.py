@@ -31,7 +31,8 @@ LAUNCH = ("launch", "lnn_ros", "drone.launch.py")
 # The camera is compiled when a new installation first renders. That takes longer than a test waits.
 COMPILE = """
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
 task = Task.load("fly_to_target")
 Simulator(make_world(300_007, task), task=task).advance(START_NS + 100_000_000)

@@ -5,6 +5,8 @@ from policies_for_tests import HEIGHT, WIDTH
 
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.hints import COLUMNS, HINTS
+from lnn_ros.learning.sequences import READS, STEPS
+from lnn_ros.liquid.spec import SUMMARY
 
 
 def lesson(seed, count=60):
@@ -15,12 +17,22 @@ def lesson(seed, count=60):
     for k in range(count):
         half = slice(0, WIDTH // 2) if side[k] > 0 else slice(WIDTH // 2, WIDTH)
         frames[k, :, half] += 120
-    summaries = np.zeros((count, 9), np.float32)
-    summaries[:, 5], summaries[:, 6], summaries[:, 8] = 9.81, 1.0, 0.1
-    labels = np.zeros((count, 3, 4), np.float32)
+    summaries = np.zeros((count, len(SUMMARY)), np.float32)
+    for name, value in (("specific_force_z", 9.81), ("imu_coverage", 1), ("dt", 0.1)):
+        summaries[:, SUMMARY.index(name)] = value
+    summaries[:, SUMMARY.index("camera_present")] = 1
+    reads = np.zeros((count, READS, STEPS, len(SUMMARY)), np.float32)
+    reads[:, :, 0] = summaries[:, None]
+    reads[:, :, 0, SUMMARY.index("camera_present")] = 0
+    reads[..., 0, SUMMARY.index("dt")] = 0.02
+    taken = np.zeros((count, READS, STEPS), bool)
+    taken[..., 0] = True
+    labels = np.zeros((count, READS, 4), np.float32)
     labels[..., 3], labels[..., 0] = side[:, None], 0.5
-    offsets = np.full((count, 3), 0.02, np.float32)
     hints = np.zeros((count, HINTS), np.float32)
     hints[:, 0] = 0.3 * (side > 0)  # something is near in the left-most column: what shines
     hints[:, COLUMNS - 1] = 0.3 * (side < 0)
-    return Recording(frames, summaries, offsets, labels, hints, np.zeros(count, np.float32))
+    where = np.arange(count, dtype=np.int32)
+    weights = np.ones((count, READS), np.float32)
+    unseen = np.zeros(count, np.float32)
+    return Recording(frames, where, summaries, reads, taken, labels, weights, hints, unseen)

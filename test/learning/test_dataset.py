@@ -1,26 +1,43 @@
 """Recorded sequences: what is read, in which order it is learnt, and what is refused."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnn_ros.errors import LnnError
-from lnn_ros.learning.dataset import Lanes, Recording, read_folder, read_sequence
+from lnn_ros.learning.dataset import Glimpser, Lanes, Recording
 from lnn_ros.learning.hints import COLUMNS, HINTS
+from lnn_ros.liquid.spec import SUMMARY
+
+SIZE = len(SUMMARY)
+SIDEWAYS = {
+    "rotation_x",
+    "rotation_z",
+    "up_y",
+    "angular_rate_x",
+    "angular_rate_z",
+    "specific_force_y",
+}
 
 
 def recording(number, count):
-    """Every frame knows its episode and its index."""
+    """Every update knows its episode and its index."""
     frames = np.zeros((count, 2, 3, 3), np.uint8)
     frames[:, 0, 0, 0], frames[:, 0, 0, 1] = number, np.arange(count)
-    offsets = np.full((count, 3), np.nan, np.float32)
-    offsets[:, 0] = 0.01
+    where = np.arange(count, dtype=np.int32)
+    summaries = np.arange(count * SIZE, dtype=np.float32).reshape(count, SIZE) + 1000 * number
+    reads = np.ones((count, 2, 2, SIZE), np.float32)
+    taken = np.zeros((count, 2, 2), bool)
+    taken[:, 0, 0] = True
+    weights = np.zeros((count, 2), np.float32)
+    weights[:, 0] = 1
     return Recording(
         frames,
-        np.arange(count * 9, dtype=np.float32).reshape(count, 9) + 1000 * number,
-        offsets,
-        np.ones((count, 3, 4), np.float32),
+        where,
+        summaries,
+        reads,
+        taken,
+        np.ones((count, 2, 4), np.float32),
+        weights,
         np.arange(HINTS, dtype=np.float32) + np.zeros((count, 1), np.float32),
         np.zeros(count, np.float32),
     )
@@ -45,7 +62,7 @@ def test_lanes_read_episodes_in_order(lengths, lanes, window, seed):
         told = np.concatenate([b.summaries[:, lane] for b in batches])
         episode, index = frames[:, 0, 0, 0].astype(int), frames[:, 0, 0, 1].astype(int)
         assert keep[0] == 0.0, "a lane starts from nothing"
-        np.testing.assert_array_equal(told[:, 0], 9 * index + 1000 * episode)
+        np.testing.assert_array_equal(told[:, 0], SIZE * index + 1000 * episode)
         for k in range(1, len(keep)):
             if keep[k]:
                 assert (episode[k], index[k]) == (episode[k - 1], index[k - 1] + 1)
@@ -72,8 +89,9 @@ def test_half_of_the_episodes_are_mirrored_as_a_whole():
             assert (batch.frames[lane, :, 0, column, 2] == 200).all()
             sign = -1 if flip else 1
             assert np.array_equal(np.sign(batch.labels[5, lane, 0]), [1, sign, 1, sign])
-            told = np.sign(batch.summaries[5, lane])
-            assert np.array_equal(told, [sign, 1, sign, 1, sign, 1, 1, 1, 1])
+            for told in (batch.summaries[5, lane], batch.reads[5, lane, 0, 0]):
+                turned = {name for name, value in zip(SUMMARY, told, strict=True) if value < 0}
+                assert turned == (SIDEWAYS if flip else set())
             columns = np.arange(COLUMNS)
             hints = batch.hints[5, lane]
             np.testing.assert_array_equal(hints[:COLUMNS], columns[::-1] if flip else columns)
@@ -81,72 +99,23 @@ def test_half_of_the_episodes_are_mirrored_as_a_whole():
     assert 0 < sum(flips) < len(flips)
 
 
-def test_the_time_out_of_sight_is_counted(tmp_path):
-    good = recording(0, 6)
-    hints = good.hints.copy()
-    hints[:, COLUMNS] = [1, 0, 0, 1, 0, 0]
-    summaries = np.full_like(good.summaries, 0.5)
-    np.savez(
-        tmp_path / "0.npz",
-        frames=good.frames,
-        summaries=summaries,
-        offsets=good.offsets,
-        labels=good.labels,
-        hints=hints,
-    )
-    (read,) = read_folder(tmp_path)
-    np.testing.assert_allclose(read.unseen, [0, 0.5, 1.0, 0, 0.5, 1.0])
+def test_updates_without_a_frame_and_instants_without_a_label():
+    data = recording(3, 9)
+    data.where[2::3] = -1
+    data.where[data.where >= 0] = [0, 1, 3, 4, 6, 7]
+    (batch,) = Lanes([data], 1, 9, np.random.default_rng(0), mirror=False)
+    np.testing.assert_array_equal(batch.frames[0, :, 0, 0, 1], [0, 1, 0, 3, 4, 0, 6, 7, 0])
+    assert (batch.weights[..., 0] == 1).all() and (batch.weights[..., 1] == 0).all()
+    features = [np.stack([np.arange(9.0)[:, None], -np.arange(9.0)[:, None]]).astype(np.float32)]
+    (batch,) = Lanes([data], 1, 9, np.random.default_rng(0), mirror=False, features=features)
+    np.testing.assert_array_equal(batch.frames[0, :, 0], [0, 1, 0, 3, 4, 0, 6, 7, 0])
 
 
-def test_a_lost_target_is_searched_on_the_side_where_it_left(tmp_path):
-    good = recording(0, 8)
-    hints, labels = np.zeros_like(good.hints), np.zeros_like(good.labels)
-    hints[:, COLUMNS] = [1, 1, 0, 0, 0, 0, 0, 1]
-    # The target leaves on the left, behind the vehicle it is on the right: the expert turns right.
-    hints[:, COLUMNS + 1] = [1, 0.8, 0.4, 0, -0.5, -0.9, -0.5, 0.9]
-    hints[:, COLUMNS + 2] = [0, 0.6, 0.9, 1, 0.8, -0.4, -0.8, 0.4]
-    labels[:, :, 3] = np.array([0, 0.3, 0.5, 0.5, 1.0, -1.0, -1.0, 0.2])[:, None]
-    np.savez(
-        tmp_path / "0.npz",
-        frames=good.frames,
-        summaries=np.full_like(good.summaries, 0.4),
-        offsets=good.offsets,
-        labels=labels,
-        hints=hints,
-    )
-    (read,) = read_folder(tmp_path)
-    np.testing.assert_allclose(
-        read.labels[:, 0, 3], [0, 0.3, 0.5, 0.8, 1.0, 1.0, 1.0, 0.2], atol=1e-6
-    )
-
-
-def test_missing_labels_weigh_nothing():
-    (batch,) = Lanes([recording(0, 8)], 1, 8, np.random.default_rng(0))
-    assert (batch.weights[..., 0] == 1).all() and (batch.weights[..., 1:] == 0).all()
-    assert np.isfinite(batch.offsets).all()
-
-
-def test_damaged_and_foreign_files_are_refused(tmp_path):
-    good = recording(0, 5)
-    arrays = {k: getattr(good, k) for k in ("frames", "summaries", "offsets", "labels", "hints")}
-    path = tmp_path / "000000.npz"
-    np.savez_compressed(path, **arrays)
-    assert len(read_sequence(path)) == 5
-    blob = path.read_bytes()
-    path.write_bytes(blob[: len(blob) // 2])
-    with pytest.raises(LnnError, match="no recorded sequence"):
-        read_sequence(path)
-    for key, bad in (
-        ("labels", arrays["labels"][:3]),
-        ("frames", arrays["frames"].astype(float)),
-        ("hints", arrays["hints"] * np.nan),
-    ):
-        np.savez_compressed(path, **{**arrays, key: bad})
-        with pytest.raises(LnnError, match="arrays of a recorded sequence expected"):
-            read_sequence(path)
-    np.savez_compressed(path, frames=arrays["frames"])
-    with pytest.raises(LnnError, match="no recorded sequence"):
-        read_folder(tmp_path)
-    path.unlink()
-    with pytest.raises(LnnError, match=r"no \*\.npz found"):
-        read_folder(tmp_path)
+def test_glimpses_are_of_frames_that_are_seen():
+    data = recording(0, 9)
+    data.where[:] = -1
+    data.where[[1, 5]] = [4, 8]
+    seen = Glimpser([data, data]).draw(np.random.default_rng(0), 64)
+    marks = set(seen.frames[:, 0, :, 1].max(1).tolist())
+    assert marks == {4, 8}
+    assert (seen.weights == 1).all()

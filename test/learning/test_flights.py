@@ -14,12 +14,13 @@ import pytest
 from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.learning.controls import Blinded, ColorServo, Numbed, StraightAhead
-from lnn_ros.learning.dataset import read_sequence
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import ExpertAgent, fly
+from lnn_ros.learning.sequences import KEYS, read_flight, read_sequence
 from lnn_ros.liquid.checkpoint import load
+from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import Renderer
 from lnn_ros.simulation.forest import make_world
@@ -58,15 +59,19 @@ def test_an_episode_is_recorded_once_and_is_reproducible(tmp_path, share):
     policy = SHIPPED if share else None
     outcomes = [record(Episode(300_003, file, policy, share)) for file in files]
     assert outcomes[0] == outcomes[1]
-    one, other = (read_sequence(Path(file)) for file in files)
-    for name in ("frames", "summaries", "offsets", "labels", "hints"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    labelled = np.isfinite(one.offsets)
-    assert labelled.any(axis=1).mean() > 0.9
-    assert (one.offsets[labelled] >= 0).all() and (one.offsets[labelled] < 0.5).all()
-    rates = 1 / np.median(one.summaries[1:, 8])
-    assert 11.0 < rates < 31.0
-    assert one.summaries[1:, 6].min() > 0.9, "the IMU covers the intervals"
+    (one, seed), (other, _) = (read_flight(Path(file)) for file in files)
+    for name in KEYS:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert seed == 300_003
+    assert (np.diff(one["imu_stamps"]) == 5_000_000).all(), "every inertial sample at 200 Hz"
+    assert np.median(np.diff(one["label_stamps"])) == pytest.approx(1e9 / 30, rel=0.1)
+    rate = 1e9 / np.median(np.diff(one["frame_stamps"]))
+    assert 1.5 < rate < 61.0
+    sequence = read_sequence(Path(files[0]), vary=False)
+    assert (sequence.where >= 0).sum() == len(one["frames"])
+    assert (sequence.weights > 0).mean() > 0.8
+    coverage = sequence.summaries[1:, SUMMARY.index("imu_coverage")]
+    assert coverage.min() > 0.9, "the IMU covers the intervals"
     before = Path(files[0]).stat().st_mtime_ns
     record(Episode(300_003, files[0], policy, share))
     assert Path(files[0]).stat().st_mtime_ns == before, "what is there is kept"

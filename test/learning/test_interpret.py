@@ -10,6 +10,7 @@ from policies_for_tests import small_checkpoint
 from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.learning import interpret_study
+from lnn_ros.learning.architecture import make_policy
 from lnn_ros.learning.evaluate import Trial, try_once
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.learning.interpret import format_study, interpret, show
@@ -23,9 +24,14 @@ from lnn_ros.learning.interpret_study import (
     summarise_probes,
     summarise_saliency,
 )
-from lnn_ros.liquid.checkpoint import load
+from lnn_ros.liquid.checkpoint import Checkpoint, load
 from lnn_ros.liquid.interpretation import history
+from lnn_ros.liquid.interpretation.history import Network
+from lnn_ros.liquid.spec import CAMERA_PRESENT
+from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.simulation.camera import CameraGeometry
+from lnn_ros.simulation.sensors import StreamTiming
+from lnn_ros.simulation.simulator import SimulatorOptions
 from lnn_ros.simulation.task import Task
 
 SHIPPED = str(policies.path("fly_to_target"))
@@ -40,9 +46,48 @@ def flights():
 
 
 def cut(flight, count=60, **changes):
-    """The beginning of a flight."""
-    kept = {k: v[:count] if isinstance(v, np.ndarray) else v for k, v in vars(flight).items()}
+    """The beginning of a flight: so many intervals, and the frames that close some of them."""
+    frames = int(flight.camera[:count].sum())
+    kept = {
+        k: v[: frames if k in ("frames", "masks") else count] if isinstance(v, np.ndarray) else v
+        for k, v in vars(flight).items()
+    }
     return type(flight)(**{**kept, **changes})
+
+
+@pytest.fixture(scope="module")
+def gappy():
+    """A flight of a random policy whose camera loses 7 of 10 frames."""
+    task = Task.load("fly_to_target")
+    spec, wiring = make_policy("flow", task, 0)
+    arrays = TorchPolicy(spec, wiring).arrays()
+    options = SimulatorOptions(camera=StreamTiming(rate_hz=20.0, latency_s=0.01, drop=0.7))
+    return record_flight(Checkpoint(spec, arrays, {}), SEEDS[0], "fly_to_target", options)
+
+
+def test_intervals_without_a_frame_are_explained_too(gappy):
+    """What is commanded is what the states of the recorded intervals ask for."""
+    flight, count = gappy, len(gappy.stamps_ns)
+    assert 10 < flight.camera.sum() == len(flight.frames) == len(flight.masks) < 0.9 * count
+    np.testing.assert_array_equal(flight.summaries[:, CAMERA_PRESENT], flight.camera)
+    task = Task.load("fly_to_target")
+    spec, wiring = make_policy("flow", task, 0)
+    arrays = TorchPolicy(spec, wiring).arrays()
+    found = interpret(Checkpoint(spec, arrays, {}), flight)
+    assert len(found.saliency) == len(found.ratio) == len(flight.frames)
+    assert len(found.parts) == len(found.history.after) == count
+    assert (np.abs(found.parts[flight.camera][:, 0]).max(0) > 1e-4).all()
+    network = Network.of(spec, arrays)
+    asked = [
+        network.read(found.history.after, found.history.summaries, after)
+        for after in np.arange(0.005, 0.1, 0.005)
+    ]
+    nearest = np.min([np.abs(a - flight.commands) for a in asked], axis=0)
+    assert np.median(nearest, 0).max() < 0.01
+    numbers = found.to_json()
+    assert numbers["camera"] == flight.camera.tolist()
+    saliency = numbers["saliency"]
+    assert len(saliency["stamps_ns"]) == len(saliency["mass_on_target_over_chance"]) < count
 
 
 def test_the_flight_is_the_one_that_evaluate_flies(flights):
@@ -51,11 +96,12 @@ def test_the_flight_is_the_one_that_evaluate_flies(flights):
     assert flight.outcome == judged["outcome"]
     assert 0.0 <= judged["seconds"] - flight.seconds[-1] < 0.15
     assert (np.diff(flight.stamps_ns) > 0).all()
-    assert len(flight.frames) == len(flight.commands) == len(flight.masks) == len(flight.hints)
+    assert len(flight.stamps_ns) == len(flight.commands) == len(flight.hints)
+    assert len(flight.frames) == len(flight.masks) == flight.camera.sum() > 0.9 * len(flight.hints)
     # The states that are explained are those that flew: they ask for what was commanded.
     _, network, _ = networks(SHIPPED)
     past = history.run(network, flight.stamps_ns, flight.summaries, flight.frames)
-    asked = [network.command(past.after, after) for after in (0.0, 0.02, 0.04, 0.06)]
+    asked = [network.read(past.after, past.summaries, after) for after in (0.02, 0.03, 0.04, 0.05)]
     nearest = np.min([np.abs(a - flight.commands) for a in asked], axis=0)
     assert np.median(nearest, 0).max() < 0.01
 
@@ -73,9 +119,10 @@ def test_the_truth_is_that_of_each_frame(flights):
         redness = [(p[:, 0] / (p.sum(1) + 1.0)).mean() for p in (inside, outside)]
         assert redness[0] > 1.2 * redness[1]
         columns = np.nonzero(flight.masks[k])[1]
+        bearing = flight.bearing[flight.camera][k]
         if columns.min() > 2 and columns.max() < geometry.width - 3:
             right = (columns.mean() + 0.5 - geometry.width / 2) / geometry.focal_length
-            assert np.arctan(right) == pytest.approx(-flight.bearing[k], abs=0.12)
+            assert np.arctan(right) == pytest.approx(-bearing, abs=0.12)
 
 
 def test_what_was_never_in_view_is_not_remembered(flights):
@@ -112,11 +159,11 @@ def test_one_flight_is_explained_in_a_folder(flights, tmp_path, capsys):
     out = tmp_path / "new" / "folder"
     assert str(out) in capsys.readouterr().out
     found = json.loads((out / "interpretation.json").read_text())
-    count = len(flight.frames)
+    count = len(flight.stamps_ns)
     assert found["commit"] == "none" and found["seed"] == flight.seed
     assert np.array(found["attribution"]["values"]).shape == (count, 4, 4)
     assert len(found["time_constants"]["seconds"]) == len(found["activity"]["values"]) == count
-    assert len(found["saliency"]["mass_on_target_over_chance"]) == count
+    assert len(found["saliency"]["mass_on_target_over_chance"]) == len(flight.frames)
     for name in ("saliency", "time_constants", "activity", "attribution"):
         blob = (out / f"{name}.png").read_bytes()
         assert blob[:8] == b"\x89PNG\r\n\x1a\n"
@@ -140,7 +187,7 @@ def test_any_core_can_be_drawn(kind, flights, tmp_path):
         assert found["phases"]["names"] == found["time_constants"]["turning"] != []
     else:
         assert np.array(found["time_constants"]["seconds"]).max() == 0.0
-        assert found["saliency"]["mass_on_target_over_chance"] == [None] * 8
+        assert found["saliency"]["mass_on_target_over_chance"] == [None] * len(small.frames)
 
 
 def test_the_numbers_of_many_flights_come_from_the_command(flights, tmp_path, capsys, monkeypatch):
@@ -166,7 +213,7 @@ def test_the_numbers_of_many_flights_come_from_the_command(flights, tmp_path, ca
     assert found["deletion"]["salient_minus_random_pixels"]["value"] == pytest.approx(more)
     # Every flight was there five times: a probe knows the held-out ones by heart.
     assert found["probes"]["target_distance"]["neurons"]["r2"] > 0.9
-    assert found["probes"]["target_distance"]["frames"] > 200
+    assert found["probes"]["target_distance"]["intervals"] > 200
     constants = found["time_constants"]["seconds"].values()
     assert constants and all(row["q25"] <= row["median"] <= row["q75"] for row in constants)
     assert format_study(found) == capsys.readouterr().out.rstrip("\n")
@@ -183,7 +230,7 @@ def test_what_was_never_seen_is_said_to_be_missing():
     flights = [
         {
             "seed": seed,
-            "frames": 20,
+            "intervals": 20,
             "read": {"neurons": rng.normal(0, 1, (20, 3))},
             "distance": np.ones(20),
             "bearing": np.ones(20),

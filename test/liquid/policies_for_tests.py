@@ -10,7 +10,7 @@ import numpy as np
 from lnn_ros.liquid.cells import cell_type
 from lnn_ros.liquid.checkpoint import Checkpoint, streams
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
-from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
+from lnn_ros.liquid.spec import CAMERA_PRESENT, SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
 
 HEIGHT, WIDTH, FEATURES = 12, 16, 7
@@ -63,8 +63,8 @@ def small_spec(kind: str = "flow", **options: Any) -> PolicySpec:
             **{**OPTIONS.get(kind, {}), **options},
         ),
         head=HeadSpec((-0.5, -1.0, -0.8, -1.5), (1.6, 1.0, 0.8, 1.5), 1.1),
-        summary_scale=(1.0,) * 9,
-        summary_offset=(0.0,) * 5 + (-9.81,) + (0.0,) * 3,
+        summary_scale=(1.0,) * len(SUMMARY),
+        summary_offset=tuple(-9.81 * (name == "specific_force_z") for name in SUMMARY),
         summary_limit=5.0,
         first_interval=0.1,
     )
@@ -103,3 +103,26 @@ def small_checkpoint(kind: str = "flow", seed: int = 0, **options: Any) -> Check
 
 def frame(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def summaries(
+    rng: np.random.Generator, dt: Any, camera: Any = True, spread: float = 1.0
+) -> np.ndarray:
+    """Summaries of intervals of ``dt`` (...) seconds: random numbers, but gravity, ages and flags.
+
+    ``camera`` (...) says where a frame closes the interval.
+    """
+    dt = np.asarray(dt, float)
+    out = rng.normal(0, spread, (*dt.shape, len(SUMMARY)))
+    out[..., SUMMARY.index("specific_force_z")] += 9.81
+    out[..., SUMMARY.index("imu_coverage")] = 1.0
+    out[..., SUMMARY.index("imu_age")] = rng.uniform(0, 0.01, dt.shape)
+    out[..., SUMMARY.index("camera_age")] = np.minimum(dt, 1.0)
+    out[..., CAMERA_PRESENT] = camera
+    out[..., SUMMARY.index("dt")] = dt
+    return out.astype(np.float32)
+
+
+def observe(engine: Any, state: np.ndarray, image: np.ndarray, told: np.ndarray) -> None:
+    """Let a state (changed in place) meet a frame, which is encoded, and a summary."""
+    engine.update(state, engine.encode(image), told)

@@ -1,26 +1,30 @@
-"""The bound on the command and its rate holds for whatever an adversary observes, and is no idle
+"""The bound on the command and its rates holds for whatever an adversary observes, and is no idle
 number."""
 
 import importlib.util
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies_for_tests import HEIGHT, WIDTH, small_checkpoint
+from policies_for_tests import FEATURES, HEIGHT, WIDTH, frame, small_checkpoint
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid import container
-from lnn_ros.liquid.bound import Bound, bound, input_box
+from lnn_ros.liquid.bound import Bound, bound
+from lnn_ros.liquid.boxes import input_box
 from lnn_ros.liquid.cells.flow import Flow
 from lnn_ros.liquid.checkpoint import POLICY_FORMAT, Checkpoint, load, save
 from lnn_ros.liquid.engine import Engine, effective
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.spec import COMMAND, SUMMARY, part
+from lnn_ros.liquid.spec import CAMERA_PRESENT, COMMAND, SUMMARY, part
+from lnn_ros.pilot import Pilot
+from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE
 
 FLOWS = ({}, {"event": True}, {"rotating": ()}, {"rate_min": 5.0, "rate_max": 5.0})
 
@@ -57,8 +61,11 @@ def picture(rng):
     return np.where(rng.random((HEIGHT, 1, 3)) < 0.5, 0.0, 255.0) + np.zeros((1, WIDTH, 1))
 
 
-def summary(rng):
-    return rng.normal(0, 10.0 ** rng.uniform(-1, 3), len(SUMMARY))
+def summary(rng, camera=True, *shape):
+    """Any numbers at all, but that a frame is there or is not."""
+    told = rng.normal(0, 10.0 ** rng.uniform(-1, 3), (*shape, len(SUMMARY)))
+    told[..., CAMERA_PRESENT] = camera
+    return told
 
 
 @settings(max_examples=40)
@@ -78,7 +85,7 @@ def test_nothing_observed_breaks_the_bound(kind, seed, strength, option, least):
     for _ in range(12):
         dt = least + rng.choice([0.0, 1e-3, 0.02, 0.3, 4.0]) * rng.random()
         state = spec.predict(NUMPY, w, state, np.array([dt]))
-        state = spec.update(NUMPY, w, state, picture(rng), summary(rng))
+        state = spec.update(NUMPY, w, state, picture(rng), summary(rng, rng.random() < 0.7))
         # Dense in time at first, then wide: fast neurons move right after the update.
         offsets = np.concatenate([[0.0, 1e-6], np.geomspace(1e-5, 5.0, 40)])[:, None]
         states = spec.predict(NUMPY, w, np.tile(state, (len(offsets), 1)), offsets)
@@ -87,6 +94,14 @@ def test_nothing_observed_breaks_the_bound(kind, seed, strength, option, least):
         assert (commands <= np.array(proven.high) + 1e-12).all()
         rates = np.abs(np.diff(commands, axis=0) / np.diff(offsets, axis=0))
         assert (rates <= np.array(proven.rate) * (1 + 1e-6) + 1e-9).all()
+        if proven.reading is None:
+            assert option.get("event") and kind == "flow"
+            continue
+        # Read as the pilot does: whatever was measured since, no frame among it.
+        none = np.zeros((len(offsets), FEATURES))
+        read = spec.observe(NUMPY, w, states, none, summary(rng, False, len(offsets)))
+        moved = np.abs(spec.command(NUMPY, w, read) - spec.command(NUMPY, w, state))
+        assert (moved <= offsets * np.array(proven.reading) * (1 + 1e-6) + 1e-12).all()
 
 
 @settings(max_examples=40)
@@ -97,7 +112,7 @@ def test_inputs_stay_in_their_box(seed, strength):
     low, high = input_box(spec, w)
     for _ in range(5):
         features = spec.encoder.encode(NUMPY, part(w, "encoder"), picture(rng))
-        inputs = spec.inputs(NUMPY, features, summary(rng))
+        inputs = spec.inputs(NUMPY, features, summary(rng, rng.random() < 0.5))
         assert (inputs >= low - 1e-9).all() and (inputs <= high + 1e-9).all()
 
 
@@ -113,6 +128,54 @@ def test_pixels_that_a_border_pads_with_zeros_are_in_the_box():
     assert (features <= input_box(spec, w)[1][: len(features)]).all()
 
 
+def test_features_that_are_never_zero_are_zero_without_a_frame():
+    checkpoint = small_checkpoint()
+    arrays = {**checkpoint.arrays, "encoder.linear.bias": np.full(FEATURES, 1e3, np.float32)}
+    spec, w = checkpoint.spec, wide(Checkpoint(checkpoint.spec, arrays, checkpoint.card))
+    low, high = input_box(spec, w)
+    assert (low[:FEATURES] == 0.0).all() and (high[:FEATURES] > 1e3).all()
+
+
+def flown(checkpoint, seed):
+    """Commands of a pilot whose sensors say anything: (at, read), and (stamp, read) of updates."""
+    pilot, rng = Pilot(checkpoint), np.random.default_rng(seed)
+    most, reads, updates = np.array([MAX_RATE] * 3 + [MAX_FORCE] * 3), [], {}
+    for tick in range(1000, 2000, 5):
+        now = tick * 1_000_000
+        if rng.random() < 0.1:
+            pilot.observe("camera", now, frame(rng))
+        if rng.random() < 0.8:
+            pilot.observe("imu", now, rng.choice([-1.0, 1.0], 6) * rng.random() * most)
+        stamp = pilot.state()[0]
+        if stamp:
+            updates[stamp] = pilot.read(stamp)
+            at = now + int(rng.integers(1, 5_000_000))
+            reads.append((at, stamp, pilot.read(at)))
+    return reads, updates
+
+
+@pytest.mark.parametrize("options", [{}, {"rate_max": 6.0}, {"rotating": ()}])
+def test_what_the_pilot_reads_moves_no_faster_since_its_last_update(options):
+    """Whatever the sensors measure, and whenever; and no update does worse."""
+    checkpoint = random_policy("flow", 3, 1.5, options)
+    reading, worst = np.array(bound(checkpoint.spec, checkpoint.arrays).reading), 0.0
+    for seed in range(5):
+        reads, updates = flown(checkpoint, seed)
+        stamps = sorted(updates)
+        pairs = [((at - stamp) * 1e-9, read - updates[stamp]) for at, stamp, read in reads]
+        pairs += [((b - a) * 1e-9, updates[b] - updates[a]) for a, b in pairwise(stamps)]
+        for seconds, moved in pairs:
+            assert (np.abs(moved) <= seconds * reading + 1e-5).all()
+            worst = max(worst, float((np.abs(moved) / seconds / reading).max()))
+    assert worst > 0.02, "and it does move"
+
+
+def test_a_policy_that_is_not_told_the_time_has_no_rate():
+    checkpoint = small_checkpoint()
+    proven = bound(replace(checkpoint.spec, step=0.05), checkpoint.arrays)
+    assert proven.rate is proven.reading is None
+
+
 def test_the_running_network_stays_inside(shipped):
     engine, proven = Engine(shipped.spec, shipped.arrays), bound(shipped.spec, shipped.arrays)
     rng = np.random.default_rng(0)
@@ -120,7 +183,8 @@ def test_the_running_network_stays_inside(shipped):
     for _ in range(100):
         engine.predict(state, float(rng.uniform(0, 0.1)), state)
         image = rng.integers(0, 256, shipped.spec.encoder.frame_shape, dtype=np.uint8)
-        engine.update(state, image, summary(rng).astype(np.float32))
+        told = summary(rng, rng.random() < 0.7).astype(np.float32)
+        engine.update(state, engine.encode(image), told)
         now = engine.command(state)
         engine.predict(state, 0.01, out)
         assert (now >= proven.low).all() and (now <= proven.high).all()
@@ -149,23 +213,28 @@ def test_gradient_ascent_comes_near_the_bound_but_not_beyond(adversary, options)
     against = adversary(checkpoint, 0.05)
     reached = against.attack("rate", 3, starts=4, steps=40)
     assert 0.15 * proven.rate[3] < reached <= proven.rate[3] * (1 + 1e-6)
+    if not options:
+        reached = against.attack("reading", 3, starts=4, steps=40)
+        assert 0.1 * proven.reading[3] < reached <= proven.reading[3] * (1 + 1e-6)
     reached = against.attack("high", 2, starts=4, steps=30)
     assert 0.5 * proven.high[2] < reached <= proven.high[2]
 
 
 def test_it_is_tighter_than_the_heads_range_and_for_slower_streams(shipped):
     head, proven = shipped.spec.head, bound(shipped.spec, shipped.arrays)
-    assert proven.high[2] < 0.5 * head.high[2], "vertical speed"
-    rates = [bound(shipped.spec, shipped.arrays, least).rate for least in (0.0, 0.02, 0.05, 0.5)]
-    assert (np.diff(rates, axis=0) < 0).all()
+    assert proven.high[2] < 0.9 * head.high[2], "vertical speed"
+    proven = [bound(shipped.spec, shipped.arrays, least) for least in (0.0, 0.02, 0.05, 0.5)]
+    for rates in ([p.rate for p in proven], [p.reading for p in proven]):
+        assert (np.diff(rates, axis=0) < 0).all()
 
 
 def test_a_bound_by_hand():
     """One neuron that hears one thing: every step of the proof, on paper."""
     checkpoint = small_checkpoint(rotating=())
     spec, arrays = checkpoint.spec, {k: np.zeros_like(a) for k, a in checkpoint.arrays.items()}
-    arrays["wiring.inter"][7, 0] = arrays["wiring.command"][0, 0] = 1  # the first of the summary
-    arrays["core.inter.target.weight"][7, 0] = 0.1
+    first = FEATURES  # of the summary
+    arrays["wiring.inter"][first, 0] = arrays["wiring.command"][0, 0] = 1
+    arrays["core.inter.target.weight"][first, 0] = 0.1
     arrays["core.command.target.weight"][0, 0] = 2.0
     arrays["core.command.rate.bias"][:] = 100.0  # rate_max
     arrays["head.weight"][0, 1] = 0.5
@@ -175,6 +244,8 @@ def test_a_bound_by_hand():
     assert proven.high[1] == pytest.approx(1.1 * np.tanh(0.5 * command), rel=1e-6)
     assert proven.rate[1] == pytest.approx(1.1 * 0.5 * 60.0 * 2 * command, rel=1e-6)
     assert proven.rate[0] == proven.rate[2] == proven.rate[3] == 0.0
+    # A step after the flow pulls once more, and as fast.
+    np.testing.assert_allclose(proven.reading, 2 * np.array(proven.rate), rtol=1e-12)
     middle = (np.array(spec.head.low) + spec.head.high) / 2
     np.testing.assert_allclose(np.array(proven.low)[[0, 2, 3]], middle[[0, 2, 3]], atol=1e-8)
     # With any rate possible, 1 / D makes the most of observations D apart.
@@ -187,9 +258,9 @@ def test_a_pair_whose_target_flips_nearly_reaches_its_bound():
     checkpoint = small_checkpoint()
     spec, arrays = checkpoint.spec, {k: np.zeros_like(a) for k, a in checkpoint.arrays.items()}
     pair = [0, spec.core.pairs[1]]
-    arrays["wiring.inter"][7, 0] = 1
+    arrays["wiring.inter"][FEATURES, 0] = 1
     arrays["wiring.command"][0, pair] = 1
-    arrays["core.inter.target.weight"][7, 0] = 100.0
+    arrays["core.inter.target.weight"][FEATURES, 0] = 100.0
     arrays["core.command.target.weight"][0, pair] = 100.0
     arrays["core.command.frequency.bias"][0] = 100.0  # 2 Hz
     arrays["core.inter.rate.bias"][:] = 100.0
@@ -213,12 +284,34 @@ def test_a_pair_whose_target_flips_nearly_reaches_its_bound():
     assert 0.75 * proven < np.abs(moved[1]) / 1e-6 <= proven
 
 
+def test_a_neuron_whose_target_flips_nearly_reaches_its_bound_as_it_is_read():
+    """The flow pulls it away, and the step that reads it pulls as much again."""
+    checkpoint = small_checkpoint(rotating=())
+    spec, arrays = checkpoint.spec, {k: np.zeros_like(a) for k, a in checkpoint.arrays.items()}
+    arrays["wiring.inter"][FEATURES, 0] = arrays["wiring.command"][0, 0] = 1
+    arrays["core.inter.target.weight"][FEATURES, 0] = 100.0
+    arrays["core.command.target.weight"][0, 0] = 100.0
+    arrays["core.inter.rate.bias"][:] = 100.0
+    arrays["head.weight"][0, 1] = 1e-3
+    proven = bound(spec, arrays, 0.012).reading[1]
+    w = {name: a.astype(np.float64) for name, a in effective(spec, arrays).items()}
+    state = spec.core.initial_state(1e3)
+    for dt, sign in ((0.0, 1.0), (0.012, -1.0), (1e-6, -1.0)):
+        before, state = state, spec.predict(NUMPY, w, state, np.array([dt]))
+        inputs = sign * np.ones(spec.core.inputs)
+        state = spec.core.update(NUMPY, part(w, "core"), state, inputs)
+    moved = spec.command(NUMPY, w, state) - spec.command(NUMPY, w, before)
+    assert 0.95 * proven < np.abs(moved[1]) / 1e-6 <= proven
+
+
 @pytest.mark.parametrize("kind", ["feedforward", "gru", "cfc"])
 def test_without_a_flow_nothing_moves_between_observations(kind):
     checkpoint = small_checkpoint(kind)
     proven = bound(checkpoint.spec, checkpoint.arrays)
     # Its activity is held: `predict` only counts the time.
     assert proven.rate == (0.0,) * 4
+    # A step that forgets whatever the time is jumps; one that is not taken does not.
+    assert proven.reading == ((0.0,) * 4 if kind == "feedforward" else None)
     assert (np.array(proven.low) >= checkpoint.spec.head.low).all()
 
 
@@ -252,6 +345,7 @@ def test_saving_notes_the_bound_and_loading_recomputes_it(tmp_path):
     assert load(tmp_path / "policy").card["bound"] == proven.to_json()
     assert load(claiming(tmp_path, lambda b: {**b, "rate": [r * 2 for r in b["rate"]]}))
     assert load(claiming(tmp_path, lambda b: {**b, "rate": None})), "claims nothing"
+    assert load(claiming(tmp_path, lambda b: {k: b[k] for k in ("low", "high", "rate")}))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +358,8 @@ def test_saving_notes_the_bound_and_loading_recomputes_it(tmp_path):
         (lambda b: {**b, "rate": [1.0]}, "expected 4 numbers"),
         (lambda b: {**b, "low": None}, "expected 4 numbers"),
         (lambda b: {**b, "rate": ["a"] * 4}, "rate of vx is 'a'"),
-        (lambda b: {"rate": b["rate"]}, "expected low, high and rate"),
+        (lambda b: {**b, "reading": [*b["reading"][:2], 0.1, 1e9]}, "reading of vz is claimed"),
+        (lambda b: {"rate": b["rate"]}, "expected low, high, rate and reading"),
         (lambda b: 3, "bound is 3"),
     ],
 )

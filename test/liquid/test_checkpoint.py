@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies_for_tests import small_checkpoint
+from policies_for_tests import FEATURES, small_checkpoint
 from safetensors.numpy import save as pack
 
 from lnn_ros.errors import LnnError
@@ -29,6 +29,7 @@ from lnn_ros.liquid.checkpoint import (
 )
 from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.rnn_files import load_rnn, save_rnn
+from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.liquid.wiring import auto_ncp
 
 
@@ -123,8 +124,8 @@ def written(checkpoint, **metadata):
 
 
 def test_unknown_format_and_version(tmp_path):
-    refused(tmp_path, written(small_checkpoint(), version="3"), "version '3' found, expected '2'")
-    refused(tmp_path, written(small_checkpoint(), version="1"), "'1' .*: train the policy again")
+    refused(tmp_path, written(small_checkpoint(), version="4"), "version '4' found, expected '3'")
+    refused(tmp_path, written(small_checkpoint(), version="2"), "'2' .*: train the policy again")
     refused(tmp_path, written(small_checkpoint(), format="x"), "format 'x' found")
     refused(tmp_path, pack(small_checkpoint().arrays), "header is none of an")
 
@@ -195,7 +196,7 @@ def changed_card(path, value):
         (("spec", "core", "layers"), 3, "layers is 3, expected a list"),
         (("spec", "core", "layers", 0, "units"), 10**9, "expected an integer"),
         (("spec", "core", "layers", 0, "recurrent"), 1, "expected true or false"),
-        (("spec", "core", "inputs"), 17, "core.inputs is 17, expected 16"),
+        (("spec", "core", "inputs"), 17, f"core.inputs is 17, expected {FEATURES + len(SUMMARY)}"),
         (("spec", "core", "read"), 21, "read is 21"),
         (("spec", "core", "rotating"), [0, 5, 0], "expected an even number"),
         (("spec", "core", "rotating"), [6], "expected 3 numbers"),
@@ -215,8 +216,8 @@ def changed_card(path, value):
         (("spec", "head", "low"), [1, 0, 0, 0], "head.low"),
         (("spec", "head", "gain"), 1.0, "unknown entry gain"),
         (("spec", "tail"), 1.0, "unknown entry tail"),
-        (("spec", "summary_scale"), [1.0], "expected 9"),
-        (("spec", "summary_scale"), ["a"] * 9, "summary scale"),
+        (("spec", "summary_scale"), [1.0], f"expected {len(SUMMARY)}"),
+        (("spec", "summary_scale"), ["a"] * len(SUMMARY), "summary scale"),
         (("spec", "first_interval"), 0.0, "first_interval"),
         (("spec",), [], "spec of the card"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import frame, observe, small_checkpoint, summaries
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.engine import Engine
@@ -20,8 +20,8 @@ FLOW = small_checkpoint()
 """A small policy whose command neurons turn in pairs."""
 
 
-def summary(rng):
-    return rng.normal(0, 1, len(SUMMARY)).astype(np.float32)
+def summary(rng, camera=True):
+    return summaries(rng, rng.uniform(0, 0.2), camera)
 
 
 @cache
@@ -39,7 +39,7 @@ def seen_state(engine, seed, updates=3):
     state = engine.initial()
     for _ in range(updates):
         engine.predict(state, float(rng.uniform(0.0, 0.3)), state)
-        engine.update(state, frame(rng), summary(rng))
+        observe(engine, state, frame(rng), summary(rng))
     return state
 
 
@@ -64,7 +64,7 @@ def test_no_time_changes_nothing(seed):
     # An observation in no time since the last one: gates are set, activities stay.
     rng = np.random.default_rng(seed)
     moved = engine.activity(before).copy()
-    engine.update(state, frame(rng), summary(rng))
+    observe(engine, state, frame(rng), summary(rng))
     np.testing.assert_allclose(engine.activity(state), moved, atol=1e-6)
     assert not np.array_equal(state, before)
 
@@ -79,7 +79,7 @@ def test_forgetting_is_per_second_not_per_observation():
         state = engine.initial()
         for _ in range(2 * rate):
             engine.predict(state, 1 / rate, state)
-            engine.update(state, image, told)
+            observe(engine, state, image, told)
         ends.append(engine.activity(state).copy())
     np.testing.assert_allclose(ends[0], ends[1], atol=0.02)
 
@@ -93,6 +93,14 @@ def test_negative_or_undefined_time_is_an_error(kind):
             engine.predict(state, dt, state)
 
 
+def asked(policy, states, reads):
+    """Commands (N, 4) that training reads from states (N, S), a step without a frame later."""
+    taken = torch.ones(len(reads), 1, dtype=torch.bool)
+    with torch.no_grad():
+        activity = policy.onward(states, torch.from_numpy(reads)[:, None], taken)
+        return policy.read(activity).numpy()
+
+
 @settings(max_examples=20)
 @given(kind=st.sampled_from(["flow", "feedforward"]), seed=st.integers(0, 1000))
 def test_numpy_equals_torch_on_irregular_streams(kind, seed):
@@ -102,28 +110,45 @@ def test_numpy_equals_torch_on_irregular_streams(kind, seed):
     rng = np.random.default_rng(seed)
     steps = 12
     frames = np.stack([frame(rng) for _ in range(steps)])
-    told = np.stack([summary(rng) for _ in range(steps)])
-    dt = rng.choice([0.0, 0.005, 0.05, 0.7, 30.0], steps).astype(np.float32)
-    offsets = rng.choice([0.0, 0.01, 0.2, 5.0], steps).astype(np.float32)
+    camera = rng.random(steps) < 0.7
+    told = summaries(rng, rng.choice([0.0, 0.005, 0.05, 0.7, 30.0], steps), camera)
+    reads = summaries(rng, rng.choice([0.0, 0.01, 0.2, 5.0], steps), False)
+    dt, offsets = told[:, -1], reads[:, -1]
     keep = torch.ones(steps, 1, dtype=torch.bool)
     keep[0] = keep[7] = False  # a new episode
     with torch.no_grad():
-        inputs = policy.inputs(torch.from_numpy(frames)[None], torch.from_numpy(told)[:, None])
-        states = policy.core.states(
-            inputs, torch.from_numpy(dt)[:, None], policy.core.initial(1), keep=keep
-        )
-        activity = policy.predict(states, torch.from_numpy(offsets)[:, None])
-        wanted = policy.read(activity).numpy()[:, 0]
+        seen = torch.from_numpy(told)[:, None]
+        inputs = policy.inputs(torch.from_numpy(frames)[None], seen)
+        states = policy.states(inputs, seen, policy.core.initial(1), keep)
+        wanted = asked(policy, states[:, 0], reads)
     engine = engine_of(checkpoint)
     state, scratch = engine.initial(), engine.initial()
     for k in range(steps):
         if k == 7:
             state[:] = engine.initial()
         engine.predict(state, float(dt[k]), state)
-        engine.update(state, frames[k], told[k])
+        # Where no frame came, the one that is there for the batch's sake changes nothing.
+        engine.update(state, engine.encode(frames[k]) if camera[k] else None, told[k])
         engine.predict(state, float(offsets[k]), scratch)
+        engine.update(scratch, None, reads[k])
         np.testing.assert_allclose(engine.command(scratch), wanted[k], atol=1e-5)
         np.testing.assert_allclose(state, states[k, 0].numpy(), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(kind=st.sampled_from(["flow", "feedforward"]), seed=st.integers(0, 1000))
+def test_without_a_frame_none_is_looked_at(kind, seed):
+    """No features are as good as any, and the network is told that there are none."""
+    checkpoint = small_checkpoint(kind, seed % 7)
+    engine, rng = engine_of(checkpoint), np.random.default_rng(seed)
+    start, told = seen_state(engine, seed), summary(rng, camera=False)
+    ends = [start.copy() for _ in range(3)]
+    engine.update(ends[0], None, told)
+    observe(engine, ends[1], frame(rng), told)
+    np.testing.assert_array_equal(ends[1], ends[0])
+    told[SUMMARY.index("camera_present")] = 1.0
+    engine.update(ends[2], None, told)
+    assert not np.array_equal(ends[2], ends[0])
 
 
 def test_windows_give_the_same_states_as_one_sequence():
@@ -153,13 +178,14 @@ def test_the_command_moves_between_observations_as_it_does_in_training():
     engine, policy = engine_of_flow(), TorchPolicy.from_arrays(FLOW.spec, FLOW.arrays)
     state, out = seen_state(engine, 1), engine.initial()
     offsets = np.linspace(0.0, 1.0, 9, dtype=np.float32)
-    with torch.no_grad():
-        wanted = policy.read(policy.predict(torch.from_numpy(state), torch.from_numpy(offsets)))
+    reads = summaries(np.random.default_rng(1), offsets, False, spread=0.0)
+    wanted = asked(policy, torch.from_numpy(np.tile(state, (9, 1))), reads)
     found = []
-    for dt in offsets:
+    for dt, told in zip(offsets, reads, strict=True):
         engine.predict(state, float(dt), out)
+        engine.update(out, None, told)
         found.append(engine.command(out))
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-3, "every output moves"
 
 
@@ -219,7 +245,8 @@ def test_forbidden_connections_have_zero_jacobian_in_every_gate(part):
     for name, network in (("numpy", engine), ("masked", engine_of(closed(spec, policy)))):
         after[name] = network.initial()
         after[name][:units] = state[:units].numpy()
-        network.update(after[name], frame(np.random.default_rng(0)), np.zeros(9, np.float32))
+        told = np.zeros(len(SUMMARY), np.float32)
+        observe(network, after[name], frame(np.random.default_rng(0)), told)
     np.testing.assert_allclose(after["numpy"], after["masked"], rtol=1e-5, atol=1e-6)
 
 

@@ -37,7 +37,7 @@ def test_everything_in_the_file_is_printed(capsys):
     text, checkpoint = said(capsys, SHIPPED), load(SHIPPED)
     spec, proven = checkpoint.spec, bound(checkpoint.spec, checkpoint.arrays)
     for words in (
-        "fly_to_target: policy file, version 2",
+        f"fly_to_target: policy file, version {container.VERSION}",
         f"total {spec.count()}",
         "kind: flow",
         "wiring of command: 24 neurons",
@@ -50,7 +50,8 @@ def test_everything_in_the_file_is_printed(capsys):
         checkpoint.card["training"]["commit"],
         "arrived:",
         f"vz: {proven.low[2]:.4g} to {proven.high[2]:.4g} m/s",
-        f"{proven.rate[3]:.4g} rad/s^2",
+        f"by the flow alone: at most {proven.rate[3]:.4g} rad/s^2",
+        f"as it is read: at most {proven.reading[3]:.4g} rad/s^2",
         checkpoint.weights_digest(),
     ):
         assert words in text, words
@@ -83,7 +84,7 @@ def test_a_cell_alone(tmp_path, capsys):
     rnn = LiquidRNN(4, 2, "flow", wiring=auto_ncp(4, 20, 3, paired=True), seed=1)
     save_rnn(tmp_path / "cell", rnn, "a cell", {"seed": 1, "imported": "nothing"})
     text = said(capsys, tmp_path / "cell")
-    assert text.startswith("a cell: cell file, version 2")
+    assert text.startswith(f"a cell: cell file, version {container.VERSION}")
     for words in ("pairs turn", "imported: nothing", "readout 8", "outputs: 2"):
         assert words in text
     found = json.loads(said(capsys, tmp_path / "cell", "--json"))

@@ -6,7 +6,7 @@ import cell_cases
 import numpy as np
 import pytest
 import torch
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import FEATURES, frame, observe, small_checkpoint, summaries
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import cell_type, kinds
@@ -65,7 +65,7 @@ def test_a_cell_of_few_sub_steps_is_the_cell_of_all_of_them():
 def observed(engine, rng):
     state = engine.initial()
     engine.predict(state, 0.1, state)
-    engine.update(state, frame(rng), rng.normal(0, 1, len(SUMMARY)).astype(np.float32))
+    observe(engine, state, frame(rng), summaries(rng, 0.1))
     return state
 
 
@@ -76,12 +76,17 @@ def test_what_is_not_finite_is_refused_at_the_door(kind, bad):
     engine = Engine(checkpoint.spec, checkpoint.arrays)
     rng = np.random.default_rng(0)
     state = observed(engine, rng)
-    before, image = state.copy(), frame(rng)
+    before, seen = state.copy(), engine.encode(frame(rng))
     for place in range(len(SUMMARY)):
         told = np.zeros(len(SUMMARY))
         told[place] = bad  # 1e39 is finite, but not as the float32 that the network computes in
         with np.errstate(over="ignore"), pytest.raises(LnnError, match=r"summary.*not finite"):
-            engine.update(state, image, told)
+            engine.update(state, seen, told)
+    for place in range(FEATURES):
+        features = seen.astype(float)
+        features[place] = bad
+        with np.errstate(over="ignore"), pytest.raises(LnnError, match=r"features.*not finite"):
+            engine.update(state, features, np.zeros(len(SUMMARY)))
     for seconds in (bad, -1e-9):
         with pytest.raises(LnnError, match="elapsed time"):
             engine.predict(state, seconds, state)
@@ -90,7 +95,7 @@ def test_what_is_not_finite_is_refused_at_the_door(kind, bad):
     other = Engine(checkpoint.spec, checkpoint.arrays)
     fresh = before.copy()
     for running, held in ((engine, state), (other, fresh)):
-        running.update(held, image, np.ones(len(SUMMARY), np.float32))
+        running.update(held, seen, np.ones(len(SUMMARY), np.float32))
     np.testing.assert_array_equal(state, fresh)
 
 
@@ -101,9 +106,11 @@ def test_a_frame_of_another_kind_is_refused():
     good = frame(np.random.default_rng(0))
     for image in (good.astype(np.float32), good[:-1], good[..., :1]):
         with pytest.raises(LnnError, match="frame of"):
-            engine.update(state, image, told)
-    with pytest.raises(LnnError, match="summary has shape"):
-        engine.update(state, good, told[:1])
+            engine.encode(image)
+    with pytest.raises(LnnError, match="features of shape"):
+        engine.update(state, engine.encode(good)[1:], told)
+    with pytest.raises(LnnError, match="summary of shape"):
+        engine.update(state, engine.encode(good), told[:1])
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -118,7 +125,7 @@ def test_a_cell_alone_refuses_what_is_not_finite(kind):
         seen[-1] = bad
         with pytest.raises(LnnError, match=r"observation.*not finite"):
             engine.update(state, seen)
-    with pytest.raises(LnnError, match="observation has shape"):
+    with pytest.raises(LnnError, match="observation of shape"):
         engine.update(state, np.zeros(cell.inputs + 1))
     np.testing.assert_array_equal(state, before)
 
@@ -159,9 +166,9 @@ def test_running_a_policy_allocates_no_image():
     engine = Engine(checkpoint.spec, checkpoint.arrays)
     rng = np.random.default_rng(0)
     state, image = observed(engine, rng), frame(rng)
-    told = np.zeros(len(SUMMARY), np.float32)
+    told = summaries(rng, 0.05)
     # Calls make some Python numbers on their way; the frame alone has more bytes.
-    assert allocated(lambda: engine.update(state, image, told)) < image.nbytes
+    assert allocated(lambda: observe(engine, state, image, told)) < image.nbytes
 
 
 @pytest.mark.parametrize("kind", [k for k in kinds() if k not in ("ltc", "feedforward")])

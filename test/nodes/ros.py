@@ -39,6 +39,7 @@ from lnn_ros.nodes import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0  # s; far more than anything takes, so that a busy machine fails no test
+POLITE = 10.0  # s, after which a process that was told to end is killed
 ASK_AGAIN = 1.0  # s, after which a question whose answer may have been lost is put again
 
 RELIABLE = QoSProfile(depth=10_000, reliability=ReliabilityPolicy.RELIABLE)
@@ -104,11 +105,18 @@ class Process:
         """Await its end; return the exit status."""
         return self._process.wait(PATIENCE)
 
-    def kill(self) -> None:
-        """End it by force, if it runs."""
+    def ask_to_end(self) -> None:
+        """Tell it to end, if it runs."""
         if self.alive:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Await its end, and at last end it by force."""
+        try:
+            self._process.wait(POLITE)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-        self._process.wait()
+            self._process.wait()
 
 
 class Bench:
@@ -128,9 +136,15 @@ class Bench:
         self._executor.add_node(self.node)
 
     def close(self) -> None:
-        """End everything."""
+        """End everything.
+
+        Politely: a process that is killed while it writes into this one's shared memory may take
+        Fast DDS down here, too, when the bench's own port is closed.
+        """
         for process in self.processes:
-            process.kill()
+            process.ask_to_end()
+        for process in self.processes:
+            process.end()
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)

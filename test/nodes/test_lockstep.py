@@ -10,28 +10,33 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
+from random_policy import random_policy
 from ros import LATCHED, Bench, is_zero, pairs, vector
 
-from lnn_ros import messages, policies
+from lnn_ros import messages
 from lnn_ros.learning.rollout import fly
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import START_NS, Simulator
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.timeline.samples import digest
 
 SEED = 300_007
 
 
 class Recorder:
-    """The shipped policy as an agent whose commands are kept."""
+    """A policy as an agent whose commands are kept."""
 
-    def __init__(self) -> None:
-        self.pilot = Pilot.load(policies.path("fly_to_target"))
+    def __init__(self, policy) -> None:
+        self.pilot = Pilot.load(policy)
         self.commands: dict[int, tuple[float, ...]] = {}
+        self.digests: dict[str, dict[int, int]] = {"camera": {}, "imu": {}}
 
-    def observe(self, stream, stamp_ns, value):
-        """Hand on."""
-        self.pilot.observe(stream, stamp_ns, value)
+    def observe(self, stream, stamp_ns, value, now_ns=None):
+        """Hand on, and keep what was taken."""
+        assert self.pilot.observe(stream, stamp_ns, value, now_ns)
+        self.digests[stream][stamp_ns] = digest(stamp_ns, value)
 
     def command(self, at_ns):
         """Answer and keep it."""
@@ -41,25 +46,31 @@ class Recorder:
 
 
 @pytest.fixture(scope="module")
-def expected():
+def policy(tmp_path_factory):
+    """Return one that flies somewhere: of random weights."""
+    return random_policy(tmp_path_factory.mktemp("policy") / "policy.safetensors")
+
+
+@pytest.fixture(scope="module")
+def expected(policy):
     """Outcome and commands of the flight in one process, without ROS.
 
     Over ROS there is one command more, at the first instant, before anything has been measured.
     """
     task = Task.load("fly_to_target")
-    agent = Recorder()
+    agent = Recorder(policy)
     flight = fly(Simulator(make_world(SEED, task), task=task), agent)
-    return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}
+    return flight, {START_NS: (0.0, 0.0, 0.0, 0.0), **agent.commands}, agent.digests
 
 
 class Pair:
     """A simulator and a controller in lock-step, watched."""
 
-    def __init__(self, bench: Bench, seed: int = SEED) -> None:
+    def __init__(self, bench: Bench, policy, seed: int = SEED) -> None:
         self.bench = bench
         self.commands = bench.collect(TwistStamped, "cmd_vel")
         self.status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
-        self.controller = bench.start("controller", lockstep=True, engage=True)
+        self.controller = bench.start("controller", lockstep=True, engage=True, policy=policy)
         bench.introduce("controller")  # or its first commands would reach the simulator alone
         self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
 
@@ -86,9 +97,9 @@ class Pair:
         return self.episode(episode)
 
 
-def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expected):
-    flight, commands = expected
-    pair = Pair(bench)
+def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, policy, expected):
+    flight, commands, digests = expected
+    pair = Pair(bench, policy)
     truth = bench.collect(Odometry, "ground_truth")
     trace = bench.collect(DiagnosticArray, "controller/trace")
     bench.until(lambda: pair.say().get("outcome", "flying") != "flying", "the end of the flight")
@@ -104,6 +115,22 @@ def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expecte
     assert float(said["distance_m"]) == pytest.approx(flight.distance, abs=1.0)
     place = truth[-1].pose.pose.position
     assert np.isfinite((place.x, place.y, place.z)).all()
+    # The trace tells which samples were taken, and what was commanded, to the last bit.
+    bench.until(lambda: messages.stamp_ns(trace[-1]) >= max(commands), "the last trace")
+    told = {"camera": [], "imu": []}
+    for message in trace:
+        values, now = pairs(message.status[0]), messages.stamp_ns(message)
+        if now <= max(commands):
+            for stream, stamps in told.items():
+                stamps += map(int, values[f"{stream}.new"].split())
+                assert int(values[f"{stream}.taken"]) == len(stamps)
+                assert int(values[f"{stream}.digest"], 16) == sum(
+                    digests[stream][stamp] for stamp in stamps) % 2**64
+            assert tuple(map(float.fromhex, values["command"].split())) == commands[now]
+            assert values["mode"] == "engaged"
+            assert values["reset"] == "0"
+    assert {stream: set(stamps) for stream, stamps in told.items()} == {
+        stream: set(stamps) for stream, stamps in digests.items()}
     # No sample was lost or left behind: frame n has been taken when its arrival is past.
     for message in trace:
         values, now = pairs(message.status[0]), messages.stamp_ns(message)
@@ -112,15 +139,16 @@ def test_flight_over_dds_is_the_flight_of_the_library_bit_for_bit(bench, expecte
             assert int(values["camera.taken"]) == (now - 10_000_000 - START_NS) // 50_000_000 + 1
 
 
-def test_controller_may_be_restarted_in_flight(bench):
-    pair = Pair(bench)
+def test_controller_may_be_restarted_in_flight(bench, policy):
+    pair = Pair(bench, policy)
     pair.until(1.5)
     pair.controller.send(signal.SIGKILL)
     pair.controller.wait()
     stopped = messages.stamp_ns(pair.commands[-1])
     # Else the services of the dead one would be taken for those of the next.
     bench.until(lambda: not bench.node.count_publishers("cmd_vel"), "the dead to be forgotten")
-    pair.controller = bench.start("controller", lockstep=True, engage=True, autostart=False)
+    pair.controller = bench.start("controller", lockstep=True, engage=True, policy=policy,
+                                  autostart=False)
     # These calls introduce the bench to it before it answers the simulator.
     assert bench.transition("controller", Transition.TRANSITION_CONFIGURE)
     assert bench.transition("controller", Transition.TRANSITION_ACTIVATE)
@@ -130,9 +158,9 @@ def test_controller_may_be_restarted_in_flight(bench):
     assert max(np.diff(stamps)) <= 35_000_000
 
 
-def test_reset_flies_the_same_again_and_another_seed_another_way(bench, expected):
-    _, commands = expected
-    pair = Pair(bench)
+def test_reset_flies_the_same_again_and_another_seed_another_way(bench, policy, expected):
+    _, commands, _ = expected
+    pair = Pair(bench, policy)
     pair.until(1.0)
     assert bench.trigger("simulator/reset").success
     again = pair.until(1.5, episode=2)

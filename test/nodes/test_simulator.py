@@ -17,7 +17,8 @@ from sensor_msgs.msg import CameraInfo, Image, Imu
 
 from lnn_ros import messages
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import Simulator, SimulatorOptions, StreamTiming
+from lnn_ros.simulation.sensors import StreamTiming
+from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
 
 SEED = 300_020

@@ -1,166 +1,299 @@
-"""Frames close intervals; inertial samples count where their stamps lie, whenever they arrive."""
+"""Where intervals begin and end, and what is told of them.
+
+The first part follows the order of cases of fuse's timestamp manager: what is there, what is added,
+and which intervals are made anew.
+"""
+
+import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from histories import FIRST_NS, FIRST_S, MS, SHAPE, START, Digesting, Sample, made, tracks
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnn_ros.timeline.intervals import MAX_FORCE, MAX_HOLD_NS, MAX_RATE, MAX_WAITING, Intervals
+from lnn_ros.liquid import engine
+from lnn_ros.liquid.spec import SUMMARY
+from lnn_ros.timeline.intervals import LONGEST_S, MAX_HOLD_NS, TICK_NS, cut, onward
+from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE, Track
+from lnn_ros.timeline.timeline import Timeline
 
-MS = 1_000_000
-START = 1_000 * MS
-FRAME = np.zeros((2, 3, 3), np.uint8)
-
-
-def imu(x):
-    return np.array([x, 0.0, 0.0, 0.0, 0.0, 9.81])
+STEP = 10 * MS
 
 
-def feed(events, first=0.1):
-    """Closed intervals of (stream, ms after START, rate) events."""
-    intervals, closed = Intervals(FRAME.shape, first), []
-    for stream, ms, rate in events:
-        value = FRAME if stream == "camera" else imu(rate)
-        _, interval = intervals.observe(stream, START + round(ms * MS), value)
-        if interval is not None:
-            closed.append(interval)
-    return closed
+def at(k):
+    return START + round(k * STEP)
+
+
+THERE = (10, 20, 30, 40)
+
+
+@pytest.mark.parametrize(
+    "there, added, expected",
+    [
+        pytest.param((), (10, 20), (10, 20), id="nothing there"),
+        pytest.param((), (10,), (10,), id="nothing there, one stamp"),
+        pytest.param(THERE, (20, 30), (), id="there already"),
+        pytest.param(THERE, (5, 10), (5, 10, 20, 30, 40), id="before the beginning, aligned"),
+        pytest.param(THERE, (5, 8), (5, 8, 10, 20, 30, 40), id="before the beginning, unaligned"),
+        pytest.param(THERE, (5, 15), (5, 10, 15, 20, 30, 40), id="over the beginning"),
+        pytest.param(THERE, (40, 45), (45,), id="after the end, aligned"),
+        pytest.param(THERE, (43, 45), (43, 45), id="after the end, unaligned"),
+        pytest.param(THERE, (35, 45), (35, 40, 45), id="over the end"),
+        pytest.param(THERE, (10, 40), (), id="several segments"),
+        pytest.param(THERE, (5, 40), (5, 10, 20, 30, 40), id="several, from before the beginning"),
+        pytest.param(THERE, (10, 45), (45,), id="several, past the end"),
+        pytest.param(THERE, (5, 45), (5, 10, 20, 30, 40, 45), id="several, past both ends"),
+        pytest.param(THERE, (15, 30), (15, 20, 30, 40), id="split at the beginning"),
+        pytest.param(THERE, (20, 35), (35, 40), id="split at the end"),
+        pytest.param(THERE, (15, 35), (15, 20, 30, 35, 40), id="split at both ends"),
+        pytest.param(THERE, (22, 28), (22, 28, 30, 40), id="split within one segment"),
+        pytest.param(THERE, (22, 24, 26, 28), (22, 24, 26, 28, 30, 40), id="split into many"),
+        pytest.param(THERE, (30, 30), (), id="the same stamp"),
+        pytest.param(THERE, (25, 25), (25, 30, 40), id="the same new stamp"),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_frames_split_time(there, added, expected, backwards):
+    """Only what lies at an added frame or after it is made anew, and nothing is left out."""
+    network = Digesting()
+    timeline = Timeline(network, SHAPE, FIRST_S)
+    for k in there:
+        timeline.observe("camera", at(k), Sample("camera", 0, k).value())
+    assert [stamp for stamp, _ in made(timeline, network)] == [at(k) for k in there]
+    for k in reversed(added) if backwards else added:
+        timeline.observe("camera", at(k), Sample("camera", 0, k).value())
+    assert made(timeline, network) == [(at(k), True) for k in expected]
+    # The intervals adjoin: each is as long as the distance to the boundary before.
+    everything = sorted({*there, *added})
+    before = {k: b for b, k in pairwise(everything)}
+    lengths = [round(dt * 1e9) for dt, _, _ in network.steps]
+    first = FIRST_NS
+    assert lengths == [at(k) - at(before[k]) if k in before else first for k in expected]
+
+
+@pytest.mark.parametrize(
+    "added, expected",
+    [
+        pytest.param(-9, [0, 10, 20, 30], id="before the beginning, in the first interval"),
+        pytest.param(-19, [0, 10, 20, 30], id="before the beginning"),
+        pytest.param(0, [10, 20, 30], id="at the beginning: it holds from there on"),
+        pytest.param(5, [10, 20, 30], id="within a segment"),
+        pytest.param(20, [30], id="at a boundary: it holds from there on"),
+        pytest.param(29.999999, [30], id="a nanosecond before the end"),
+        pytest.param(30, [], id="at the end"),
+        pytest.param(35, [], id="after the end"),
+    ],
+)
+def test_inertial_samples_split_no_time(added, expected):
+    network = Digesting()
+    timeline = Timeline(network, SHAPE, FIRST_S)
+    for k in (0, 10, 20, 30):
+        timeline.observe("camera", at(k), Sample("camera", 0, k).value())
+    made(timeline, network)
+    timeline.observe("imu", at(added), Sample("imu", 0, 1).value())
+    assert [stamp for stamp, _ in made(timeline, network)] == [at(k) for k in expected]
+
+
+def boundaries(frames, imu):
+    """Boundaries by their definition, instant by instant."""
+    found, newest = [], max([*frames, *imu])
+    for k, frame in enumerate(frames):
+        found.append((frame, True))
+        end = frames[k + 1] if k + 1 < len(frames) else newest + 1
+        for tick in range(frame + TICK_NS, min(end, newest + 1), TICK_NS):
+            if any(tick - TICK_NS <= stamp < tick for stamp in imu):
+                found.append((tick, False))
+    return found
+
+
+@settings(max_examples=300)
+@given(
+    st.sets(st.tuples(st.integers(-20, 60), st.integers(-1, 1)), min_size=1, max_size=8),
+    st.sets(st.tuples(st.integers(-30, 80), st.integers(-1, 1)), max_size=25),
+)
+def test_boundaries_are_those_of_the_definition(frames, imu):
+    """Stamps on a grid of 50 ms, give or take a nanosecond."""
+    frames, imu = (sorted(START + 50 * MS * k + ns for k, ns in s) for s in (frames, imu))
+    samples = [Sample("camera", s) for s in frames] + [Sample("imu", s) for s in imu]
+    intervals = [interval for interval, _ in cut(*tracks(samples), TICK_NS)]
+    assert [(i.stamp_ns, i.camera) for i in intervals] == boundaries(frames, imu)
+    for before, after in pairwise(intervals):
+        assert after.start_ns == before.stamp_ns < after.stamp_ns
+
+
+def stamps_of(frames_ms, imu_ms):
+    samples = [Sample("camera", START + ms * MS) for ms in frames_ms]
+    samples += [Sample("imu", START + round(ms * MS)) for ms in imu_ms]
+    found = [i for i, _ in cut(*tracks(samples), FIRST_NS)]
+    return [((i.stamp_ns - START) / MS, i.camera) for i in found]
+
+
+def test_ticks():
+    # Nothing happens before the first frame, whatever the inertial sensor says.
+    assert stamps_of([], range(0, 1000, 5)) == []
+    assert stamps_of([500], range(0, 520, 5)) == [(500, True)]
+    # The grid is counted from the last frame.
+    assert stamps_of([0, 130], range(0, 360, 5)) == [
+        (0, True), (100, False), (130, True), (230, False), (330, False),
+    ]  # fmt: skip
+    # A frame on a tick is a frame.
+    assert stamps_of([0, 100], range(0, 120, 5)) == [(0, True), (100, True)]
+    # A tick comes when a stamp has reached it, and not a nanosecond earlier.
+    assert stamps_of([0], [0, 100 - 1e-6]) == [(0, True)]
+    assert stamps_of([0], [0, 100]) == [(0, True), (100, False)]
+    # Only where there was a sample in the 100 ms before; one of its own stamp is not before it.
+    assert stamps_of([0], [20, 300, 450]) == [(0, True), (100, False), (400, False)]
+    assert stamps_of([0, 1000], []) == [(0, True), (1000, True)]
+    # A sample 100 ms before a tick was on the tick before.
+    assert stamps_of([0], [100, 200]) == [(0, True), (200, False)]
+    assert stamps_of([0], [100 - 1e-6, 200]) == [(0, True), (100, False)]
+    # Several frames inside one tick.
+    assert stamps_of([0, 20, 40, 60], [5, 170]) == [
+        (0, True), (20, True), (40, True), (60, True),
+    ]  # fmt: skip
+    assert stamps_of([0, 20, 40, 60], [5, 65, 170])[4:] == [(160, False)]
+
+
+# -- what is told ---------------------------------------------------------------------------------
+
+
+def summaries(frames_ms, imu, first_ns=FIRST_NS):
+    """Summaries by name, of frames at these times and (ms, rate about x) of inertial samples."""
+    frames, track = Track(), Track()
+    for ms in frames_ms:
+        frames.put(START + round(ms * MS), None)
+    for ms, rate in imu:
+        track.put(START + round(ms * MS), ((rate, 0.0, 0.0), (0.0, 0.0, 9.81)))
+    return [
+        dict(zip(SUMMARY, i.summary.tolist(), strict=True)) for i, _ in cut(frames, track, first_ns)
+    ]
 
 
 def test_means_are_over_exactly_the_interval():
-    events = [("imu", 5 * k, 1.0 if k < 20 else 3.0) for k in range(40)]
-    events[25:25] = [("camera", 100, None)]  # arrives when stamps up to 120 ms are in already
-    events += [("camera", 150, None), ("camera", 157.5, None)]
-    first, second, third = feed(events)
-    assert first.dt == pytest.approx(0.1) and second.dt == pytest.approx(0.05)
-    assert first.summary[0] == pytest.approx(1.0)
-    assert first.summary[6] == pytest.approx(1.0)  # covered
-    assert second.summary[0] == pytest.approx(3.0)
-    assert third.summary[0] == pytest.approx(3.0)  # half a sample's hold, split by the frame
-    assert third.summary[7] == pytest.approx(0.0025)  # age of the newest sample before it
-    assert third.summary[8] == pytest.approx(0.0075)
+    stream = [(5 * k, 1.0 if k < 20 else 3.0) for k in range(40)]
+    first, second, third = summaries([100, 150, 157.5], stream)[:3]
+    assert first["dt"] == pytest.approx(0.1) and second["dt"] == pytest.approx(0.05)
+    assert first["angular_rate_x"] == pytest.approx(1.0)
+    assert first["imu_coverage"] == pytest.approx(1.0)
+    assert second["angular_rate_x"] == pytest.approx(3.0)
+    assert third["angular_rate_x"] == pytest.approx(3.0)  # half a sample's hold
+    assert third["imu_age"] == pytest.approx(0.0025)
+    assert third["dt"] == pytest.approx(0.0075)
+    assert third["specific_force_y"] != 0  # by now it has rolled
+    assert all(s["camera_present"] == 1 for s in (first, second, third))
 
 
 def test_a_sample_counts_for_the_part_that_it_holds():
-    events = [("imu", 0, 2.0), ("imu", 30, 6.0), ("camera", 40, None)]
-    (only,) = feed(events, first=0.04)
-    assert only.summary[0] == pytest.approx((30 * 2 + 10 * 6) / 40)
+    (only,) = summaries([40], [(0, 2.0), (30, 6.0)], 40 * MS)
+    assert only["angular_rate_x"] == pytest.approx((30 * 2 + 10 * 6) / 40)
 
 
 def test_missing_inertial_data_is_seen_not_filled():
-    (nothing,) = feed([("camera", 100, None)])
-    assert (nothing.summary[:7] == 0).all() and nothing.summary[7] == 1.0
-    events = [("imu", 0, 1.0), ("camera", 10, None), ("camera", 510, None), ("camera", 1610, None)]
-    _, sparse, silent = feed(events)
-    assert sparse.summary[6] == pytest.approx((MAX_HOLD_NS / MS - 10) / 500)
-    assert sparse.summary[0] == pytest.approx(1.0)
-    assert silent.summary[6] == 0.0 and silent.summary[7] == 1.0 and silent.summary[0] == 0.0
+    (nothing,) = summaries([100], [])
+    zero = [n for n in SUMMARY if n.startswith(("rotation", "angular", "specific", "imu_cov"))]
+    assert all(nothing[name] == 0 for name in zero) and nothing["imu_age"] == 1.0
+    assert (nothing["up_x"], nothing["up_y"], nothing["up_z"]) == (0, 0, 1)
+    _, sparse, silent = summaries([10, 90, 1610], [(0, 1.0)])
+    assert sparse["imu_coverage"] == pytest.approx((MAX_HOLD_NS / MS - 10) / 80)
+    assert sparse["angular_rate_x"] == pytest.approx(1.0)
+    assert sparse["imu_age"] == pytest.approx(0.09)
+    assert silent["imu_coverage"] == 0.0 and silent["imu_age"] == 1.0
+    assert silent["angular_rate_x"] == 0.0
+
+
+def test_missing_frames_are_seen_as_age():
+    found = summaries([0, 30], [(5 * k, 1.0) for k in range(320)])
+    assert [s["camera_present"] for s in found] == [1, 1] + [0] * 15
+    ages = [s["camera_age"] for s in found]
+    assert ages[:2] == pytest.approx([1.0, 0.03])  # there was none before the first
+    assert ages[2:] == pytest.approx([min(1.0, 0.1 * (k + 1)) for k in range(15)])
+
+
+def test_the_rotation_is_that_since_the_last_frame():
+    """It adds up over intervals without a frame; the interval of a frame still tells it."""
+    found = summaries([0, 250], [(5 * k, 0.5) for k in range(-20, 80)])
+    turned = [(s["camera_present"], s["rotation_x"]) for s in found[1:]]
+    expected = [(0, 0.05), (0, 0.1), (1, 0.125), (0, 0.05)]
+    assert turned == [(c, pytest.approx(x, abs=1e-6)) for c, x in expected]
+    assert found[0]["rotation_x"] == pytest.approx(0.05)  # in the interval before the first frame
+
+
+def test_up_is_carried_from_interval_to_interval():
+    found = summaries([0, 1000], [(5 * k, math.pi / 4 if k >= 20 else 0.0) for k in range(240)])
+    rolled = found[-2]
+    # Rolled by 1.3 quarter turns of pi/4 while the (held) force says level: mostly the gyroscope.
+    assert rolled["up_y"] > 0.4 and found[1]["up_y"] == pytest.approx(0.0, abs=1e-6)
+    assert math.hypot(rolled["up_x"], rolled["up_y"], rolled["up_z"]) == pytest.approx(1.0)
 
 
 @given(st.lists(st.integers(1, 399), max_size=6, unique=True))
 def test_more_frames_split_the_summary_and_lose_nothing(cuts):
     """Rotation and covered time add up, however many frames cut the stream."""
-    stream = [("imu", 5 * k, 0.2 * k - 4.0) for k in range(80)]
-    whole = feed([*stream, ("camera", 400, None)], first=0.4)
-    events = [*stream, *(("camera", c, None) for c in sorted(cuts)), ("camera", 400, None)]
-    events.sort(key=lambda e: (e[1], e[0] == "imu"))
-    parts = feed(events, first=(min(cuts) if cuts else 400) / 1e3)
-    assert len(parts) == len(cuts) + 1
-    turned = sum(float(p.summary[0]) * p.dt for p in parts)
-    assert turned == pytest.approx(float(whole[0].summary[0]) * 0.4, abs=1e-5)
-    assert sum(float(p.summary[6]) * p.dt for p in parts) == pytest.approx(0.4, abs=1e-6)
-
-
-@given(st.integers(0, 30))
-def test_intervals_depend_on_stamps_not_on_arrival(delay):
-    """Frames that arrive up to 150 ms late close the same intervals."""
-    stream = [("imu", 5 * k, np.sin(k)) for k in range(100)]
-    frames = [("camera", 50 * k, None) for k in range(1, 9)]
-    prompt = sorted(stream + frames, key=lambda e: (e[1], e[0] == "camera"))
-    late = sorted(
-        stream + frames, key=lambda e: (e[1] + 5 * delay * (e[0] == "camera"), e[0] == "camera")
+    stream = [(5 * k, 0.2 * k - 4.0) for k in range(80)]
+    first = (min(cuts) if cuts else 400) * MS
+    parts = summaries([*sorted(cuts), 400], stream, first)
+    turned = sum(p["angular_rate_x"] * p["dt"] for p in parts)
+    assert turned == pytest.approx(sum(0.005 * rate for _, rate in stream), abs=1e-5)
+    assert sum(p["imu_coverage"] * p["dt"] for p in parts) == pytest.approx(0.4, abs=1e-6)
+    assert sum(p["rotation_x"] for p in parts if p["camera_present"]) == pytest.approx(
+        turned, abs=1e-5
     )
-    for a, b in zip(feed(prompt), feed(late), strict=True):
-        np.testing.assert_array_equal(a.summary, b.summary)
 
 
-@pytest.mark.parametrize(
-    "stream, stamp, value, reason",
-    [
-        ("camera", START, FRAME, "camera.dropped_duplicate"),
-        ("camera", START - MS, FRAME, "camera.dropped_late"),
-        ("camera", 0, FRAME, "camera.dropped_stamp"),
-        ("camera", -5, FRAME, "camera.dropped_stamp"),
-        ("camera", 1.5e9, FRAME, "camera.dropped_stamp"),
-        ("camera", START + MS, FRAME[:1], "camera.dropped_shape"),
-        ("camera", START + MS, FRAME[:0], "camera.dropped_shape"),
-        ("camera", START + MS, FRAME.astype(float), "camera.dropped_dtype"),
-        ("camera", START + MS, None, "camera.dropped_dtype"),
-        ("imu", START, imu(1), "imu.dropped_duplicate"),
-        ("imu", START - MS, imu(1), "imu.dropped_late"),
-        ("imu", 0, imu(1), "imu.dropped_stamp"),
-        ("imu", START + MS, imu(np.nan), "imu.dropped_nan"),
-        ("imu", START + MS, imu(-np.inf), "imu.dropped_nan"),
-        ("imu", START + MS, imu(1e200), "imu.dropped_range"),
-        ("imu", START + MS, imu(-1e154), "imu.dropped_range"),
-        ("imu", START + MS, imu(1.01 * MAX_RATE), "imu.dropped_range"),
-        ("imu", START + MS, np.array([0.0] * 5 + [1e308]), "imu.dropped_range"),
-        ("imu", START + MS, np.full(6, np.float16(-6e4)), "imu.dropped_range"),
-        ("imu", 2**63, imu(1), "imu.dropped_stamp"),
-        ("camera", 10**400, FRAME, "camera.dropped_stamp"),
-        ("imu", START + MS, imu(1)[:5], "imu.dropped_shape"),
-        ("imu", START + MS, imu(1).astype(int), "imu.dropped_dtype"),
-        ("imu", START + MS, [0.0] * 6, "imu.dropped_dtype"),
-        ("sonar", START + MS, imu(1), "unknown.dropped_stream"),
-    ],
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(*[st.floats(-MAX_RATE, MAX_RATE)] * 3),
+            st.tuples(*[st.floats(-MAX_FORCE, MAX_FORCE)] * 3),
+            st.integers(1, 10**9) | st.integers(1, 2**62),
+        ),
+        max_size=8,
+    ),
+    st.integers(1, 2**62),
 )
-def test_bad_samples_are_dropped_counted_and_change_nothing(stream, stamp, value, reason):
-    def start():
-        intervals = Intervals(FRAME.shape, 0.1)
-        intervals.observe("imu", START, imu(1.0))
-        intervals.observe("camera", START, FRAME)
-        return intervals
-
-    clean, dirty = start(), start()
-    assert dirty.observe(stream, stamp, value) == (False, None)
-    assert dirty.counts[reason] == 1
-    assert dirty.newest() == clean.newest()
-    later = START + 20 * MS
-    (_, wanted), (_, found) = (i.observe("camera", later, FRAME) for i in (clean, dirty))
-    np.testing.assert_array_equal(found.summary, wanted.summary)
-
-
-def test_an_inertial_sample_of_a_closed_interval_is_late():
-    intervals = Intervals(FRAME.shape, 0.1)
-    intervals.observe("camera", START, FRAME)
-    assert intervals.observe("imu", START - MS, imu(1)) == (False, None)
-    assert intervals.counts["imu.dropped_late"] == 1
-    assert intervals.observe("imu", START, imu(1)) == (True, None)
+def test_whatever_is_measured_the_summary_is_finite_and_possible(readings, stamp):
+    frames, imu, last = Track(), Track(), 1
+    frames.put(stamp, None)
+    for rate, force, gap in readings:
+        imu.put(last, (rate, force))
+        last = min(last + gap, 2**63 - 1)
+    for interval, _ in cut(frames, imu, 100 * MS):
+        told = dict(zip(SUMMARY, interval.summary.tolist(), strict=True))
+        assert np.isfinite(interval.summary).all() and 0 < interval.dt <= LONGEST_S
+        for name, size in (("angular_rate", MAX_RATE), ("specific_force", MAX_FORCE)):
+            assert math.hypot(*(told[f"{name}_{i}"] for i in "xyz")) <= 3**0.5 * size + 1e-3
+        assert math.hypot(*(told[f"rotation_{i}"] for i in "xyz")) <= math.pi + 1e-6
+        assert math.hypot(*(told[f"up_{i}"] for i in "xyz")) == pytest.approx(1.0, abs=1e-6)
+        assert 0 <= told["imu_coverage"] <= 1 + 1e-6
+        assert 0 < told["imu_age"] <= 1 and 0 < told["camera_age"] <= 1
 
 
-@given(st.lists(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 6), max_size=8))
-def test_whatever_an_inertial_sensor_says_the_summary_is_finite_and_possible(readings):
-    intervals = Intervals(FRAME.shape, 0.1)
-    for k, reading in enumerate(readings):
-        intervals.observe("imu", START + 5 * k * MS, np.array(reading))
-    _, interval = intervals.observe("camera", START + 50 * MS, FRAME)
-    assert np.isfinite(interval.summary).all()
-    length = 3**0.5 + 1e-3
-    assert np.linalg.norm(interval.summary[:3]) <= length * MAX_RATE
-    assert np.linalg.norm(interval.summary[3:6]) <= length * MAX_FORCE
+def test_no_interval_is_longer_than_a_network_takes():
+    """A clock that counts from the boot meets one of today: 1.7e9 s, which no engine accepts."""
+    samples = [Sample("camera", START), Sample("imu", START + 1), Sample("imu", 17 * 10**17)]
+    samples += [Sample("camera", 17 * 10**17 + 20 * MS), Sample("camera", 2**63 - 1)]
+    intervals = [interval for interval, _ in cut(*tracks(samples), 1)]
+    assert max(i.dt for i in intervals) == LONGEST_S <= engine.MAX_SECONDS
 
 
-def test_samples_waiting_for_a_frame_are_bounded():
-    intervals = Intervals(FRAME.shape, 0.1)
-    for k in range(MAX_WAITING + 10):
-        intervals.observe("imu", START + k * MS, imu(1))
-    assert intervals.counts["imu.dropped_overflow"] == 10
-
-
-def test_reset_forgets_samples_and_keeps_counts():
-    intervals = Intervals(FRAME.shape, 0.1)
-    intervals.observe("camera", START, FRAME)
-    intervals.reset()
-    assert intervals.newest() == {"camera": None, "imu": None}
-    assert intervals.observe("camera", START - MS, FRAME)[0]
-    assert intervals.counts["camera.accepted"] == 2
+@given(st.integers(1, 700), st.sets(st.integers(-20, 120), max_size=30))
+def test_onward_takes_the_steps_of_a_history_without_more_frames(ms, stamps):
+    """What training reads with is what ``Timeline.read`` does."""
+    frame, instant = Sample("camera", START), START + ms * MS
+    samples = [s for k in stamps if (s := Sample("imu", START + 5 * MS * k)).stamp_ns <= instant]
+    network = Digesting()
+    timeline = Timeline(network, SHAPE, FIRST_S)
+    for sample in sorted([frame, *samples], key=Sample.rank):
+        timeline.observe(sample.stream, sample.stamp_ns, sample.value())
+    if timeline.span()[1] < instant:
+        return
+    timeline.read(instant)
+    frames, imu = tracks([frame, *samples])
+    carry = next(cut(frames, imu, FIRST_NS))[1]
+    steps = list(onward(carry, imu, instant))
+    assert len(network.steps) == len(steps) + 1  # and the frame's
+    for (dt, camera, summary), interval in zip(network.steps[1:], steps, strict=True):
+        assert dt == interval.dt and not camera
+        np.testing.assert_array_equal(summary, interval.summary)

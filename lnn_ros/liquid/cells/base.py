@@ -72,6 +72,12 @@ class Cell(abc.ABC):
     split: ClassVar[bool] = True
     """False where the published cell knows no flow between observations: ``predict`` then only
     counts the time, the activity is held, and ``update`` does the whole published step."""
+    memory: ClassVar[bool] = True
+    """False where an update forgets all that was before it: without a frame such a policy makes
+    none, and stands by what it last answered."""
+    presence: ClassVar[bool] = False
+    """True where the cell is told of every input whether it is there, and how old it is: its inputs
+    are the values, then as many 0 or 1, then as many ages."""
 
     # -- architecture ---------------------------------------------------------------------------
 

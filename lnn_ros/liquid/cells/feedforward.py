@@ -20,6 +20,7 @@ class Feedforward(Cell):
 
     kind: ClassVar[str] = "feedforward"
     split: ClassVar[bool] = False
+    memory: ClassVar[bool] = False
 
     def check(self) -> None:
         super().check()

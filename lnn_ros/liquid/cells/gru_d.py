@@ -44,6 +44,7 @@ class GRUD(Cell):
 
     kind: ClassVar[str] = "gru_d"
     split: ClassVar[bool] = False
+    presence: ClassVar[bool] = True
 
     @property
     def features(self) -> int:

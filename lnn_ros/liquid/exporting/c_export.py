@@ -80,9 +80,12 @@ def policy_source(checkpoint: Checkpoint) -> str:
         "frame: the camera's newest image, 8-bit, row by row, channels side by side:",
         f"    {encoder.height} rows, {encoder.width} columns, {encoder.channels} channels"
         f" ({'red, green, blue' if encoder.channels == 3 else 'grey'})",
-        f"summary: {len(SUMMARY)} numbers on the interval that the frame closes: means in the body",
-        "    frame (x forward, y left, z up), the share that the IMU covered, the age of the",
-        "    newest IMU sample (at most 1 s), the interval's length:",
+        "    Where no frame closes the interval (camera_present is 0) its bytes change nothing.",
+        f"summary: {len(SUMMARY)} numbers on the interval, in the body frame (x forward, y left, z",
+        "    up) at its end: the body's rotation since the last frame, the direction against",
+        "    gravity, mean angular rate and specific force, the share of the interval that the IMU",
+        "    covered, how long ago it and the camera measured before its end (at most 1 s),",
+        "    whether a frame closes the interval, and its length:",
         *(f"    [{i}] {name}, {_unit(name)}" for i, name in enumerate(SUMMARY)),
         "command: velocity in the body frame, levelled:",
         *(
@@ -95,13 +98,14 @@ def policy_source(checkpoint: Checkpoint) -> str:
     usage = [
         "lnn_policy_state state;",
         "lnn_policy_reset(&state);",
-        "for every frame:",
-        "    lnn_policy_predict(&state, seconds since the frame before,"
+        "for every frame, and every 0.1 s while none comes (then with camera_present 0):",
+        "    lnn_policy_predict(&state, seconds since the last update,"
         f" {spec.first_interval:g} for the first);",
         "    lnn_policy_update(&state, frame, summary);",
-        "whenever a command is wanted, also between frames:",
+        "whenever a command is wanted: the same step without a frame, on a copy:",
         "    lnn_policy_state copy = state;",
-        "    lnn_policy_predict(&copy, seconds since the newest frame);",
+        "    lnn_policy_predict(&copy, seconds since the last update);",
+        "    lnn_policy_update(&copy, frame, summary since then, camera_present 0);",
         "    lnn_policy_command(&copy, command);",
     ]
     return _file("lnn_policy", about, usage, spec.core, w, functions)
@@ -265,7 +269,14 @@ class _Function:
 
 def _unit(name: str) -> str:
     """Unit of a number of the summary."""
-    units = {"angular_rate": "rad/s", "specific_force": "m/s^2", "coverage": "0 to 1"}
+    units = {
+        "rotation": "rad",
+        "up": "unit vector",
+        "angular_rate": "rad/s",
+        "specific_force": "m/s^2",
+        "coverage": "0 to 1",
+        "present": "0 or 1",
+    }
     return next((unit for stem, unit in units.items() if stem in name), "s")
 
 

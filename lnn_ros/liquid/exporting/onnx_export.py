@@ -48,7 +48,7 @@ BINARY = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
 
 
 def policy_model(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """Export a whole step: the flow of time, then a frame, then the command.
+    """Export a whole step: the flow of time, then an observation, then the command.
 
     Parameters
     ----------
@@ -58,9 +58,11 @@ def policy_model(checkpoint: Checkpoint) -> onnx.ModelProto:
     -------
     ModelProto
         Inputs: ``state`` (batch, state_size), ``dt`` (batch, 1) in seconds since the state's
-        instant, ``frame`` (batch, H, W, C) uint8, ``summary`` (batch, 9). Outputs: ``next_state``,
-        ``command`` (batch, 4). Its metadata hold the policy's name, the SHA-256 of its weights,
-        its streams, the initial state and ``first_interval``, the seconds before the first frame.
+        instant, ``frame`` (batch, H, W, C) uint8, ``summary`` (batch, len(SUMMARY)), whose
+        ``camera_present`` is 1, or 0 where there is no frame: then any will do. Outputs:
+        ``next_state``, ``command`` (batch, 4). Its metadata hold the policy's name, the SHA-256 of
+        its weights, its streams, the initial state and ``first_interval``, the seconds before the
+        first frame.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def policy_model(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 
 def read_model(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """Export the read-out between frames: the flow of time, then the command.
+    """Export the read-out by the flow of time alone: nothing was measured since.
 
     Parameters
     ----------

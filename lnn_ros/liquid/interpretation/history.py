@@ -1,4 +1,4 @@
-"""Run a policy over recorded observations and keep every state."""
+"""Run a policy over recorded intervals, with and without frames, and keep every state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from lnn_ros.liquid.cells.flow import Flow
 from lnn_ros.liquid.encoders import Encoder
 from lnn_ros.liquid.engine import effective
 from lnn_ros.liquid.ops import NUMPY
-from lnn_ros.liquid.spec import SUMMARY, PolicySpec, part
+from lnn_ros.liquid.spec import CAMERA_PRESENT, SUMMARY, PolicySpec, part
 
 Floats = NDArray[np.float64]
 CHUNK = 64
 """Frames that are encoded at a time, so that the patches of a convolution stay small."""
+
+
+def _axes(name: str) -> list[int]:
+    return [SUMMARY.index(f"{name}_{axis}") for axis in "xyz"]
+
+
+_ROTATION, _UP, _RATE = _axes("rotation"), _axes("up"), _axes("angular_rate")
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,60 @@ class Network:
     def step(self, state: Floats, dt: Floats, features: Floats, summary: Floats) -> Floats:
         """States (..., S) after an interval dt (..., 1) and what was observed at its end."""
         state = self.spec.predict(NUMPY, self.w, state, dt)
-        inputs = self.spec.inputs(NUMPY, features, summary)
-        return self.spec.core.update(NUMPY, part(self.w, "core"), state, inputs)
+        return self.spec.observe(NUMPY, self.w, state, features, summary)
 
-    def command(self, state: Floats, after: float = 0.0, clip: bool = True) -> Floats:
-        """Commands (..., 4) that states (..., S) ask for ``after`` seconds later."""
+    def command(self, state: Floats) -> Floats:
+        """Commands (..., 4) that states (..., S) ask for at their own instants."""
+        return self.spec.command(NUMPY, self.w, state)
+
+    def read(self, state: Floats, summary: Floats, after: float) -> Floats:
+        """Commands (..., 4) ``after`` seconds after intervals, as the pilot reads them then.
+
+        That is one more step, without a frame. What the inertial sensor measures meanwhile is taken
+        to be what it measured before (``going_on``).
+
+        Parameters
+        ----------
+        state : ndarray, shape (..., S)
+            After the intervals.
+        summary : ndarray, shape (..., len(SUMMARY))
+            Theirs.
+        after : float
+            Zero asks at their ends.
+        """
         if after:
-            state = self.spec.predict(NUMPY, self.w, state, np.full((*state.shape[:-1], 1), after))
-        return self.spec.command(NUMPY, self.w, state, clip)
+            dt = np.full((*state.shape[:-1], 1), after)
+            nothing = np.zeros((*state.shape[:-1], self.spec.encoder.features))
+            state = self.step(state, dt, nothing, going_on(summary, after))
+        return self.command(state)
+
+
+def going_on(summary: Floats, after: float) -> Floats:
+    """Summaries of the time after intervals, in which the vehicle moves on as it did.
+
+    Parameters
+    ----------
+    summary : ndarray, shape (..., len(SUMMARY))
+        Of the intervals.
+    after : float
+        How long it moves on, seconds; its turn in that time is taken to be small.
+
+    Returns
+    -------
+    ndarray, shape (..., len(SUMMARY))
+        No frame, the same mean rate and force.
+    """
+    out = summary.copy()
+    frameless = 1.0 - summary[..., CAMERA_PRESENT]
+    rate, up = summary[..., _RATE], summary[..., _UP]
+    out[..., _ROTATION] = summary[..., _ROTATION] * frameless[..., None] + rate * after
+    turned = up + after * np.cross(up, rate)  # a fixed direction, seen from a body that turns
+    length = np.linalg.norm(turned, axis=-1, keepdims=True)
+    out[..., _UP] = np.divide(turned, length, out=up.copy(), where=length > 0.0)
+    age = SUMMARY.index("camera_age")
+    out[..., age] = np.minimum(summary[..., age] * frameless + after, 1.0)
+    out[..., CAMERA_PRESENT], out[..., SUMMARY.index("dt")] = 0.0, after
+    return out
 
 
 def check_frames(encoder: Encoder, frames: NDArray[Any]) -> None:
@@ -75,15 +128,15 @@ def check_frames(encoder: Encoder, frames: NDArray[Any]) -> None:
 
 @dataclass(frozen=True)
 class History:
-    """What went in and every state, for K observations.
+    """What went in and every state, for K intervals.
 
     Attributes
     ----------
     stamps_ns : ndarray of int64, shape (K,)
-        Of the observations.
+        Of the intervals' ends.
     features : ndarray, shape (K, F)
-        Of the encoder.
-    summaries : ndarray, shape (K, 9)
+        Of the encoder; zeros where no frame closes the interval.
+    summaries : ndarray, shape (K, len(SUMMARY))
         ``spec.SUMMARY``, physical units.
     dt : ndarray, shape (K,)
         Seconds before each observation.
@@ -103,8 +156,13 @@ class History:
     after: Floats
     cell: Cell
 
+    @property
+    def camera(self) -> NDArray[np.bool_]:
+        """Where a frame closes the interval, shape (K,)."""
+        return self.summaries[:, CAMERA_PRESENT] > 0.5
+
     def take(self, which: NDArray[np.integer]) -> History:
-        """Return the history of some observations only."""
+        """Return the history of some intervals only."""
         return History(
             self.stamps_ns[which],
             self.features[which],
@@ -165,17 +223,18 @@ def run(
     frames: NDArray[Any] | None = None,
     features: Floats | None = None,
 ) -> History:
-    """Run a policy over a recorded stream, from its first observation on.
+    """Run a policy over recorded intervals (``timeline.intervals.cut``), from the first one on.
 
     Parameters
     ----------
     network : Network
     stamps_ns : ndarray of int64, shape (K,)
-    summaries : ndarray, shape (K, 9)
-        Of the intervals that the frames close; their last column is dt, which the state flows by.
-    frames : ndarray of uint8, shape (K, H, W, C), optional
-        The frames, or
-    features : ndarray, shape (K, F), optional
+    summaries : ndarray, shape (K, len(SUMMARY))
+        Of the intervals. ``dt`` is what the state flows by, ``camera_present`` is 1 where a frame
+        closes the interval, else 0.
+    frames : ndarray of uint8, shape (M, H, W, C), optional
+        The frames of the M intervals that have one, in their order; or
+    features : ndarray, shape (M, F), optional
         what the encoder makes of them.
 
     Raises
@@ -188,24 +247,31 @@ def run(
     if features is None:
         assert frames is not None
         features = network.encode(frames)
-    count = len(stamps_ns)
-    if not count or features.shape != (count, network.spec.encoder.features):
+    count, width = len(stamps_ns), network.spec.encoder.features
+    if not count or summaries.shape != (count, len(SUMMARY)):
         raise LnnError(
-            f"history: features have shape {features.shape}, expected ({max(count, 1)}, "
-            f"{network.spec.encoder.features})"
-        )
-    if summaries.shape != (count, len(SUMMARY)):
-        raise LnnError(
-            f"history: summaries have shape {summaries.shape}, expected ({count}, {len(SUMMARY)})"
+            f"history: summaries have shape {summaries.shape}, expected ({max(count, 1)}, "
+            f"{len(SUMMARY)})"
         )
     summaries = summaries.astype(np.float64)
-    dt = summaries[:, -1]
+    present = summaries[:, CAMERA_PRESENT]
+    if not np.isin(present, (0.0, 1.0)).all():
+        raise LnnError("history: camera_present is neither 0 nor 1 in some summary")
+    camera = present == 1.0
+    if features.shape != (camera.sum(), width):
+        raise LnnError(
+            f"history: features have shape {features.shape}, expected ({camera.sum()}, {width}): "
+            "one row for each interval with a frame"
+        )
+    spread = np.zeros((count, width))
+    spread[camera] = features
+    dt = summaries[:, SUMMARY.index("dt")]
     state = network.spec.core.initial_state()
     states = [state]
     for k in range(count):
-        state = network.step(state, dt[k : k + 1], features[k], summaries[k])
+        state = network.step(state, dt[k : k + 1], spread[k], summaries[k])
         states.append(state)
     kept = np.stack(states)
     return History(
-        np.asarray(stamps_ns), features, summaries, dt, kept[:-1], kept[1:], network.spec.core
+        np.asarray(stamps_ns), spread, summaries, dt, kept[:-1], kept[1:], network.spec.core
     )

@@ -103,7 +103,8 @@ def commands_without(
     ----------
     network : Network
     history : History
-        Of ``network`` over ``frames``: state, summary and elapsed time stay as recorded.
+        Of ``network`` over the intervals that ``frames`` close (``History.take``): state, summary
+        and elapsed time stay as recorded.
     frames : ndarray, shape (K, H, W, C)
     gone : ndarray of bool, shape (K, H, W)
         The pixels that are replaced,
@@ -115,10 +116,20 @@ def commands_without(
     Returns
     -------
     ndarray, shape (K, 4)
+
+    Raises
+    ------
+    LnnError
+        When there is not one frame for each interval.
     """
+    if len(frames) != len(history.dt) or not history.camera.all():
+        raise LnnError(
+            f"saliency: {len(frames)} frames for {len(history.dt)} intervals found, "
+            f"{history.camera.sum()} of them with a frame, expected one for each"
+        )
     features = network.encode(np.where(gone[..., None], fill, frames))
     state = network.step(history.before, history.dt[:, None], features, history.summaries)
-    return network.command(state, after)
+    return network.read(state, history.summaries, after)
 
 
 def most_salient(saliency: Floats, pixels: int) -> NDArray[np.bool_]:

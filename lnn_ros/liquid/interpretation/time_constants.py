@@ -74,10 +74,11 @@ class TimeConstants:
 
 
 def of_history(network: Network, history: History) -> TimeConstants:
-    """Time constants of a policy's core over a recorded stream."""
+    """Time constants of a policy's core over recorded intervals."""
     inputs = network.spec.inputs(NUMPY, history.features, history.summaries)
     w = part(network.w, "core")
-    return time_constants(history.cell, w, history.before, history.after, inputs, history.dt)
+    dt = network.spec.elapsed(history.dt)
+    return time_constants(history.cell, w, history.before, history.after, inputs, dt)
 
 
 def time_constants(

@@ -12,13 +12,14 @@ import os
 import re
 import subprocess
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cell_cases import random_run
 from exports import CELLS, assert_close, cell_checkpoint, compile_c, found, sanitizer, session
-from policies_for_tests import small_checkpoint
+from policies_for_tests import small_checkpoint, summaries
 
 from lnn_ros import policies
 from lnn_ros.liquid.checkpoint import load
@@ -49,32 +50,30 @@ def cell_run(case):
     return inputs, *map(np.array, zip(*made, strict=True))
 
 
-def policy_cases():
-    return {
-        "shipped": load(policies.path("fly_to_target")),
-        **{kind: small_checkpoint(kind) for kind in ("flow", "feedforward")},
-    }
+POLICIES = ("shipped", "flow", "feedforward")
+CAMERA = np.arange(len(DT)) % 3 != 1
+"""A third of the intervals is closed without a frame."""
 
 
-POLICIES = policy_cases()
+@cache
+def policy(name):
+    """Read what ships when it is asked for: where it cannot be, its own tests say so."""
+    return load(policies.path("fly_to_target")) if name == "shipped" else small_checkpoint(name)
 
 
+@cache
 def policy_run(name):
     """Frames, summaries, states and commands along the stream."""
-    checkpoint = POLICIES[name]
+    checkpoint = policy(name)
     rng = np.random.default_rng(7)
     frames = rng.integers(0, 256, (len(DT), *checkpoint.spec.encoder.frame_shape), np.uint8)
     # What sensors say: turning at up to 1 rad/s, gravity, a fresh IMU.
-    scale = np.array([0.5] * 3 + [1.0] * 3 + [0.0, 0.005, 0.0])
-    summary = rng.normal(0, 1, (len(DT), len(SUMMARY))) * scale
-    summary += np.array([0.0] * 5 + [9.81, 1.0, 0.01, 0.0])
-    summary[:, -1] = DT
-    summary = summary.astype(np.float32)
+    summary = summaries(rng, np.array(DT), CAMERA, spread=0.5)
     engine = Engine(checkpoint.spec, checkpoint.arrays)
     state, states, commands = engine.initial(), [], []
-    for dt, frame, numbers in zip(DT, frames, summary, strict=True):
+    for dt, frame, numbers, there in zip(DT, frames, summary, CAMERA, strict=True):
         engine.predict(state, dt, state)
-        engine.update(state, frame, numbers)
+        engine.update(state, engine.encode(frame) if there else None, numbers)
         states.append(state.copy())
         commands.append(engine.command(state))
     return frames, summary, np.array(states), np.array(commands)
@@ -82,7 +81,7 @@ def policy_run(name):
 
 def assert_same_policy(name, states, commands):
     _, _, wanted, wanted_commands = policy_run(name)
-    cell = POLICIES[name].spec.core
+    cell = policy(name).spec.core
     for part in cell.parts():
         where = cell.where(part)
         if where.start < where.stop:
@@ -98,7 +97,7 @@ def assert_same_policy(name, states, commands):
 @pytest.mark.parametrize("name", POLICIES)
 def test_onnx_policy_is_the_policy(name):
     frames, summary, *_ = policy_run(name)
-    checkpoint = POLICIES[name]
+    checkpoint = policy(name)
     step, read = session(policy_model(checkpoint)), session(read_model(checkpoint))
     state = Engine(checkpoint.spec, checkpoint.arrays).initial()[None]
     states, commands = [], []
@@ -114,8 +113,22 @@ def test_onnx_policy_is_the_policy(name):
     assert_same_policy(name, states, commands)
 
 
+def other_frames(frames):
+    """The same where a frame closes the interval, and something else where none does."""
+    return np.where(CAMERA[:, None, None, None], frames, 255 - frames)
+
+
+def test_onnx_does_not_look_at_a_frame_that_is_not_there():
+    frames, summary, states, _ = policy_run("flow")
+    step = session(policy_model(policy("flow")))
+    feed = {"state": states, "dt": np.array(DT, np.float32)[:, None], "summary": summary}
+    one, other = (step.run(None, {**feed, "frame": f}) for f in (frames, other_frames(frames)))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_onnx_read_out_follows_the_flow_between_frames():
-    checkpoint = POLICIES["flow"]
+    checkpoint = policy("flow")
     _, _, states, _ = policy_run("flow")
     engine = Engine(checkpoint.spec, checkpoint.arrays)
     read = session(read_model(checkpoint))
@@ -129,7 +142,7 @@ def test_onnx_read_out_follows_the_flow_between_frames():
 
 def test_onnx_takes_a_batch_of_any_size():
     frames, summary, states, _ = policy_run("flow")
-    step = session(policy_model(POLICIES["flow"]))
+    step = session(policy_model(policy("flow")))
     dt = np.array(DT, np.float32)[:, None]
     feed = {"state": states, "dt": dt, "frame": frames, "summary": summary}
     together = step.run(None, feed)
@@ -154,12 +167,12 @@ def test_onnx_cell_is_the_cell(case):
 
 
 def test_onnx_turns_images_around_once():
-    model = policy_model(POLICIES["shipped"])
+    model = policy_model(policy("shipped"))
     assert [node.op_type for node in model.graph.node].count("Transpose") == 1
 
 
 def test_onnx_carries_its_papers():
-    checkpoint = POLICIES["shipped"]
+    checkpoint = policy("shipped")
     model = policy_model(checkpoint)
     papers = {entry.key: entry.value for entry in model.metadata_props}
     assert papers["name"] == "fly_to_target"
@@ -182,7 +195,7 @@ int main(void)
     lnn_policy_state state;
     lnn_policy_reset(&state);
     static uint8_t frame[FRAME];
-    float dt, summary[9], command[4];
+    float dt, summary[SUMMARY], command[4];
     while (fread(&dt, sizeof dt, 1, stdin) == 1 && fread(frame, sizeof frame, 1, stdin) == 1
            && fread(summary, sizeof summary, 1, stdin) == 1) {
         const int predicted = lnn_policy_predict(&state, dt);
@@ -210,11 +223,12 @@ def built(tmp_path_factory):
 
     def program(compiler, name):
         if (compiler, name) not in programs:
-            folder, checkpoint = tmp_path_factory.mktemp("policy"), POLICIES[name]
+            folder, checkpoint = tmp_path_factory.mktemp("policy"), policy(name)
             (folder / "policy.c").write_text(policy_source(checkpoint))
             (folder / "driver.c").write_text(DRIVER)
             size = int(np.prod(checkpoint.spec.encoder.frame_shape))
-            options = ("-O1", f"-DFRAME={size}", *sanitizer(compiler, folder))
+            sizes = (f"-DFRAME={size}", f"-DSUMMARY={len(SUMMARY)}")
+            options = ("-O1", *sizes, *sanitizer(compiler, folder))
             done = compile_c(compiler, folder / "driver", [folder / "driver.c"], *options)
             assert done.returncode == 0, done.stderr
             programs[compiler, name] = folder / "driver"
@@ -238,15 +252,18 @@ def through(program, checkpoint, dt, frames, summary):
 @pytest.mark.parametrize("name", POLICIES)
 def test_c_policy_is_the_policy(name, compiler, built):
     frames, summary, *_ = policy_run(name)
-    checkpoint, program = POLICIES[name], built(compiler, name)
+    checkpoint, program = policy(name), built(compiler, name)
     codes, states, commands = through(program, checkpoint, DT, frames, summary)
     assert not codes.any()
     assert_same_policy(name, states, commands)
+    # A frame that is not there is not looked at.
+    _, others, _ = through(program, checkpoint, DT, other_frames(frames), summary)
+    np.testing.assert_array_equal(others, states)
 
 
 def test_c_refuses_what_is_no_number_and_keeps_its_state(compiler, built):
     frames, summary, *_ = policy_run("flow")
-    checkpoint, program = POLICIES["flow"], built(compiler, "flow")
+    checkpoint, program = policy("flow"), built(compiler, "flow")
     wrong = [np.nan, np.inf, -np.inf, -1e-9, -30.0]
     times, numbers = np.zeros(len(DT)), np.array(summary)
     times[1 : 1 + len(wrong)] = wrong
@@ -264,7 +281,7 @@ def test_c_refuses_what_is_no_number_and_keeps_its_state(compiler, built):
 
 def test_c_keeps_its_state_where_the_result_would_not_be_finite(compiler, built):
     frames, summary, *_ = policy_run("flow")
-    checkpoint, program = POLICIES["flow"], built(compiler, "flow")
+    checkpoint, program = policy("flow"), built(compiler, "flow")
     largest, numbers = np.finfo(np.float32).max, np.array(summary[:3])
     numbers[1:] = np.nan  # no update: the elapsed time goes on growing
     codes, states, _ = through(program, checkpoint, [0.1, largest, largest], frames[:3], numbers)
@@ -322,7 +339,7 @@ def test_c_cell_is_the_cell(case, compiler, libraries):
 
 
 def test_c_holds_the_weights_to_the_last_bit():
-    checkpoint = POLICIES["shipped"]
+    checkpoint = policy("shipped")
     text = policy_source(checkpoint)
     for name in ("encoder.linear.bias", "core.command.rate.weight", "head.weight"):
         block = re.search(rf"lnn_{name.replace('.', '_')}\[(\d+)\] = {{(.*?)}};", text, re.DOTALL)
@@ -332,13 +349,14 @@ def test_c_holds_the_weights_to_the_last_bit():
 
 
 def test_c_says_what_it_is():
-    checkpoint = POLICIES["shipped"]
+    checkpoint = policy("shipped")
     comment = policy_source(checkpoint).partition("*/")[0]
     for part in (
         "fly_to_target",
         checkpoint.weights_digest(),
         "48 rows, 64 columns, 3 channels",
         "angular_rate_x, rad/s",
+        f"[{SUMMARY.index('camera_present')}] camera_present, 0 or 1",
         "vx, -0.5 to 1.6 m/s",
         "0.1 for the first",
         "lnn_policy_update",
@@ -359,9 +377,9 @@ def test_a_name_from_a_file_stays_in_the_comment():
 def test_c_in_the_documentation_compiles(compiler, tmp_path):
     page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "export-a-policy.md"
     (example,) = re.findall(r"```c\n(.*?)```", page.read_text(), re.DOTALL)
-    (tmp_path / "policy.c").write_text(policy_source(POLICIES["flow"]))
+    (tmp_path / "policy.c").write_text(policy_source(policy("flow")))
     (tmp_path / "example.c").write_text(
-        f"{example}\nint main(void)\n{{\n    return fly(0, -1.0f, 0, 0, 0.0f, 0) != -1;\n}}\n"
+        f"{example}\nint main(void)\n{{\n    return fly(0, -1.0f, 0, 0, 0.0f, 0, 0) != -1;\n}}\n"
     )
     done = compile_c(compiler, tmp_path / "example", [tmp_path / "example.c"], "-O1")
     assert done.returncode == 0, done.stderr

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import frame, small_checkpoint, summaries
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.interpretation import saliency
 from lnn_ros.liquid.interpretation.history import Network, run
 from lnn_ros.liquid.ops import NUMPY
+from lnn_ros.liquid.spec import SUMMARY
 
 SIDE = 5
 
@@ -74,9 +75,9 @@ def test_greying_what_is_salient_moves_the_command_more():
     network, rng = red_seeker(), np.random.default_rng(0)
     frames, _ = zip(*(with_square(4, c, (250, 20, 20), rng) for c in range(11)), strict=True)
     frames = np.stack(frames)
-    summaries = np.tile(np.array([0, 0, 0, 0, 0, 9.81, 1, 0, 0.05]), (11, 1))
-    history = run(network, np.arange(11) + 1, summaries, frames)
-    command = network.command(history.after, saliency.AFTER_S)
+    told = summaries(rng, np.full(11, 0.05), spread=0.0)
+    history = run(network, np.arange(11) + 1, told, frames)
+    command = network.read(history.after, history.summaries, saliency.AFTER_S)
     grey = frames.mean((1, 2), keepdims=True)
     top = saliency.most_salient(saliency.visual_back_prop(network, frames), SIDE**2)
     assert (top.sum((1, 2)) == SIDE**2).all()
@@ -88,6 +89,12 @@ def test_greying_what_is_salient_moves_the_command_more():
 
     assert moved(np.zeros_like(top)) == pytest.approx(0.0)
     assert np.median(moved(top)) > 3.0 * np.median(moved(anywhere))
+    with pytest.raises(LnnError, match="10 frames for 11 intervals found, 11 of them with a frame"):
+        saliency.commands_without(network, history, frames[1:], top[1:], grey[1:])
+    told[3, SUMMARY.index("camera_present")] = 0.0
+    history = run(network, np.arange(11) + 1, told, np.delete(frames, 3, 0))
+    with pytest.raises(LnnError, match="10 of them with a frame"):
+        saliency.commands_without(network, history, frames, top, grey)
 
 
 def test_the_ratio_is_one_by_chance():

@@ -5,7 +5,7 @@ import pytest
 from cell_cases import INPUTS, WIRINGS
 from hypothesis import given
 from hypothesis import strategies as st
-from policies_for_tests import small_checkpoint
+from policies_for_tests import FEATURES, small_checkpoint, summaries
 
 from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.interpretation.history import Network, run, turning
@@ -169,9 +169,8 @@ def test_a_policy_has_those_of_its_core():
     checkpoint = small_checkpoint("flow")
     network = Network.of(checkpoint.spec, checkpoint.arrays)
     rng = np.random.default_rng(0)
-    summaries = rng.normal(0, 0.1, (5, 9))
-    summaries[:, -1] = 0.05
-    history = run(network, np.arange(5) + 1, summaries, features=rng.normal(0, 1, (5, 7)))
+    told = summaries(rng, np.full(5, 0.05), spread=0.1)
+    history = run(network, np.arange(5) + 1, told, features=rng.normal(0, 1, (5, FEATURES)))
     constants = of_history(network, history)
     assert constants.names == history.names
     rates = history.after[:, history.cell.where("rate")]

@@ -136,7 +136,8 @@ def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, se
         found, theirs = run(made, True, *arguments)
         close(found, expected, 2e-6)
         for name, gradient in gradients.items():
-            close(theirs[name], gradient, 2e-5)
+            # Sums over all steps and sequences, rounded in another order.
+            close(theirs[name], gradient, 5e-5)
 
 
 @pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "lstm", "ltc"])

@@ -1,0 +1,1 @@
+"""A recorded bag through the pilot that flies: the same samples, the same commands."""

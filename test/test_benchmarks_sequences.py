@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -169,6 +170,60 @@ def test_training_keeps_the_weights_that_did_best() -> None:
     result = training.train(model, task, training.Training(0.01, 1e-2, validations=1000), 0)
     assert len(set(task.seen)) == 3 and len(result["curve"]) == 3
     assert model.weight.item() == task.seen[0] and result["validation"] == -1.0
+
+
+def test_a_slow_validation_does_not_take_the_time_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a clock on which an update takes a second and a validation ten, of a hundred."""
+    training = module("sequences.training")
+    clock = [0.0]
+    monkeypatch.setattr(training.time, "process_time", lambda: clock[0])
+
+    class Task:
+        def batches(self, rng: np.random.Generator) -> Any:
+            while True:
+                clock[0] += 1.0
+                yield training.Batch(torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1))
+
+        def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+            return model(batch.x).square().sum()
+
+        def validate(self, model: torch.nn.Module, spent: float) -> float:
+            clock[0] += 10.0
+            return 0.0
+
+        def enough(self, scores: list[float]) -> bool:
+            return False
+
+    settings = training.Training(100 / 60, 1e-2, validations=50)
+    result = training.train(torch.nn.Linear(1, 1), Task(), settings, 0)
+    # The first after two updates, the next when its ten seconds are a fifth, and the last.
+    assert [row[1] for row in result["curve"]] == [2, 40, 80]
+
+
+# -- learning rates -------------------------------------------------------------------------------
+
+
+def test_the_best_rate_has_the_highest_score_and_of_equals_the_lower_wins() -> None:
+    scores = {"a@0.002/7": -3.0, "a@0.008/7": -2.0, "b_c@0.008/7": 0.5, "b_c@0.002/7": 0.5}
+    runs = {key: {"validation": score} for key, score in scores.items()}
+    assert module("rates").best(runs) == {"a": 8e-3, "b_c": 2e-3}
+
+
+@pytest.mark.parametrize("name", ["xor", "forecast"])
+def test_each_cell_trains_with_the_rate_that_did_best_in_the_trials(name: str) -> None:
+    rates, benchmark = module("rates"), module(name)
+    file = ROOT / "docs" / "results" / f"rates_{name}.json"
+    runs = json.loads(file.read_text())["runs"]
+    trials = [key.rsplit("/", 1) for key in runs]
+    assert {int(seed) for _, seed in trials} == {rates.SEED}, "chosen on a reported seed"
+    tried = Counter(trial.split("@")[0] for trial, _ in trials)
+    # A cell of a campaign that still runs, or was stopped, may have a single rate: no winner yet.
+    expected = {row: rate for row, rate in rates.best(runs).items() if tried[row] > 1}
+    assert expected, f"{file}: no cell was tried with several rates"
+    used = {row: benchmark.LEARNING_RATES.get(row, benchmark.LEARNING_RATE) for row in expected}
+    assert used == expected
 
 
 # -- xor ------------------------------------------------------------------------------------------

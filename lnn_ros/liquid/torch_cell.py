@@ -135,13 +135,17 @@ class CellModule(nn.Module):
         state: Tensor,
         present: Tensor | None,
         keep: Tensor | None,
+        whole: bool = True,
     ) -> Tensor | list[Tensor]:
-        """Run over sequences: the states, or their pieces, each (size, T, B), in order."""
+        """Run over sequences: the states, or their pieces, each (size, T, B), in order.
+
+        Not ``whole``: of pieces behind the activities, the last step may be enough.
+        """
         cell, w = self.cell, self.cell.derived(OPS, self.weights())
         if self.fused:
             scan = getattr(cell, "sequence", None)
-            found = None if scan is None else scan(w, inputs, dt, state, present, keep)
-            if found is not None:
+            if scan is not None:
+                found: list[Tensor] = scan(w, inputs, dt, state, present, keep, whole)
                 return found
             kernel = kernels.find(cell.kind, inputs, dt, state)
             rows = None if kernel is None else kernel(cell, w, inputs, dt, state, present, keep)
@@ -172,11 +176,11 @@ class CellModule(nn.Module):
         state : Tensor, shape (B, state_size)
             After the last one.
         """
-        rows = self._rows(inputs, dt, state, present, None)
+        rows = self._rows(inputs, dt, state, present, None, whole=False)
         if isinstance(rows, Tensor):
             return self.cell.activity(OPS, rows), rows[-1]
         # Not by way of the whole states: their gradient is several times as large.
-        last = torch.cat([row[:, -1] for row in rows]).t()
+        last = torch.cat([row[:, -1].t() for row in rows], 1)
         activity, size = [], 0
         for row in rows:
             activity.append(row)

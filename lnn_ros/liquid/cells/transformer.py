@@ -217,82 +217,13 @@ class Transformer(Cell):
         state: Tensor,
         present: Tensor | None = None,
         keep: Tensor | None = None,
-    ) -> list[Tensor] | None:
-        """All states of sequences at once; None with masks, which the loop then runs.
+        whole: bool = True,
+    ) -> list[Tensor]:
+        """All states of sequences at once; the same numbers as step by step.
 
-        Arguments as of ``CellModule.states``. Returns the state's parts, each (size, T, B): views
-        of the tokens, not copies, for a state holds K of them.
+        Arguments as of ``CellModule.states``. Returns the state's parts, each (size, T, B); not
+        ``whole``: of all but ``x`` the last step alone, (size, 1, B).
         """
-        if present is not None or keep is not None:
-            return None
-        import torch
+        from lnn_ros.liquid.kernels.transformer import sequence
 
-        from lnn_ros.liquid.ops import TorchOps
-
-        ops, batch, half = TorchOps(), dt.shape[1], self.units // 2
-
-        def tokens(part: str, new: Tensor, size: int) -> Tensor:
-            """What was kept, then what is new: (B, K + T, size), the time before the first."""
-            before = state[:, self.where(part)].reshape(batch, self.window, size)
-            return torch.cat([before, new], 1)
-
-        elapsed = torch.cat([state[:, -1:] + dt[:1].T, dt[1:].T], 1)
-        # In float64, for an age is a difference of times.
-        now = elapsed.double().cumsum(1)
-        times = torch.cat([-state[:, self.where("token_age")].double(), now], 1)
-        filled = tokens("filled", torch.ones_like(dt.T)[..., None], 1)
-        frequencies = torch.as_tensor(self.frequencies, device=inputs.device)
-        cycles = times[..., None] * frequencies
-        angle = (2.0 * math.pi * (cycles - torch.round(cycles))).to(inputs.dtype)
-        turn = torch.polar(torch.ones_like(angle), angle)
-        y, rows = (inputs @ w["token.weight"] + w["token.bias"]).transpose(0, 1), []
-        for b in range(self.blocks):
-            name = f"blocks.{b}"
-            z = self._norm(ops, y, w[f"{name}.attend.gain"])
-            query, key = z @ w[f"{name}.query.weight"], z @ w[f"{name}.key.weight"]
-            key_a = tokens(f"key_a_{b}", key[..., :half], half)
-            key_b = tokens(f"key_b_{b}", key[..., half:], half)
-            value = tokens(f"value_{b}", z @ w[f"{name}.value.weight"], self.units)
-            turned = torch.complex(key_a, key_b) * turn
-            asked = torch.complex(query[..., :half], query[..., half:]) * turn[:, self.window :]
-            mixed = self._attend(asked, turned, value, filled[..., 0])
-            y = self._think(ops, w, name, y + mixed @ w[f"{name}.out.weight"])
-            for kept in (key_a, key_b, value):
-                rows.append(self._windows(kept))
-        x = self._norm(ops, y, w["last.gain"]).permute(2, 1, 0)
-        age = (now[:, :, None] - times.unfold(1, self.window, 1)[:, 1:]).to(inputs.dtype)
-        clock = torch.zeros_like(dt)[None]
-        return [x, *rows, age.permute(2, 1, 0), self._windows(filled), clock]
-
-    def _windows(self, tokens: Tensor) -> Tensor:
-        """Of (B, K + T, size), the last K tokens after each step: (K * size, T, B)."""
-        size = tokens.shape[-1]
-        windows = tokens.flatten(1).unfold(1, self.window * size, size)
-        return windows[:, 1:].permute(2, 1, 0)
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, filled: Tensor) -> Tensor:
-        """Mix values (B, K + T, units) by complex queries (B, T, units / 2) and keys.
-
-        Queries are taken K at a time: they hear these K tokens and the K before, so that time and
-        memory grow with T only.
-        """
-        import torch
-
-        steps, k, h = query.shape[1], self.window, self.heads
-        found = []
-        for start in range(0, steps, k):
-            asked = torch.view_as_real(query[:, start : start + k].unflatten(-1, (h, -1)))
-            here = slice(start, start + k + asked.shape[1])
-            heard = torch.view_as_real(key[:, here].unflatten(-1, (h, -1)))
-            scores = torch.einsum("bthip,bship->bhts", asked, heard)
-            scores = scores / math.sqrt(self.units // h)
-            position = torch.arange(heard.shape[1], device=query.device)
-            step = torch.arange(asked.shape[1], device=query.device)[:, None]
-            inside = (position > step) & (position <= step + k)
-            weight = torch.exp(STEEPEST * torch.tanh(scores / STEEPEST))
-            weight = weight * (inside * filled[:, None, None, here])
-            weight = weight / weight.sum(-1, keepdim=True)
-            # The first half of a head's values lies in the first half of the units.
-            shown = value[:, here].unflatten(-1, (2, h, -1))
-            found.append(torch.einsum("bhts,bsphi->btphi", weight, shown).flatten(-3))
-        return torch.cat(found, 1)
+        return sequence(self, w, inputs, dt, state, present, keep, whole)

@@ -17,15 +17,19 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.cfc import CfC
 from lnn_ros.liquid.kernels.maths import exp, jit, sigmoid, tanh
-from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
-from lnn_ros.liquid.kernels.steps import (
-    Steps,
-    add,
-    begin,
-    differentiable_once,
-    elapsed,
-    load,
+from lnn_ros.liquid.kernels.products import matmul_add, wide
+from lnn_ros.liquid.kernels.scans import (
+    Sequences,
+    bypass,
+    fetch,
+    hear_back,
+    heard,
+    heard_back,
+    hold,
+    scratch,
+    store,
 )
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
 
 PURE, NO_GATE, DEFAULT = 0, 1, 2
 MODES = {"pure": PURE, "no_gate": NO_GATE, "default": DEFAULT}
@@ -71,23 +75,15 @@ def _forward(
     ``x`` is scratch, with lanes as ``wide`` says, and holds the activity to begin with.
     """
     zero = h.dtype.type(0)
-    rows, batch, units = h.shape[0], before.shape[1], xs.shape[0]
+    rows, batch = h.shape[0], before.shape[1]
     a = np.zeros((max(loop.shape[0], rows), wide(batch)), h.dtype)
     for t in range(before.shape[0]):
         begin(t, kept, keep, zero, x)
-        for i in range(rows):
-            for b in range(batch):
-                a[i, b] = h[i, t, b]
+        fetch(t, h, a)
         matmul_add(a, loop, x)
         _heads(t, mode, before, a, tau, size, h, xs)
-        if not seen[t]:
-            for b in range(batch):
-                if not present[t, b]:
-                    for j in range(units):
-                        xs[j, t, b] = x[j, b]
-        for j in range(units):
-            for b in range(batch):
-                x[j, b] = xs[j, t, b]
+        hold(t, seen, present, x, xs)
+        fetch(t, xs, x)
 
 
 @jit
@@ -144,33 +140,17 @@ def _backward(
     x = np.empty((units, batch), h.dtype)
     da = np.zeros((rows, wide(batch)), h.dtype)
     dlast = np.zeros((max(loop.shape[0], units), wide(batch)), h.dtype)
-    absent = np.zeros((units, batch), h.dtype)
+    past = np.empty((units, batch), h.dtype)
     for t in range(before.shape[0] - 1, -1, -1):
         add(t, dxs, dx)
         load(t - 1, x0, xs, x)
         begin(t, kept, keep, zero, x)
-        if not seen[t]:
-            # Where nothing was observed, the gradient passes by the update.
-            for b in range(batch):
-                for j in range(units):
-                    absent[j, b] = zero if present[t, b] else dx[j, b]
-                    dx[j, b] = dx[j, b] if present[t, b] else zero
+        bypass(t, seen, present, dx, past)
         _gradients(t, mode, before, h, tau, size, dx, da, dbefore, dtau, dsize)
-        for i in range(rows):
-            for b in range(batch):
-                dh[i, t, b] = da[i, b]
-        for j in range(units):
-            for b in range(batch):
-                held[j, t, b] = x[j, b]
+        store(t, da, dh)
+        store(t, x, held)
         dlast[:] = 0
-        matmul_add(dlast, loop, da)
-        for j in range(units):
-            for b in range(batch):
-                dx[j, b] = dlast[j, b]
-        if not seen[t]:
-            for j in range(units):
-                for b in range(batch):
-                    dx[j, b] += absent[j, b]
+        hear_back(loop, da, dlast, past, dx)
         begin(t, kept, keep, zero, dx)
 
 
@@ -189,39 +169,33 @@ class _Layer(torch.autograd.Function):
         steps: Steps,
         mode: int,
     ) -> Tensor:
-        shape, units = before.shape, len(x0)
-        xs = pre.new_empty(units, *shape)
+        xs = pre.new_empty(len(x0), *steps.shape)
         # What the sources give is needed once: the heads take its place.
-        h = pre.detach().numpy().reshape(-1, *shape)
-        w = in_fours(loop.detach().numpy().T) if loop is not None else np.zeros((0, 0), h.dtype)
-        x = np.zeros((units, wide(shape[1])), h.dtype)
-        x[:, : shape[1]] = x0.detach().numpy()
+        h = pre.detach().numpy().reshape(-1, *steps.shape)
         _forward(
-            h, w, before.detach().numpy(), *steps.masks, x, tau.detach().numpy(),
-            size.detach().numpy(), mode, xs.numpy(),
+            h, heard(loop, pre), before.detach().numpy(), *steps.masks, scratch(x0),
+            tau.detach().numpy(), size.detach().numpy(), mode, xs.numpy(),
         )  # fmt: skip
         ctx.steps, ctx.mode, ctx.heads = steps, mode, h
-        saved = () if loop is None else (loop,)
-        ctx.save_for_backward(before, x0, tau, size, xs, *saved)
+        ctx.save_for_backward(loop, before, x0, tau, size, xs)
         return xs
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
-        before, x0, tau, size, xs, *saved = ctx.saved_tensors
-        h, units = ctx.heads, len(x0)
-        loop = in_fours(saved[0].detach().numpy()) if saved else np.zeros((0, 0), h.dtype)
+        loop, before, x0, tau, size, xs = ctx.saved_tensors
+        h = ctx.heads
         dh, held = xs.new_empty(h.shape), torch.empty_like(xs)
         dbefore, dx = torch.zeros_like(before), torch.zeros_like(x0)
         dtau, dsize = torch.zeros_like(x0), torch.zeros_like(x0)
         _backward(
-            loop, before.detach().numpy(), *ctx.steps.masks,
+            heard_back(loop, xs), before.detach().numpy(), *ctx.steps.masks,
             *(part.detach().numpy() for part in (x0, xs)), h,
             tau.detach().numpy(), size.detach().numpy(), ctx.mode, dxs.contiguous().numpy(),
             *(part.numpy() for part in (dh, held, dbefore, dtau, dsize, dx)),
         )  # fmt: skip
         flat = dh.reshape(len(dh), -1)
-        dloop = held.reshape(units, -1) @ flat.T if saved else None
+        dloop = None if loop is None else held.reshape(len(x0), -1) @ flat.T
         return flat, dloop, dbefore, dx, dtau.sum(1), dsize.sum(1), None, None
 
 
@@ -240,11 +214,8 @@ def rows(
     """
     if cell.backbone_layers or cell.compat not in ("", "ncps"):
         return None
-    steps = Steps.of(dt, present, keep)
-    first = state.t().contiguous()
-    before, after = elapsed(dt.contiguous(), first[-1], steps)
-    source = inputs.reshape(-1, inputs.shape[-1]).t()
-    found, start = [], 0
+    given = Sequences.of(inputs, dt, state, present, keep)
+    source, found, start = given.source, [], 0
     for layer, sources in cell.sources():
         name, stop = layer.name, start + layer.units
         weight = w[f"{name}.weight"]
@@ -255,8 +226,9 @@ def rows(
             tau = size = pre.new_zeros(layer.units)
         loop = weight[sources:] if cell.hears_itself(layer) else None
         xs = _Layer.apply(
-            pre, loop, before, first[start:stop], tau, size, steps, MODES[cell.mode]
+            pre, loop, given.before, given.start[start:stop], tau, size, given.steps,
+            MODES[cell.mode],
         )  # fmt: skip
         found.append(xs)
         source, start = xs.reshape(layer.units, -1), stop
-    return [*found, after[None]]
+    return [*found, given.after[None]]

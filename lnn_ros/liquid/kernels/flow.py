@@ -23,15 +23,9 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.flow import Flow
 from lnn_ros.liquid.kernels.maths import exp, expm1, jit, sigmoid, tanh, turn
-from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
-from lnn_ros.liquid.kernels.steps import (
-    Steps,
-    add,
-    begin,
-    differentiable_once,
-    elapsed,
-    load,
-)
+from lnn_ros.liquid.kernels.products import matmul_add, wide
+from lnn_ros.liquid.kernels.scans import Sequences, fetch, heard, heard_back, hold, store
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
 
 
 @jit
@@ -93,9 +87,7 @@ def _forward(
             begin(t, kept, keep, zero, part)
         begin(t, kept, keep, least, r)
         _predict(t, dt, x, g, r, f, em, s, c, xp)
-        for i in range(2 * units):
-            for b in range(batch):
-                a[i, b] = pre[i, t, b]
+        fetch(t, pre, a)
         matmul_add(a, loop, xp)
         for j in range(rates):
             for b in range(batch):
@@ -106,19 +98,10 @@ def _forward(
         for j in range(pairs):
             for b in range(batch):
                 fs[j, t, b] = most * tanh(a[units + rates + j, b])
-        if not seen[t]:
-            for b in range(batch):
-                if not present[t, b]:
-                    for j in range(rates):
-                        rs[j, t, b] = r[j, b]
-                    for j in range(pairs):
-                        fs[j, t, b] = f[j, b]
-        for j in range(rates):
-            for b in range(batch):
-                r[j, b] = rs[j, t, b]
-        for j in range(pairs):
-            for b in range(batch):
-                f[j, b] = fs[j, t, b]
+        hold(t, seen, present, r, rs)
+        hold(t, seen, present, f, fs)
+        fetch(t, rs, r)
+        fetch(t, fs, f)
         _gain(t, event, per_rate, before, r, gain)
         for j in range(units):
             k = j - pairs if j >= pairs else j
@@ -126,16 +109,10 @@ def _forward(
                 target = tanh(a[j, b])
                 gs[j, t, b] = target
                 xs[j, t, b] = xp[j, b] + gain[k, b] * (target - xp[j, b])
-        if not seen[t]:
-            for b in range(batch):
-                if not present[t, b]:
-                    for j in range(units):
-                        gs[j, t, b] = g[j, b]
-                        xs[j, t, b] = xp[j, b]
-        for j in range(units):
-            for b in range(batch):
-                x[j, b] = xs[j, t, b]
-                g[j, b] = gs[j, t, b]
+        hold(t, seen, present, g, gs)
+        hold(t, seen, present, xp, xs)
+        fetch(t, xs, x)
+        fetch(t, gs, g)
 
 
 @jit
@@ -192,7 +169,7 @@ def _backward(
             begin(t, kept, keep, zero, part)
         begin(t, kept, keep, least, r)
         _predict(t, dt, x, g, r, f, em, s, c, xp)
-        load(t, r0, rs, now)
+        fetch(t, rs, now)
         _gain(t, event, per_rate, before, now, gain)
         # The update.
         dgain[:] = 0
@@ -200,7 +177,6 @@ def _backward(
             k = j - pairs if j >= pairs else j
             for b in range(batch):
                 target = gs[j, t, b]
-                xps[j, t, b] = xp[j, b]
                 da[j, b] = (dg[j, b] + dx[j, b] * gain[k, b]) * (one - target * target)
                 dgain[k, b] += dx[j, b] * (target - xp[j, b])
                 dxp[j, b] = dx[j, b] * (one - gain[k, b])
@@ -229,9 +205,8 @@ def _backward(
                         dxp[j, b] = dx[j, b]
         for part in (dg, dr, df):
             _clear(t, seen, present, part)
-        for j in range(2 * units):
-            for b in range(batch):
-                dpre[j, t, b] = da[j, b]
+        store(t, xp, xps)
+        store(t, da, dpre)
         matmul_add(dxp, loop, da)
         # The prediction.
         for j in range(pairs):
@@ -305,21 +280,18 @@ class _Layer(torch.autograd.Function):
         xs, gs = (pre.new_empty(units, *shape) for _ in range(2))
         rs, slopes = (pre.new_empty(units - pairs, *shape) for _ in range(2))
         fs = pre.new_empty(pairs, *shape)
-        kind = pre.detach().numpy().dtype
-        w = in_fours(loop.detach().numpy().T) if loop is not None else np.zeros((0, 0), kind)
-        number = kind.type
+        number = pre.detach().numpy().dtype.type
         span = math.log(cell.rate_max / cell.rate_min)
         start = [part.detach().numpy().copy() for part in (x0, g0, r0, f0)]
         outs = [part.numpy() for part in (xs, gs, rs, fs, slopes)]
         _forward(
-            pre.detach().numpy().reshape(2 * units, *shape), w, dt.detach().numpy(),
-            before.detach().numpy(), *steps.masks, *start, *outs, number(cell.rate_min),
-            number(span), number(1.0 / cell.rate_max), number(cell.frequency_max), cell.event,
+            pre.detach().numpy().reshape(2 * units, *shape), heard(loop, pre),
+            dt.detach().numpy(), before.detach().numpy(), *steps.masks, *start, *outs,
+            number(cell.rate_min), number(span), number(1.0 / cell.rate_max),
+            number(cell.frequency_max), cell.event,
         )  # fmt: skip
         ctx.steps, ctx.cell = steps, cell
-        ctx.has_loop = loop is not None
-        saved = () if loop is None else (loop,)
-        ctx.save_for_backward(dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes, *saved)
+        ctx.save_for_backward(loop, dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes)
         ctx.set_materialize_grads(False)
         return xs, gs, rs, fs
 
@@ -327,10 +299,9 @@ class _Layer(torch.autograd.Function):
     @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         cell = ctx.cell
-        dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes, *saved = ctx.saved_tensors
+        loop, dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes = ctx.saved_tensors
         units, shape = len(g0), dt.shape
         kind = xs.numpy().dtype
-        loop = in_fours(saved[0].detach().numpy()) if saved else np.zeros((0, 0), kind)
         none = np.zeros((0, *shape), kind)
         outs = [none if d is None else d.contiguous().numpy() for d in grads]
         dpre, xps = xs.new_empty(2 * units, *shape), torch.empty_like(xs)
@@ -338,13 +309,13 @@ class _Layer(torch.autograd.Function):
         starts = [torch.zeros_like(part) for part in (x0, g0, r0, f0)]
         number = kind.type
         _backward(
-            loop, dt.detach().numpy(), before.detach().numpy(), *ctx.steps.masks,
+            heard_back(loop, xs), dt.detach().numpy(), before.detach().numpy(), *ctx.steps.masks,
             *(part.detach().numpy() for part in (x0, g0, r0, f0, xs, gs, rs, fs, slopes)), *outs,
             number(cell.rate_min), number(1.0 / cell.rate_max), number(cell.frequency_max),
             cell.event, *(part.numpy() for part in (dpre, xps, ddt, dbefore, *starts)),
         )  # fmt: skip
         flat = dpre.reshape(2 * units, -1)
-        dloop = xps.reshape(units, -1) @ flat.T if saved and ctx.needs_input_grad[1] else None
+        dloop = xps.reshape(units, -1) @ flat.T if ctx.needs_input_grad[1] else None
         return flat, dloop, ddt, dbefore, *starts, None, None
 
 
@@ -358,14 +329,11 @@ def rows(
     keep: Tensor | None,
 ) -> list[Tensor] | None:
     """Run over sequences, as ``kernels.Kernel`` says."""
-    steps = Steps.of(dt, present, keep)
-    dt = dt.contiguous()
-    first = state.t().contiguous()
-    before, after = elapsed(dt, first[-1], steps)
-    source = inputs.reshape(-1, inputs.shape[-1]).t()
+    given = Sequences.of(inputs, dt, state, present, keep)
+    source = given.source
     where = {part: cell.where(part) for part in cell.parts()}
     x, target, rate, frequency = (
-        first[where[part]] for part in ("x", "target", "rate", "frequency")
+        given.start[where[part]] for part in ("x", "target", "rate", "frequency")
     )
     found: dict[str, list[Tensor]] = {part: [] for part in where}
     start, turned = 0, 0
@@ -381,13 +349,13 @@ def rows(
         xs, gs, rs, fs = _Layer.apply(
             pre,
             weight[sources:] if layer.recurrent else None,
-            dt,
-            before,
+            given.dt,
+            given.before,
             x[start:stop],
             target[start:stop],
             rates,
             frequency[turned : turned + pairs],
-            steps,
+            given.steps,
             cell,
         )
         found["x"].append(xs)
@@ -396,5 +364,5 @@ def rows(
         found["frequency"].append(fs)
         source = xs.reshape(layer.units, -1)
         start, turned = stop, turned + pairs
-    found["elapsed"].append(after[None])
+    found["elapsed"].append(given.after[None])
     return [part for parts in found.values() for part in parts]

@@ -7,6 +7,7 @@ Arrays are (rows, T, B), or (rows, B) for one step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,37 +17,19 @@ from torch import Tensor
 from lnn_ros.liquid.cells.base import Layer
 from lnn_ros.liquid.cells.gated import Gated
 from lnn_ros.liquid.kernels.maths import jit, sigmoid, tanh
-from lnn_ros.liquid.kernels.products import in_fours, matmul_add, wide
-from lnn_ros.liquid.kernels.steps import (
-    Steps,
-    add,
-    begin,
-    differentiable_once,
-    elapsed,
-    load,
+from lnn_ros.liquid.kernels.products import matmul_add, wide
+from lnn_ros.liquid.kernels.scans import (
+    Sequences,
+    bypass,
+    fetch,
+    hear_back,
+    heard,
+    heard_back,
+    hold,
+    scratch,
+    store,
 )
-
-
-@jit
-def _hold(t: Any, seen: Any, present: Any, old: Any, rows: Any) -> None:
-    """Keep what was there where nothing was observed."""
-    if not seen[t]:
-        for b in range(rows.shape[2]):
-            if not present[t, b]:
-                for j in range(rows.shape[0]):
-                    rows[j, t, b] = old[j, b]
-
-
-@jit
-def _pass(t: Any, seen: Any, present: Any, d: Any, past: Any) -> None:
-    """Move the gradients that pass by the update, where nothing was observed, to ``past``."""
-    past[:] = 0
-    if not seen[t]:
-        for b in range(d.shape[1]):
-            if not present[t, b]:
-                for j in range(d.shape[0]):
-                    past[j, b] = d[j, b]
-                    d[j, b] = 0
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
 
 
 @jit
@@ -56,12 +39,10 @@ def _gru_forward(
 ) -> None:  # fmt: skip
     """Run the scan: ``pre`` is candidate, reset, update; ``h`` these and the recurrent product."""
     zero, (units, steps, batch) = pre.dtype.type(0), xs.shape
-    a = np.zeros((max(loop.shape[0], 3 * units), wide(batch)), pre.dtype)
+    a, gates = np.zeros((max(loop.shape[0], 3 * units), wide(batch)), pre.dtype), pre[units:]
     for t in range(steps):
         begin(t, kept, keep, zero, x)
-        for j in range(2 * units):
-            for b in range(batch):
-                a[j, b] = pre[units + j, t, b]
+        fetch(t, gates, a)
         for j in range(units):
             for b in range(batch):
                 a[2 * units + j, b] = bias[j]
@@ -77,10 +58,8 @@ def _gru_forward(
                 new = tanh(pre[j, t, b] + inner)
                 h[j, t, b] = new
                 xs[j, t, b] = new + h[2 * units + j, t, b] * (x[j, b] - new)
-        _hold(t, seen, present, x, xs)
-        for j in range(units):
-            for b in range(batch):
-                x[j, b] = xs[j, t, b]
+        hold(t, seen, present, x, xs)
+        fetch(t, xs, x)
 
 
 @jit
@@ -92,12 +71,12 @@ def _gru_backward(
     zero, one, (units, steps, batch) = dx.dtype.type(0), dx.dtype.type(1), xs.shape
     x, past = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
     da = np.zeros((3 * units, wide(batch)), dx.dtype)
-    dlast = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype)
+    dlast, dgates = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype), dh[units:]
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
         load(t - 1, x0, xs, x)
         begin(t, kept, keep, zero, x)
-        _pass(t, seen, present, dx, past)
+        bypass(t, seen, present, dx, past)
         for j in range(units):
             for b in range(batch):
                 new, reset, update = h[j, t, b], h[units + j, t, b], h[2 * units + j, t, b]
@@ -108,15 +87,10 @@ def _gru_backward(
                 da[2 * units + j, b] = inner * reset
                 da[units + j, b] = d * (x[j, b] - new) * update * (one - update)
             for b in range(batch):
-                held[j, t, b] = x[j, b]
                 dlast[j, b] = dx[j, b] * h[2 * units + j, t, b]
-        for j in range(3 * units):
-            for b in range(batch):
-                dh[units + j, t, b] = da[j, b]
-        matmul_add(dlast, loop, da)
-        for j in range(units):
-            for b in range(batch):
-                dx[j, b] = dlast[j, b] + past[j, b]
+        store(t, x, held)
+        store(t, da, dgates)
+        hear_back(loop, da, dlast, past, dx)
         begin(t, kept, keep, zero, dx)
 
 
@@ -131,9 +105,7 @@ def _lstm_forward(
     for t in range(steps):
         begin(t, kept, keep, zero, x)
         begin(t, kept, keep, zero, c)
-        for j in range(4 * units):
-            for b in range(batch):
-                a[j, b] = h[j, t, b]
+        fetch(t, h, a)
         matmul_add(a, loop, x)
         for j in range(units):
             for b in range(batch):
@@ -146,12 +118,10 @@ def _lstm_forward(
                 new = h[units + j, t, b] * c[j, b] + h[j, t, b] * h[2 * units + j, t, b]
                 cs[j, t, b] = new
                 xs[j, t, b] = h[3 * units + j, t, b] * tanh(new)
-        _hold(t, seen, present, x, xs)
-        _hold(t, seen, present, c, cs)
-        for j in range(units):
-            for b in range(batch):
-                x[j, b] = xs[j, t, b]
-                c[j, b] = cs[j, t, b]
+        hold(t, seen, present, x, xs)
+        hold(t, seen, present, c, cs)
+        fetch(t, xs, x)
+        fetch(t, cs, c)
 
 
 @jit
@@ -173,8 +143,8 @@ def _lstm_backward(
         load(t - 1, c0, cs, c)
         begin(t, kept, keep, zero, x)
         begin(t, kept, keep, zero, c)
-        _pass(t, seen, present, dx, past)
-        _pass(t, seen, present, dc, kept_c)
+        bypass(t, seen, present, dx, past)
+        bypass(t, seen, present, dc, kept_c)
         for j in range(units):
             for b in range(batch):
                 out, shown = h[3 * units + j, t, b], tanh(cs[j, t, b])
@@ -187,33 +157,12 @@ def _lstm_backward(
                 da[units + j, b] = d * c[j, b] * forget * (one - forget)
                 da[2 * units + j, b] = d * enter * (one - new * new)
                 dc[j, b] = d * forget + kept_c[j, b]
-            for b in range(batch):
-                held[j, t, b] = x[j, b]
-        for j in range(4 * units):
-            for b in range(batch):
-                dh[j, t, b] = da[j, b]
+        store(t, x, held)
+        store(t, da, dh)
         dlast[:] = 0
-        matmul_add(dlast, loop, da)
-        for j in range(units):
-            for b in range(batch):
-                dx[j, b] = dlast[j, b] + past[j, b]
+        hear_back(loop, da, dlast, past, dx)
         begin(t, kept, keep, zero, dx)
         begin(t, kept, keep, zero, dc)
-
-
-def _looped(loop: Tensor | None, kind: Any, turned: bool) -> Any:
-    """A layer's own weights, as the scans want them."""
-    if loop is None:
-        return np.zeros((0, 0), kind)
-    w = loop.detach().numpy()
-    return in_fours(w.T if turned else w)
-
-
-def _scratch(start: Tensor) -> Any:
-    """Return the start with lanes as ``matmul_add`` wants them."""
-    x = np.zeros((len(start), wide(start.shape[1])), start.detach().numpy().dtype)
-    x[:, : start.shape[1]] = start.detach().numpy()
-    return x
 
 
 class _GRU(torch.autograd.Function):
@@ -223,32 +172,28 @@ class _GRU(torch.autograd.Function):
     def forward(
         ctx: Any, pre: Tensor, loop: Tensor | None, bias: Tensor, x0: Tensor, steps: Steps
     ) -> Tensor:
-        shape = (-1, *steps.shape)
-        rows = pre.detach().numpy().reshape(shape)
-        units = len(x0)
-        xs = pre.new_empty(units, *steps.shape)
-        h = np.empty((4 * units, *steps.shape), rows.dtype)
-        w = _looped(loop, rows.dtype, turned=True)
+        rows = pre.detach().numpy().reshape(-1, *steps.shape)
+        xs = pre.new_empty(len(x0), *steps.shape)
+        h = np.empty((4 * len(x0), *steps.shape), rows.dtype)
         _gru_forward(
-            rows, w, bias.detach().numpy(), *steps.masks, _scratch(x0), xs.numpy(), h
+            rows, heard(loop, pre), bias.detach().numpy(), *steps.masks, scratch(x0), xs.numpy(), h
         )  # fmt: skip
         ctx.steps, ctx.heads = steps, h
-        ctx.save_for_backward(x0, xs, *(() if loop is None else (loop,)))
+        ctx.save_for_backward(loop, x0, xs)
         return xs
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
-        x0, xs, *loop = ctx.saved_tensors
+        loop, x0, xs = ctx.saved_tensors
         h, units = ctx.heads, len(x0)
-        w = _looped(loop[0] if loop else None, h.dtype, turned=False)
         dh, held, dx = xs.new_empty(h.shape), torch.empty_like(xs), torch.zeros_like(x0)
         _gru_backward(
-            w, *ctx.steps.masks, x0.detach().numpy(), xs.detach().numpy(), h,
+            heard_back(loop, xs), *ctx.steps.masks, x0.detach().numpy(), xs.detach().numpy(), h,
             dxs.contiguous().numpy(), dh.numpy(), held.numpy(), dx.numpy(),
         )  # fmt: skip
         flat = dh.reshape(len(dh), -1)
-        dloop = held.reshape(units, -1) @ flat[units:].T if loop else None
+        dloop = None if loop is None else held.reshape(units, -1) @ flat[units:].T
         return flat[: 3 * units], dloop, flat[3 * units :].sum(1), dx, None
 
 
@@ -262,109 +207,94 @@ class _LSTM(torch.autograd.Function):
         # What the sources give is needed once: the gates take its place.
         h = pre.detach().numpy().reshape(-1, *steps.shape)
         xs, cs = (pre.new_empty(len(x0), *steps.shape) for _ in range(2))
-        w = _looped(loop, h.dtype, turned=True)
+        c = c0.detach().numpy().copy()
         _lstm_forward(
-            h, w, *steps.masks, _scratch(x0), c0.detach().numpy().copy(), xs.numpy(), cs.numpy()
+            h, heard(loop, pre), *steps.masks, scratch(x0), c, xs.numpy(), cs.numpy()
         )  # fmt: skip
         ctx.steps, ctx.heads = steps, h
-        ctx.save_for_backward(x0, c0, xs, cs, *(() if loop is None else (loop,)))
+        ctx.save_for_backward(loop, x0, c0, xs, cs)
         ctx.set_materialize_grads(False)
         return xs, cs
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        x0, c0, xs, cs, *loop = ctx.saved_tensors
+        loop, x0, c0, xs, cs = ctx.saved_tensors
         h, units = ctx.heads, len(x0)
-        w = _looped(loop[0] if loop else None, h.dtype, turned=False)
         none = np.zeros((0, *ctx.steps.shape), h.dtype)
         dh, held = xs.new_empty(h.shape), torch.empty_like(xs)
         dx, dc = torch.zeros_like(x0), torch.zeros_like(c0)
         _lstm_backward(
-            w, *ctx.steps.masks, *(part.detach().numpy() for part in (x0, c0, xs, cs)), h,
+            heard_back(loop, xs), *ctx.steps.masks,
+            *(part.detach().numpy() for part in (x0, c0, xs, cs)), h,
             *(none if d is None else d.contiguous().numpy() for d in grads),
             *(part.numpy() for part in (dh, held, dx, dc)),
         )  # fmt: skip
         flat = dh.reshape(len(dh), -1)
-        dloop = held.reshape(units, -1) @ flat.T if loop else None
+        dloop = None if loop is None else held.reshape(units, -1) @ flat.T
         return flat, dloop, dx, dc, None
 
 
-Scan = Callable[[Layer, int, int, Tensor, Tensor, Steps], "list[Tensor]"]
-"""Of one layer: layer, its first neuron, rows that feed it, their values, the start, steps."""
+Weights = Mapping[str, Tensor]
+Scan = Callable[[Weights, Layer, Tensor, "list[Tensor]", Steps], "list[Tensor]"]
+"""Of one layer: weights, layer, what feeds it, the start of each part of its state, steps."""
+
+
+def _gru(
+    w: Weights, layer: Layer, source: Tensor, start: list[Tensor], steps: Steps
+) -> list[Tensor]:
+    feed, gates = len(source), [f"{layer.name}.{g}" for g in ("candidate", "reset", "update")]
+    new, reset, update = (w.get(f"{gate}.weight") for gate in gates)
+    assert new is not None and update is not None
+    loop, bias = None, new.new_zeros(layer.units)
+    biases = [w.get(f"{gate}.bias", bias) for gate in gates]
+    if reset is None:  # no loop to reset
+        reset = torch.zeros_like(new)
+    else:
+        recurrent = f"{layer.name}.recurrent"
+        loop = torch.cat([reset[feed:], update[feed:], w[f"{recurrent}.weight"]], 1)
+        bias = w[f"{recurrent}.bias"]
+    weight = torch.cat([new, reset[:feed], update[:feed]], 1)
+    pre = torch.addmm(torch.cat(biases)[:, None], weight.t(), source)
+    return [_GRU.apply(pre, loop, bias, *start, steps)]
+
+
+def _lstm(
+    w: Weights, layer: Layer, source: Tensor, start: list[Tensor], steps: Steps
+) -> list[Tensor]:
+    feed = len(source)
+    gates = [f"{layer.name}.{g}" for g in ("input", "forget", "candidate", "output")]
+    weight = torch.cat([w[f"{gate}.weight"] for gate in gates], 1)
+    bias = torch.cat([w[f"{gate}.bias"] for gate in gates])
+    pre = torch.addmm(bias[:, None], weight[:feed].t(), source)
+    loop = weight[feed:] if layer.recurrent else None
+    return list(_LSTM.apply(pre, loop, *start, steps))
 
 
 def _rows(
-    cell: Gated, scan: Scan, inputs: Tensor, dt: Tensor, state: Tensor, steps: Steps
+    scan: Scan,
+    cell: Gated,
+    w: Weights,
+    inputs: Tensor,
+    dt: Tensor,
+    state: Tensor,
+    present: Tensor | None,
+    keep: Tensor | None,
 ) -> list[Tensor]:
-    """Run over the layers."""
-    first = state.t().contiguous()
-    before, after = elapsed(dt.contiguous(), first[-1], steps)
-    source = inputs.reshape(-1, inputs.shape[-1]).t()
+    """Run over sequences, as ``kernels.Kernel`` says."""
+    given = Sequences.of(inputs, dt, state, present, keep)
+    source = given.source
     if cell.dt_input:
-        source = torch.cat([source, torch.log1p(before).reshape(1, -1)])
+        source = torch.cat([source, torch.log1p(given.before).reshape(1, -1)])
+    parts = [given.start[cell.where(part)] for part in cell.parts() if part != "elapsed"]
     found: list[list[Tensor]] = []
-    start = 0
+    first = 0
     for layer, _ in cell.sources():
-        parts = scan(layer, start, len(source), source, first, steps)
-        found.append(parts)
-        source, start = parts[0].reshape(layer.units, -1), start + layer.units
-    return [*(part for parts in zip(*found, strict=True) for part in parts), after[None]]
+        start = [part[first : first + layer.units] for part in parts]
+        found.append(scan(w, layer, source, start, given.steps))
+        source, first = found[-1][0].reshape(layer.units, -1), first + layer.units
+    return [*(part for parts in zip(*found, strict=True) for part in parts), given.after[None]]
 
 
-def gru(
-    cell: Gated,
-    w: Mapping[str, Tensor],
-    inputs: Tensor,
-    dt: Tensor,
-    state: Tensor,
-    present: Tensor | None,
-    keep: Tensor | None,
-) -> list[Tensor]:
-    """Run a GRU over sequences, as ``kernels.Kernel`` says."""
-
-    def scan(
-        layer: Layer, start: int, feed: int, source: Tensor, first: Tensor, steps: Steps
-    ) -> list[Tensor]:
-        gates = [f"{layer.name}.{gate}" for gate in ("candidate", "reset", "update")]
-        new, reset, update = (w.get(f"{gate}.weight") for gate in gates)
-        assert new is not None and update is not None
-        loop, bias = None, new.new_zeros(layer.units)
-        biases = [w.get(f"{gate}.bias", bias) for gate in gates]
-        if reset is None:  # no loop to reset
-            reset = torch.zeros_like(new)
-        else:
-            recurrent = f"{layer.name}.recurrent"
-            loop = torch.cat([reset[feed:], update[feed:], w[f"{recurrent}.weight"]], 1)
-            bias = w[f"{recurrent}.bias"]
-        weight = torch.cat([new, reset[:feed], update[:feed]], 1)
-        pre = torch.addmm(torch.cat(biases)[:, None], weight.t(), source)
-        return [_GRU.apply(pre, loop, bias, first[start : start + layer.units], steps)]
-
-    return _rows(cell, scan, inputs, dt, state, Steps.of(dt, present, keep))
-
-
-def lstm(
-    cell: Gated,
-    w: Mapping[str, Tensor],
-    inputs: Tensor,
-    dt: Tensor,
-    state: Tensor,
-    present: Tensor | None,
-    keep: Tensor | None,
-) -> list[Tensor]:
-    """Run an LSTM over sequences, as ``kernels.Kernel`` says."""
-
-    def scan(
-        layer: Layer, start: int, feed: int, source: Tensor, first: Tensor, steps: Steps
-    ) -> list[Tensor]:
-        gates = [f"{layer.name}.{gate}" for gate in ("input", "forget", "candidate", "output")]
-        weight = torch.cat([w[f"{gate}.weight"] for gate in gates], 1)
-        bias = torch.cat([w[f"{gate}.bias"] for gate in gates])
-        pre = torch.addmm(bias[:, None], weight[:feed].t(), source)
-        loop = weight[feed:] if layer.recurrent else None
-        stop, cells = start + layer.units, cell.units + start
-        held = first[cells : cells + layer.units]
-        return list(_LSTM.apply(pre, loop, first[start:stop], held, steps))
-
-    return _rows(cell, scan, inputs, dt, state, Steps.of(dt, present, keep))
+gru = partial(_rows, _gru)
+lstm = partial(_rows, _lstm)

@@ -1,8 +1,8 @@
 """The LTC cell over whole sequences: its ODE forwards, and the adjoint of the same steps backwards.
 
 Only synapses that conduct are computed, one after the other, for all sequences of the batch. The
-backward pass starts a step from the potentials before it, takes its sub-steps again and then goes
-back through them, so that memory grows with the observations and not with the sub-steps.
+backward pass takes the sub-steps of a step again, keeps their stages and then goes back through
+them, so that memory grows with the observations and not with the sub-steps.
 Notation as in ``cells.ltc``: ``a`` and ``b`` are sums over conductances, ``h`` a sub-step's length.
 Arrays are (rows, T, B), or (rows, B) for one step.
 """
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.ltc import CM_MIN, GLEAK_MIN, LTC
 from lnn_ros.liquid.kernels.maths import expm1, jit, sigmoid
-from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, elapsed, load
+from lnn_ros.liquid.kernels.scans import Sequences, fetch, store
+from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
 
 # Sums over the batch may be taken in any order: only then LLVM vectorises them.
 summing: Any = numba.njit(
@@ -118,9 +119,8 @@ def _stages(synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any) -> Non
 
 
 @jit
-def _step(synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any, out: Any) -> None:
-    """Fill ``out`` with the potentials a sub-step later."""
-    _stages(synapses, p, fixed, v, h, work)
+def _finish(v: Any, h: Any, work: Any, out: Any) -> None:
+    """Fill ``out`` with the potentials a sub-step later, by its stages in ``work``."""
     a1, b1, a3, b3 = work[0], work[1], work[4], work[5]
     one = v.dtype.type(1)
     quarter = v.dtype.type(0.25)
@@ -155,11 +155,10 @@ def _stage_back(
 
 @jit
 def _step_back(
-    synapses: Any, p: Any, fixed: Any, v: Any, h: Any, work: Any,
+    synapses: Any, p: Any, v: Any, h: Any, work: Any,
     dout: Any, back: Any, dfixed: Any, dh: Any, dp: Any,
 ) -> None:  # fmt: skip
     """Turn the gradient ``dout`` of a sub-step's end into that of its start."""
-    _stages(synapses, p, fixed, v, h, work)
     a1, b1, a3, b3 = work[0], work[1], work[4], work[5]
     back[:] = 0
     da1, db1, da2, db2, da3, db3 = back[0], back[1], back[2], back[3], back[4], back[5]
@@ -199,9 +198,7 @@ def _step_back(
 @jit
 def _hold(t: Any, u: Any, leak: Any, senses: Any, ps: Any, now: Any, fixed: Any) -> None:
     """Fill what an observation and the leak give during a step."""
-    for i in range(now.shape[0]):
-        for n in range(now.shape[1]):
-            now[i, n] = u[i, t, n]
+    fetch(t, u, now)
     for j in range(leak.shape[1]):
         for n in range(now.shape[1]):
             fixed[0, j, n] = leak[0, j]
@@ -227,7 +224,8 @@ def _forward(
         count = _steps(grid, before[t])
         for k in range(count):
             _length(grid, k, before[t], h, inside)
-            _step(synapses, p, fixed, x[k % 2], h, work, x[1 - k % 2])
+            _stages(synapses, p, fixed, x[k % 2], h, work)
+            _finish(x[k % 2], h, work, x[1 - k % 2])
         last = x[count % 2]
         for j in range(units):
             for n in range(batch):
@@ -247,9 +245,10 @@ def _backward(
     zero = kind.type(0)
     now, fixed = np.empty((u.shape[0], batch), kind), np.empty((2, units, batch), kind)
     dnow, dfixed = np.empty((u.shape[0], batch), kind), np.empty((2, units, batch), kind)
-    work, back = np.empty((8, units, batch), kind), np.empty((9, units, batch), kind)
+    most = _steps(grid, before.ravel())
+    works, back = np.empty((most, 8, units, batch), kind), np.empty((9, units, batch), kind)
     h, dh, inside = np.empty(batch, kind), np.empty(batch, kind), np.empty(batch, np.int64)
-    d, xs = np.empty((units, batch), kind), np.empty((grid.size + 1, units, batch), kind)
+    d, xs = np.empty((units, batch), kind), np.empty((most, units, batch), kind)
     for t in range(steps - 1, -1, -1):
         add(t, dvs, dv)
         load(t - 1, v0, vs, xs[0])
@@ -258,7 +257,9 @@ def _backward(
         count = _steps(grid, before[t])
         for k in range(count):
             _length(grid, k, before[t], h, inside)
-            _step(synapses, p, fixed, xs[k], h, work, xs[k + 1])
+            _stages(synapses, p, fixed, xs[k], h, works[k])
+            if k < count - 1:
+                _finish(xs[k], h, works[k], xs[k + 1])
         for j in range(units):
             for n in range(batch):
                 there = seen[t] or present[t, n]
@@ -268,14 +269,12 @@ def _backward(
         for k in range(count - 1, -1, -1):
             _length(grid, k, before[t], h, inside)
             dh[:] = 0
-            _step_back(synapses, p, fixed, xs[k], h, work, d, back, dfixed, dh, dp)
+            _step_back(synapses, p, xs[k], h, works[k], d, back, dfixed, dh, dp)
             for n in range(batch):
                 dbefore[t, n] += dh[n] * inside[n]
         dnow[:] = 0
         _conduct_back(senses, ps, now, dfixed[0], dfixed[1], dnow, dps)
-        for i in range(u.shape[0]):
-            for n in range(batch):
-                du[i, t, n] = dnow[i, n]
+        store(t, dnow, du)
         for j in range(units):
             for n in range(batch):
                 dv[j, n] += d[j, n]
@@ -353,9 +352,7 @@ def rows(
     """Run over sequences, as ``kernels.Kernel`` says; what ncps does is left to the loop."""
     if cell.compat:
         return None
-    steps = Steps.of(dt, present, keep)
-    first = state.t().contiguous()
-    before, after = elapsed(dt.contiguous(), first[-1], steps)
+    given = Sequences.of(inputs, dt, state, present, keep)
     softplus = torch.nn.functional.softplus
     inverse = 1.0 / (softplus(w["cm"]) + CM_MIN)
     gleak = (softplus(w["gleak"]) + GLEAK_MIN) * inverse
@@ -371,20 +368,20 @@ def rows(
             ends.append(found)
             numbers.append(values)
     net = _Net(
-        steps,
+        given.steps,
         np.array(cell.grid(), state.detach().numpy().dtype),
         senses,
         np.ascontiguousarray(np.concatenate(ends, 1)),
     )
     u = (inputs * w["sensory.scale"] + w["sensory.shift"]).permute(2, 0, 1).contiguous()
-    v0 = first[cell.where("potential")]
-    vs = _Scan.apply(u, before, leak, ps, torch.cat(numbers, 1), v0, net)
+    v0 = given.start[cell.where("potential")]
+    vs = _Scan.apply(u, given.before, leak, ps, torch.cat(numbers, 1), v0, net)
     silent = cell.units - cell.read
     scale, shift = w["output.scale"][:, None, None], w["output.shift"][:, None, None]
     shown = torch.cat([vs[:silent], vs[silent:] * scale + shift])
     if present is not None:
-        shown = _until_seen(shown, first[: cell.units], present, keep)
-    return [shown, vs, after[None]]
+        shown = _until_seen(shown, given.start[: cell.units], present, keep)
+    return [shown, vs, given.after[None]]
 
 
 def _until_seen(shown: Tensor, start: Tensor, present: Tensor, keep: Tensor | None) -> Tensor:

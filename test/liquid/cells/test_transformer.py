@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells.transformer import STEEPEST, Transformer
@@ -12,10 +14,10 @@ from lnn_ros.liquid.wiring import auto_ncp, dense
 F, N, K, B = 3, 8, 4, 2
 
 
-def module(fused=True, **options):
+def module(fused=True, dtype=torch.float64, **options):
     wiring = dense(F, N)
     cell = Transformer.wired(F, wiring, N, **{"window": K, **options})
-    core = CellModule(cell, wiring, 1, torch.float64)
+    core = CellModule(cell, wiring, 1, dtype)
     core.fused = fused
     return core
 
@@ -105,6 +107,52 @@ def test_whole_sequences_equal_the_loop(steps):
         found[-1] += torch.autograd.grad(loss, list(core.parameters()), allow_unused=True)
     for loop, whole in zip(*found, strict=True):
         torch.testing.assert_close(loop, whole)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@settings(deadline=None, max_examples=25)
+@given(
+    steps=st.integers(1, 11),
+    before=st.integers(0, K + 1),
+    seed=st.integers(0, 2**31),
+    masks=st.tuples(st.booleans(), st.booleans()),
+    trained=st.booleans(),
+)
+@example(steps=11, before=K + 1, seed=0, masks=(False, False), trained=False)
+@example(steps=11, before=0, seed=1, masks=(True, True), trained=False)
+@example(steps=11, before=2, seed=2, masks=(True, True), trained=True)
+def test_whole_sequences_equal_the_loop_with_masks(dtype, tolerance, **case):
+    """Missing observations, new episodes, a window that is empty, half full and full."""
+    steps, before, seed = case["steps"], case["before"], case["seed"]
+    rng = np.random.default_rng(seed)
+    x, dt = (part.to(dtype) for part in stream(steps + before, seed))
+    drawn = torch.tensor(rng.random((2, steps, B)) < 0.7)
+    present, keep = (
+        part if used else None for part, used in zip(drawn, case["masks"], strict=True)
+    )
+    found = []
+    for fused in (False, True):
+        core = module(fused, dtype)
+        state = core.initial(B, 0.5)
+        if before:
+            core.fused = False
+            shown = torch.tensor([[True, i != 1] for i in range(before)])  # unequal
+            state = core.states(x[:before], dt[:before], state, shown)[-1].detach()
+            core.fused = fused
+        moved = [x[before:].clone(), dt[before:].clone(), state.requires_grad_(case["trained"])]
+        for tensor in moved[:2]:
+            tensor.requires_grad_()
+        states = core.states(*moved, present, keep)
+        y, last = core(*moved, present)
+        weight = torch.linspace(-1, 1, states[0].numel(), dtype=dtype)
+        loss = (states.flatten(1) * weight).sum() + y.square().sum() + (last * last).sum()
+        wanted = [*moved[: 2 + case["trained"]], *core.parameters()]
+        found.append([states, y, last, *torch.autograd.grad(loss, wanted, allow_unused=True)])
+    for i, (loop, whole) in enumerate(zip(*found, strict=True)):
+        size = max(1.0, float(loop.detach().abs().max()))
+        # Behind the first three are gradients: that by the time turns at 8 Hz.
+        error = tolerance * size * (1 if i < 3 else 10)
+        torch.testing.assert_close(whole, loop, rtol=0, atol=error)
 
 
 def test_it_takes_one_dense_layer():

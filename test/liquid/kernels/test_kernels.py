@@ -140,7 +140,7 @@ def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, se
             close(theirs[name], gradient, 5e-5)
 
 
-@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "ltc"])
+@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "lstm", "ltc"])
 def test_gradients_are_those_of_finite_differences(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 5, 2, 3, masks=True)

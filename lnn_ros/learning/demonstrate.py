@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.hints import Hinter
+from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Expert, Manner
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.interruption import Interruption, Lost
 from lnn_ros.simulation.physics import Estimator, Wind
 from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import (
@@ -38,6 +39,8 @@ from lnn_ros.simulation.simulator import (
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Solid
 
+OCCLUDED, BLACKED_OUT = 0.4, 0.15
+"""Share of the flights in which the target is covered, and in which no frame comes, for a while."""
 AFTER_ARRIVAL_S = 2.5
 """Flight time recorded after success: the policy must learn to stay."""
 SEGMENT_S = 2.5
@@ -82,7 +85,8 @@ def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
 
     Half of the flights have a camera as it should be: 12 to 30 Hz, some jitter, latency and drops.
     The others have one as it may be: 4 to 60 Hz, frames that come up to 0.2 s late and overtake
-    each other, half of them lost.
+    each other, half of them lost. Whatever the camera, in some flights the target cannot be seen
+    for a while, or no frame comes at all.
     """
     good = rng.random() < 0.5
     rate = float(rng.uniform(12.0, 30.0) if good else 4.0 * 15.0 ** rng.random())
@@ -96,9 +100,20 @@ def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
             drop=float(rng.uniform(0.0, 0.1 if good else 0.5)),
             reorder=not good,
         ),
+        interruption=_interruption(rng),
         wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
         estimator=Estimator(usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift),
     )
+
+
+def _interruption(rng: np.random.Generator) -> Interruption | None:
+    """Draw what the camera loses once in the flight, if anything."""
+    way = rng.random()
+    if way < OCCLUDED:
+        return Interruption(Lost.TARGET, (0.5, 8.0), (0.5, 3.0))
+    if way < OCCLUDED + BLACKED_OUT:
+        return Interruption(Lost.FRAMES, (0.5, 8.0), (0.3, 1.2))
+    return None
 
 
 class Recorder:
@@ -119,18 +134,25 @@ class Recorder:
         self._track.append((truth.stamp_ns, *truth.position.tolist(), truth.yaw))
         self._labels.append((truth.stamp_ns, command))
 
-    def arrays(self, hinter: Hinter) -> dict[str, NDArray[np.generic]]:
-        """Everything noted, as stored, each stream in order of its stamps: ``sequences.KEYS``."""
+    def arrays(
+        self, hinter: Hinter, hides_target: Callable[[int], bool]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Everything noted, as stored, each stream in order of its stamps: ``sequences.KEYS``.
+
+        ``hides_target`` tells of a stamp whether its frame shows the world without the target.
+        """
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
         frame_stamps, frames = _columns(self._frames)
         imu_stamps, imu = _columns(self._imu)
         label_stamps, labels = _columns(self._labels)
         poses = np.stack([np.interp(frame_stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
+        hints = np.stack([hinter(*pose) for pose in poses])
+        hints[[hides_target(stamp) for stamp in frame_stamps.tolist()], COLUMNS] = 0.0
         return {
             "frame_stamps": frame_stamps,
             "frames": frames,
-            "hints": np.stack([hinter(*pose) for pose in poses]),
+            "hints": hints,
             "imu_stamps": imu_stamps,
             "imu": imu.astype(np.float32),
             "label_stamps": label_stamps,
@@ -213,7 +235,7 @@ def record(episode: Episode) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     with open(part, "wb") as out:
-        arrays: dict[str, Any] = recorder.arrays(hinter)
+        arrays: dict[str, Any] = recorder.arrays(hinter, sim.hides_target)
         np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)
     part.replace(file)
     return str(sim.outcome.value)

@@ -81,6 +81,11 @@ class Watch:
         self._duration_ns = round(rng.uniform(*interruption.duration_s) * 1e9)
         self.begun_ns: int | None = None
 
+    def lasts(self, at_ns: int) -> bool:
+        """Whether it lasts at an instant that has passed, ns."""
+        begun = self.begun_ns
+        return begun is not None and begun <= at_ns < begun + self._duration_ns
+
     def loses(self, now_ns: int, yaw_rate: float, in_view: Callable[[], bool]) -> Lost | None:
         """What the frame of this instant loses.
 

@@ -204,6 +204,13 @@ class Simulator:
         """
         return self._clearance
 
+    def hides_target(self, stamp_ns: int) -> bool:
+        """Whether a frame of the past shows the world without the target."""
+        what = self.options.interruption
+        if self._watch is None or what is None or what.lost is not Lost.TARGET:
+            return False
+        return self._watch.lasts(stamp_ns)
+
     @property
     def interrupted_s(self) -> float | None:
         """When the interruption began, s from the start; None if it has not."""

@@ -180,6 +180,20 @@ def test_an_occluded_target_is_out_of_the_picture_and_nothing_else_is():
         np.testing.assert_array_equal(plain.value, shown.value)
 
 
+def test_it_is_told_afterwards_which_frames_hide_the_target():
+    """A hovering camera: the frames that lack it are those that differ from the first."""
+    simulator, deliveries, _ = flown("target_occluded", 10.0)
+    frames = of("camera", deliveries)
+    hidden = [simulator.hides_target(frame.stamp_ns) for frame in frames]
+    begun = simulator.interrupted_s
+    assert begun is not None and 0.9 < sum(hidden) / 20 < 3.1
+    for frame, hides in zip(frames, hidden, strict=True):
+        assert hides == (begun <= (frame.stamp_ns - START_NS) * 1e-9 < begun + sum(hidden) / 20)
+    assert not any(flown(NOMINAL, 0.5)[0].hides_target(START_NS + k) for k in range(5))
+    blackout, frames, _ = flown("blackout", 8.0)
+    assert not any(blackout.hides_target(frame.stamp_ns) for frame in of("camera", frames))
+
+
 def test_without_the_target_every_pixel_shows_what_is_behind_it():
     truth = Simulator(WORLD, PLAIN, task=TASK).truth
     pose = truth.position, truth.rotation

@@ -1,7 +1,7 @@
 # ruff: noqa: E402 - threads must be limited before numpy and torch are imported
 """Forecasting a planar walker's motion from frames at irregular times, all cells.
 
-    python benchmark/forecast.py [--cells a,b] [--seeds 0:5] [--minutes 4] [--json FILE]
+    python benchmark/forecast.py [--cells a,b] [--seeds 0:5] [--minutes 2] [--json FILE]
         [--workers N]
 
 The task is that of Lechner and Hasani, "Learning long-term dependencies in irregularly-sampled
@@ -211,7 +211,7 @@ def numbers(run: dict[str, Any]) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = arguments(__doc__, minutes=4.0, seeds="0:5")
+    parser = arguments(__doc__, minutes=2.0, seeds="0:5")
     parser.add_argument("--episodes", type=int, default=400, help="of training")
     parser.add_argument("--units", type=int, default=UNITS)
     args = parser.parse_args(argv)

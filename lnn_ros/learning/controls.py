@@ -11,11 +11,18 @@ from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.intervals import NS
 
 
-class Blinded:
-    """A pilot whose every frame is black."""
+class Without:
+    """A pilot for whom one stream is all zero: black frames, or no motion.
 
-    def __init__(self, pilot: Pilot) -> None:
-        self._pilot = pilot
+    Parameters
+    ----------
+    pilot : Pilot
+    stream : str
+        "camera" or "imu".
+    """
+
+    def __init__(self, pilot: Pilot, stream: str) -> None:
+        self._pilot, self._stream = pilot, stream
 
     def observe(
         self,
@@ -24,31 +31,9 @@ class Blinded:
         value: NDArray[np.generic],
         now_ns: int | None = None,
     ) -> object:
-        """Hand the sample on, without its picture."""
-        seen = np.zeros_like(value) if stream == "camera" else value
+        """Hand the sample on; of the stream that is lacking, only that it came."""
+        seen = np.zeros_like(value) if stream == self._stream else value
         return self._pilot.observe(stream, stamp_ns, seen, now_ns)
-
-    def command(self, at_ns: int) -> NDArray[np.float64]:
-        """The pilot's command."""
-        return self._pilot.command(at_ns)
-
-
-class Numbed:
-    """A pilot whose inertial samples are all zero."""
-
-    def __init__(self, pilot: Pilot) -> None:
-        self._pilot = pilot
-
-    def observe(
-        self,
-        stream: str,
-        stamp_ns: int,
-        value: NDArray[np.generic],
-        now_ns: int | None = None,
-    ) -> object:
-        """Hand the sample on, without its motion."""
-        felt = np.zeros_like(value) if stream == "imu" else value
-        return self._pilot.observe(stream, stamp_ns, felt, now_ns)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """The pilot's command."""

@@ -14,7 +14,7 @@ from typing import Any
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.limits import Limits
-from lnn_ros.learning.controls import Blinded, ColorServo, Held, Numbed, StraightAhead
+from lnn_ros.learning.controls import ColorServo, Held, StraightAhead, Without
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
 from lnn_ros.learning.statistics import paired_difference, wilson
@@ -64,8 +64,8 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
     if trial.agent == "held":
         return Held(pilot, limits)
     if trial.agent == "black_image":
-        return Blinded(pilot)
-    return Numbed(pilot) if trial.agent == "imu_zeroed" else pilot
+        return Without(pilot, "camera")
+    return Without(pilot, "imu") if trial.agent == "imu_zeroed" else pilot
 
 
 def try_once(trial: Trial) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from lnn_ros.nodes import environment  # first: before numpy is loaded
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,12 @@ from std_srvs.srv import Trigger
 from lnn_ros import messages, policies
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
+from lnn_ros.guard.modes import Mode, Refusal
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes import process, qos
 from lnn_ros.nodes.clocks import Clocks, Source
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
 from lnn_ros.nodes.lifecycle import ManagedNode
-from lnn_ros.nodes.modes import Mode, Refusal
 from lnn_ros.nodes.report import Report
 from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.nodes.streams import MAX_AGE_S, Arrival, Streams
@@ -376,10 +375,8 @@ class Controller(ManagedNode[ControllerSettings]):
 
     def _load(self) -> Pilot:
         """Read the policy that the settings name."""
-        name = self._settings.policy
-        path = (Path(name).expanduser() if "/" in name or name.endswith(".safetensors")
-                else policies.path(name))
-        return Pilot(load(path), horizon_s=self._settings.horizon_s)
+        return Pilot(load(policies.find(self._settings.policy)),
+                     horizon_s=self._settings.horizon_s)
 
     def _source(self) -> Source:
         """Where time comes from."""

@@ -21,3 +21,21 @@ def path(name: str) -> Path:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
         raise LnnError(f"policy {name!r} does not ship with this package, which has {known}")
     return file
+
+
+def find(name: str) -> Path:
+    """Return the file that a parameter or an option names: a path, or a policy that ships.
+
+    Parameters
+    ----------
+    name : str
+        With a slash or ending in .safetensors it is a path, whether there is a file or not.
+
+    Raises
+    ------
+    LnnError
+        When it is no path, and no policy of this name ships.
+    """
+    if "/" in name or name.endswith(".safetensors"):
+        return Path(name).expanduser()
+    return path(name)

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rate is not None and not 0.1 <= args.rate <= MAX_RATE_HZ:
         raise LnnError(f"--rate is {args.rate}: expected 0.1 to {MAX_RATE_HZ:g} Hz")
     settings = _settings(args)
-    pilot = Pilot(load(_policy(settings.policy)), horizon_s=settings.horizon_s)
+    pilot = Pilot(load(policies.find(settings.policy)), horizon_s=settings.horizon_s)
     with ExitStack() as stack:
         bag = stack.enter_context(Bag(args.bag))
         topics = choose(bag, {"camera": args.image, "imu": args.imu})
@@ -101,13 +101,6 @@ def _settings(args: argparse.Namespace) -> ControllerSettings:
             raise LnnError(f"--fov is {args.fov}: expected 1 to 179 degrees")
         settings = replace(settings, camera=replace(settings.camera, fov_deg=args.fov))
     return settings
-
-
-def _policy(name: str) -> Path:
-    """Find a policy as the controller's parameter names it."""
-    if "/" in name or name.endswith(".safetensors"):
-        return Path(name).expanduser()
-    return policies.path(name)
 
 
 def _write(path: Path, policy: str, pilot: Pilot, found: dict[str, Any]) -> None:

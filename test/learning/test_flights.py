@@ -13,7 +13,7 @@ import pytest
 
 from lnn_ros import policies
 from lnn_ros.cli import main
-from lnn_ros.learning.controls import Blinded, ColorServo, Numbed, StraightAhead
+from lnn_ros.learning.controls import ColorServo, StraightAhead, Without
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
@@ -127,9 +127,9 @@ def test_controls_do_what_their_names_say():
     assert servo.command(3 * 10**9)[0] < 0.1, "near enough"
     np.testing.assert_array_equal(StraightAhead(1.2).command(1), [1.2, 0, 0, 0])
     states = []
-    for wrap in (lambda p: p, Blinded, Numbed):
+    for lacking in ("nothing", "camera", "imu"):
         pilot = Pilot.load(SHIPPED)
-        agent = wrap(pilot)
+        agent = Without(pilot, lacking)
         agent.observe("imu", 10**9, np.array([0.5, 0.5, 0.5, 3.0, 0, 9.0]))
         agent.observe("camera", 10**9 + 10**7, picture(slice(2, 9)))
         states.append(pilot.state()[1])

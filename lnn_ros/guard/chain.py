@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.limiter import Limiter
-from lnn_ros.guard.limits import Command, Limits
+from lnn_ros.guard.limits import Command, Four, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
 from lnn_ros.guard.obstacles import Three
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
@@ -26,6 +27,32 @@ PERIOD = 1.0 / 30.0
 _NS = 1e-9
 _ZERO = [0.0] * 4
 _UNASKED = "no command has been asked for yet"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How the last command came about: enough to make it again.
+
+    Attributes
+    ----------
+    target : tuple of 4 float
+        What the limiter was to come to.
+    braking : tuple of 4 bool
+        Axes on which it does so by the braking set.
+    lowered : bool
+        Whether fence or obstacles changed what the mode had chosen.
+    dt : float
+        Seconds since the command before; 0 for the first.
+    """
+
+    target: Four
+    braking: tuple[bool, bool, bool, bool]
+    lowered: bool
+    dt: float
+
+
+REST = Decision((0.0,) * 4, (False,) * 4, False, 0.0)
+"""Of a mode in which zero is commanded at once, and before the first command."""
 
 
 class Guard:
@@ -49,6 +76,10 @@ class Guard:
     ----------
     limiter : Limiter
         The last stage: velocity, acceleration and bounds as they are; to be looked at only.
+    decision : Decision
+        Of the last command.
+    stops : int
+        How often the limiter was put to rest at once.
     counts : Counter of str
         guard.stale_<stream>, guard.not_finite, guard.no_answer, guard.clamped, guard.fence,
         guard.fence_blind, guard.obstacle, guard.uncovered, guard.<sensor>_dropped,
@@ -68,6 +99,8 @@ class Guard:
         self._taken: list[float] = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
+        self._wanted = ""
+        self.decision, self.stops = REST, 0
         self._around = Surroundings(parameters)
         self.limiter = Limiter(limits)
         self.set(parameters, period)
@@ -120,7 +153,7 @@ class Guard:
         Parameters
         ----------
         event : Event
-            ENGAGE, DISENGAGE, RELEASE, FAIL, RESET or SHUTDOWN; others come from within.
+            ENGAGE, DISENGAGE, RELEASE, FAIL, RESET, STALL or SHUTDOWN; others come from within.
         reason : str
             Who or what it was.
         now : float, optional
@@ -137,14 +170,20 @@ class Guard:
             if troubles:
                 raise Refusal(f"{event.value} refused: {'; '.join(troubles)}")
         changed = self._modes.handle(event, reason)
-        if self.mode in STOPPED:
+        if self.mode in STOPPED or event is Event.STALL:
             self.limiter.stop()
+            self.stops += 1
+        self._wanted = self._wanted if event is Event.STALL else ""
         if changed and self.mode is Mode.HOLD:
             self._held_at = now
-            self._may_resume = event is Event.STALE or (
+            self._may_resume = event in (Event.STALE, Event.STALL) or (
                 event is Event.RELEASE and self.parameters.takeover.auto_resume
             )
         return changed
+
+    def engage_when_ready(self, reason: str) -> None:
+        """Engage with the first command that nothing stands against, unless something happens."""
+        self._wanted = reason
 
     def troubles(self, now: float | None = None) -> list[str]:
         """Say why the policy cannot fly as things stand; empty when it can."""
@@ -274,17 +313,20 @@ class Guard:
         self._look(now)
         mode = self.mode
         if mode in STOPPED:  # ``handle`` has stopped the limiter
+            self.decision = REST
             return np.zeros(4)
-        target = _ZERO
+        chosen = _ZERO
         if mode is Mode.ENGAGED and answer is not None:
-            target = self._clamped(answer)
+            chosen = self._clamped(answer)
         elif mode is Mode.TAKEOVER:
-            target = self._clamped(self._taken)
-        braking = [mode is Mode.HOLD] * 4
+            chosen = self._clamped(self._taken)
+        target, braking = chosen, [mode is Mode.HOLD] * 4
         if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
-            target, slowing = self._around.lower(at_ns, target, self.limiter.velocity)
+            target, slowing = self._around.lower(at_ns, chosen, self.limiter.velocity)
             braking = [a or b for a, b in zip(braking, slowing, strict=True)]
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
+        lowered = target != chosen
+        self.decision = Decision(tuple(target), tuple(braking), lowered, dt)  # type: ignore[arg-type]
         return np.array(self.limiter.step(target, dt, braking))
 
     # Stages
@@ -311,6 +353,8 @@ class Guard:
         """Let happen what the mode must answer."""
         modes, mode = self.parameters.modes, self.mode
         if mode in STOPPED:
+            if self._wanted and mode is Mode.DISENGAGED and not self.troubles(now):
+                self.handle(Event.ENGAGE, self._wanted, now)
             return
         vehicle, certain = self._vehicle.judge(modes, now)
         if vehicle and certain:
@@ -328,7 +372,8 @@ class Guard:
             elif missing:
                 self.handle(Event.STALE, missing, now)
         elif self._may_resume:
-            late = self._modes.cause is Event.STALE and now - self._held_at > modes.resume_within
+            released = self._modes.cause is Event.RELEASE
+            late = not released and now - self._held_at > modes.resume_within
             if deadman or late:
                 self._may_resume = False
             elif not missing:
@@ -340,11 +385,7 @@ class Guard:
         return self._around.fence.trouble(self._seconds)
 
     def _clamped(self, wish: list[float]) -> list[float]:
-        limits = self._limits
-        inside = [
-            min(max(v, low), high)
-            for v, low, high in zip(wish, limits.low, limits.high, strict=True)
-        ]
+        inside = self._limits.clamp(wish)
         if inside != wish:
             self._counts["guard.clamped"] += 1
         return inside

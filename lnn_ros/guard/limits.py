@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +47,11 @@ class Limits:
         high = tuple(min(a, b) for a, b in zip(self.high, other.high, strict=True))
         return Limits(low, high, min(self.max_age, other.max_age))  # type: ignore[arg-type]
 
+    def clamp(self, wish: Sequence[float]) -> list[float]:
+        """Return four finite numbers as they are inside the ceilings."""
+        rows = zip(wish, self.low, self.high, strict=True)
+        return [min(max(v, low), high) for v, low, high in rows]
+
 
 @dataclass(frozen=True)
 class Slew:
@@ -83,61 +87,3 @@ class Slew:
 _NEVER = (math.inf,) * 4
 UNLIMITED = Slew(_NEVER, _NEVER, _NEVER)
 """A command may be anything inside its ceilings at once."""
-
-
-class Guard:
-    """Apply the limits; every intervention is counted.
-
-    Parameters
-    ----------
-    limits : Limits
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.counts: Counter[str] = Counter()
-        self._low, self._high = np.array(limits.low), np.array(limits.high)
-        self._last_ns: int | None = None
-
-    def reset(self) -> None:
-        """Forget the last instant; the counts stay."""
-        self._last_ns = None
-
-    def __call__(self, at_ns: int, wish: Command, ages: Mapping[str, float | None]) -> Command:
-        """Make a command of the network's wish.
-
-        Parameters
-        ----------
-        at_ns : int
-            Instant of the command; must not go back.
-        wish : ndarray, shape (4,)
-            What the network wants.
-        ages : mapping of str to float or None
-            Age in seconds of every stream's newest sample; None if there is none.
-
-        Returns
-        -------
-        ndarray of float64, shape (4,)
-            Zero when a number is not finite or a stream is missing or stale.
-
-        Raises
-        ------
-        LnnError
-            When ``at_ns`` is earlier than before.
-        """
-        if self._last_ns is not None and at_ns < self._last_ns:
-            raise LnnError(f"command at {at_ns} ns asked for, expected {self._last_ns} ns or later")
-        self._last_ns = at_ns
-        limit = self.limits.max_age
-        stale = [name for name, age in ages.items() if age is None or not -limit <= age <= limit]
-        for name in stale:
-            self.counts[f"guard.stale_{name}"] += 1
-        if stale:
-            return np.zeros(4)
-        if wish.shape != (4,) or not np.isfinite(wish).all():
-            self.counts["guard.not_finite"] += 1
-            return np.zeros(4)
-        command: Command = np.clip(wish, self._low, self._high)
-        if not np.array_equal(command, wish):
-            self.counts["guard.clamped"] += 1
-        return command

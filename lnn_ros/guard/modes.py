@@ -31,6 +31,7 @@ class Event(str, Enum):
     TAKE_OVER = "take_over"  # a person's command has come
     RELEASE = "release"  # the takeover is over: said, or no command for too long
     STALE = "stale"  # something that flying needs has stopped coming
+    STALL = "stall"  # time or the control loop stood still, and zero was commanded at once
     RESUME = "resume"  # what was missing is back, and nobody has to be asked
     DEADMAN = "deadman"  # the deadman is not held
     LEFT = "left"  # the vehicle is not airborne (driving), or not in its velocity mode
@@ -62,6 +63,7 @@ TABLE: MappingProxyType[Mode, MappingProxyType[Event, Mode | str]] = MappingProx
                 Event.TAKE_OVER: "disengaged, where nothing moves the vehicle: engage first",
                 Event.RELEASE: _FREE,
                 Event.STALE: Mode.DISENGAGED,
+                Event.STALL: Mode.DISENGAGED,
                 Event.RESUME: "disengaged: only a person engages",
                 Event.DEADMAN: Mode.DISENGAGED,
             },
@@ -71,6 +73,7 @@ TABLE: MappingProxyType[Mode, MappingProxyType[Event, Mode | str]] = MappingProx
                 Event.TAKE_OVER: Mode.TAKEOVER,
                 Event.RELEASE: _FREE,
                 Event.STALE: Mode.HOLD,
+                Event.STALL: Mode.HOLD,
                 Event.RESUME: _FLIES,
                 Event.DEADMAN: Mode.HOLD,
             },
@@ -80,6 +83,7 @@ TABLE: MappingProxyType[Mode, MappingProxyType[Event, Mode | str]] = MappingProx
                 Event.TAKE_OVER: Mode.TAKEOVER,
                 Event.RELEASE: Mode.HOLD,
                 Event.STALE: Mode.TAKEOVER,
+                Event.STALL: Mode.HOLD,
                 Event.RESUME: "a person has taken over: release first",
                 Event.DEADMAN: Mode.TAKEOVER,
             },
@@ -89,6 +93,7 @@ TABLE: MappingProxyType[Mode, MappingProxyType[Event, Mode | str]] = MappingProx
                 Event.TAKE_OVER: Mode.TAKEOVER,
                 Event.RELEASE: _FREE,
                 Event.STALE: Mode.HOLD,
+                Event.STALL: Mode.HOLD,
                 Event.RESUME: Mode.ENGAGED,
                 Event.DEADMAN: Mode.HOLD,
             },
@@ -99,6 +104,7 @@ TABLE: MappingProxyType[Mode, MappingProxyType[Event, Mode | str]] = MappingProx
                 Event.TAKE_OVER: "in fault: reset first",
                 Event.RELEASE: _FREE,
                 Event.STALE: Mode.FAULT,
+                Event.STALL: Mode.FAULT,
                 Event.RESUME: "in fault: only a person resets",
                 Event.DEADMAN: Mode.FAULT,
                 Event.LEFT: Mode.FAULT,

@@ -21,6 +21,7 @@ from robots_for_tests import (
 
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.limiter import Limiter
 from lnn_ros.guard.limits import Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Refusal
 from lnn_ros.guard.parameters import (
@@ -180,6 +181,57 @@ def test_by_parameter_the_policy_flies_on_after_a_takeover():
     assert flight.mode is Mode.ENGAGED and "resumed" in flight.guard.reason
 
 
+def test_a_stall_begins_again_at_rest_and_resumes():
+    flight = Flight()
+    flying = flight.ask(n=30)
+    assert flying[0] == 0.5
+    assert flight.guard.handle(Event.STALL, "the clock stood still", flight.now)
+    assert flight.mode is Mode.HOLD and flight.guard.limiter.velocity == (0.0,) * 4
+    assert flight.guard.stops == 1
+    first = flight.ask()
+    assert flight.mode is Mode.ENGAGED and 0.0 < first[0] < flying[0]
+
+
+def test_who_wants_to_engage_does_so_with_the_first_command_that_can_be_given():
+    guard = Guard(LIMITS, parameters())
+    guard.engage_when_ready("by parameter")
+    assert (guard(START, WISH, STALE) == 0).all() and guard.mode is Mode.DISENGAGED
+    guard(START + 1, WISH, FRESH)
+    assert (guard.mode, guard.reason) == (Mode.ENGAGED, "by parameter")
+    guard.handle(Event.DISENGAGE, "by service")
+    guard(START + 2, WISH, FRESH)
+    assert guard.mode is Mode.DISENGAGED
+
+
+def test_a_fault_before_it_could_engage_is_no_longer_wanted_away():
+    guard = Guard(LIMITS, parameters())
+    guard.engage_when_ready("by parameter")
+    guard.handle(Event.FAIL, "an error")
+    guard.handle(Event.RESET, "by service")
+    guard(START, WISH, FRESH)
+    assert guard.mode is Mode.DISENGAGED
+
+
+@given(st.lists(st.tuples(st.sampled_from(["fly", "stale", "wild", "stall"]),
+                          st.integers(1, 200 * MS)), min_size=1, max_size=30))
+def test_a_decision_makes_the_command_again(course):
+    flight = Flight()
+    given = flight.guard.parameters
+    twin = Limiter(LIMITS, given.normal.slew(), given.braking.slew(), PERIOD)
+    for what, dt_ns in course:
+        if what == "stall":
+            flight.guard.handle(Event.STALL, "drawn", flight.now)
+            twin.stop()
+        flight.at_ns += dt_ns
+        flight.now += dt_ns * 1e-9
+        command = flight.guard(flight.at_ns, WISH * (9.0 if what == "wild" else 1.0),
+                               STALE if what == "stale" else FRESH, now=flight.now)
+        decision = flight.guard.decision
+        assert decision.dt == pytest.approx(dt_ns * 1e-9) and not decision.lowered
+        again = twin.step(decision.target, decision.dt, decision.braking)
+        assert tuple(again) == tuple(command)
+
+
 @pytest.mark.parametrize("event", [Event.DISENGAGE, Event.FAIL, Event.SHUTDOWN, Event.RESET])
 def test_only_ends_go_to_zero_at_once(event):
     flight = Flight()
@@ -307,7 +359,9 @@ class AnyInput(RuleBasedStateMachine):
         before = self.flight.guard.limiter.velocity
         with contextlib.suppress(Refusal):
             self.flight.guard.handle(event, "drawn", self.flight.now)
-        if self.flight.mode not in STOPPED:
+        if event is Event.STALL:
+            assert self.flight.guard.limiter.velocity == (0.0,) * 4
+        elif self.flight.mode not in STOPPED:
             assert self.flight.guard.limiter.velocity == before
 
     @precondition(lambda self: self.flight.mode not in STOPPED)

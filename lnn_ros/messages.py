@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import array
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from lnn_ros.geometry import CameraModel
 from lnn_ros.images import ENCODINGS, MAX_SIDE, image_array, image_view
 
 __all__ = [
-    "ENCODINGS", "MAX_SIDE", "NS_PER_S", "camera_model", "command_vector", "fill_camera_info",
-    "fill_command", "fill_image", "fill_imu", "fill_odometry", "image_array", "image_view",
-    "imu_vector", "quaternion", "set_time", "stamp_ns", "time_ns",
+    "ENCODINGS", "MAX_SIDE", "NS_PER_S", "Pose", "camera_model", "command_vector",
+    "fill_camera_info", "fill_command", "fill_image", "fill_imu", "fill_odometry", "image_array",
+    "image_view", "imu_vector", "odometry_pose", "quaternion", "set_time", "stamp_ns", "time_ns",
+    "twist_vector", "vehicle_state",
 ]
 
 NS_PER_S = 1_000_000_000
@@ -131,11 +132,81 @@ def command_vector(message: Any) -> NDArray[np.float64]:
     LnnError
         When a value is not finite.
     """
-    linear, angular = message.twist.linear, message.twist.angular
+    return twist_vector(message.twist)
+
+
+def twist_vector(twist: Any) -> NDArray[np.float64]:
+    """Decode the ``geometry_msgs/Twist`` of a velocity command: see ``command_vector``."""
+    linear, angular = twist.linear, twist.angular
     vector = np.array((linear.x, linear.y, linear.z, angular.z), np.float64)
     if not np.isfinite(vector).all():
         raise LnnError(f"command is {vector.tolist()}: expected finite numbers")
     return vector
+
+
+class Pose(NamedTuple):
+    """Where a body is, and how it is turned.
+
+    Attributes
+    ----------
+    position : tuple of 3 float
+        m, in the odometry's frame.
+    roll, pitch, yaw : float
+        rad: turned by yaw about z, then by pitch about y (down is positive), then by roll about x.
+    """
+
+    position: tuple[float, float, float]
+    roll: float
+    pitch: float
+    yaw: float
+
+
+def odometry_pose(message: Any) -> Pose:
+    """Decode the pose of a ``nav_msgs/Odometry``.
+
+    Raises
+    ------
+    LnnError
+        When a number is not finite, or the orientation is no unit quaternion.
+    """
+    place, q = message.pose.pose.position, message.pose.pose.orientation
+    position = float(place.x), float(place.y), float(place.z)
+    w, x, y, z = float(q.w), float(q.x), float(q.y), float(q.z)
+    if not all(map(math.isfinite, (*position, w, x, y, z))):
+        raise LnnError(f"odometry is at {position}, turned by {(w, x, y, z)}: expected finite "
+                       f"numbers")
+    if not 0.98 < w * w + x * x + y * y + z * z < 1.02:
+        raise LnnError(f"odometry is turned by the quaternion {(w, x, y, z)}: expected one of "
+                       f"length 1")
+    roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
+    pitch = math.asin(min(max(2.0 * (w * y - z * x), -1.0), 1.0))
+    yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    return Pose(position, roll, pitch, yaw)
+
+
+_WORDS = {"true": True, "false": False, "": None}
+
+
+def vehicle_state(message: Any) -> tuple[bool | None, bool | None]:
+    """Decode what a vehicle says of itself, a ``diagnostic_msgs/DiagnosticStatus``.
+
+    Returns
+    -------
+    airborne, velocity_mode : bool or None
+        Its key-values of these names, "true" or "false"; None where it says neither.
+
+    Raises
+    ------
+    LnnError
+        When a word is another.
+    """
+    said = {str(pair.key): str(pair.value) for pair in message.values}
+    found = [said.get(name, "").lower() for name in ("airborne", "velocity_mode")]
+    for word in found:
+        if word not in _WORDS:
+            raise LnnError(f"the vehicle says airborne {found[0][:20]!r} and velocity_mode "
+                           f"{found[1][:20]!r}: expected true, false or nothing")
+    return _WORDS[found[0]], _WORDS[found[1]]
 
 
 def fill_command(message: Any, command: NDArray[np.float64], at_ns: int, frame: str) -> None:

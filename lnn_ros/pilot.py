@@ -21,6 +21,17 @@ from lnn_ros.timeline.intervals import NS
 from lnn_ros.timeline.samples import Verdict
 from lnn_ros.timeline.timeline import HORIZON_S, OutOfHistory, Timeline
 
+_OLDEST_S = 60.0  # as limits.max_age may be
+
+
+def ceilings(checkpoint: Checkpoint) -> Limits:
+    """Return what a policy was trained to stay inside, for a guard whose parameters narrow it.
+
+    How old a stream may be is then up to them alone.
+    """
+    head = checkpoint.spec.head
+    return Limits(head.low, head.high, _OLDEST_S)
+
 
 class Pilot:
     """Fly by a policy.
@@ -36,6 +47,11 @@ class Pilot:
     guard : Guard, optional
         Instead of one that knows only ``limits`` and is engaged from the start. Who hands one over
         keeps it: modes, sensors and vehicle are told to it, not to the pilot.
+
+    Attributes
+    ----------
+    wish : ndarray or None
+        What the network wanted when a command was last asked for; None if it had no answer.
     """
 
     def __init__(
@@ -51,6 +67,7 @@ class Pilot:
         self._shape = spec.encoder.frame_shape
         self._timeline = Timeline(self._engine, self._shape, spec.first_interval, horizon_s)
         self._unanswered = 0
+        self.wish: NDArray[np.float64] | None = None
         self._card = MappingProxyType(
             {**checkpoint.card, "weights_sha256": checkpoint.weights_digest()}
         )
@@ -145,12 +162,12 @@ class Pilot:
         LnnError
             When ``at_ns`` is earlier than in the call before.
         """
-        wish: NDArray[np.float64] | None = None
         try:
-            wish = self.read(at_ns)
+            self.wish = self.read(at_ns)
         except OutOfHistory:
+            self.wish = None
             self._unanswered += 1
-        return self._guard(at_ns, wish, self.age(at_ns), silences, now)
+        return self._guard(at_ns, self.wish, self.age(at_ns), silences, now)
 
     def span(self) -> tuple[int, int] | None:
         """First and last instant that ``read`` answers for, ns; None before the first frame."""

@@ -95,7 +95,8 @@ class Guard:
         self._modes = Modes()
         self._vehicle, self._deadman = Vehicle(), Deadman()
         self._last_ns: int | None = None
-        self._troubles = [_UNASKED]
+        self._stale_streams: list[str] = []
+        self._answers = _UNASKED
         self._taken: list[float] = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
@@ -114,13 +115,24 @@ class Guard:
         """Ceilings and freshness that count."""
         return self._limits
 
-    def set(self, parameters: GuardParameters, period: float = PERIOD) -> None:
+    def set(
+        self, parameters: GuardParameters, period: float = PERIOD, policy: Limits | None = None
+    ) -> None:
         """Change all parameters at once; the command does not jump.
 
         Sensors that are changed cover nothing until they measure again.
+
+        Parameters
+        ----------
+        parameters : GuardParameters
+        period : float
+            Usual time between commands, s.
+        policy : Limits, optional
+            The ceilings of another policy.
         """
         if not 0.0 < period < math.inf:
             raise LnnError(f"the guard's period is {period}: expected seconds > 0")
+        self._policy = policy or self._policy
         limits = self._policy.within(parameters.limits.limits())
         normal, braking = parameters.normal.slew(), parameters.braking.slew()
         stopping = Stopping.of(
@@ -185,12 +197,21 @@ class Guard:
         """Engage with the first command that nothing stands against, unless something happens."""
         self._wanted = reason
 
-    def troubles(self, now: float | None = None) -> list[str]:
-        """Say why the policy cannot fly as things stand; empty when it can."""
+    def troubles(self, now: float | None = None, streams: bool = True) -> list[str]:
+        """Say why the policy cannot fly as things stand; empty when it can.
+
+        Parameters
+        ----------
+        now : float, optional
+            Steady time, s.
+        streams : bool
+            Whether to name the streams that are stale: a caller may know more about them.
+        """
         now = self._now(now)
         modes = self.parameters.modes
         found = [
-            *self._troubles,
+            *(self._stale_streams if streams else ()),
+            self._answers,
             self._vehicle.judge(modes, now)[0],
             self._deadman.trouble(modes, now),
             self._fence_trouble(),
@@ -263,7 +284,7 @@ class Guard:
         The velocity stays what it was, so that no jump of the clock buys one of the command.
         """
         self._last_ns = None
-        self._troubles = [_UNASKED]
+        self._stale_streams, self._answers = [], _UNASKED
         self._around.reset()
 
     def __call__(
@@ -307,9 +328,8 @@ class Guard:
         now = at_ns * _NS if now is None else now
         self._around.move(at_ns, self.limiter.velocity)
         answer = self._finite(wish)
-        self._troubles = self._stale(ages, silences or {})
-        if answer is None:
-            self._troubles.append("the policy has no finite answer")
+        self._stale_streams = self._stale(ages, silences or {})
+        self._answers = "the policy has no finite answer" if answer is None else ""
         self._look(now)
         mode = self.mode
         if mode in STOPPED:  # ``handle`` has stopped the limiter
@@ -361,7 +381,8 @@ class Guard:
             self.handle(Event.LEFT, vehicle, now)
             return
         deadman = self._deadman.trouble(modes, now)
-        missing = "; ".join(t for t in (*self._troubles, vehicle, self._fence_trouble()) if t)
+        found = (*self._stale_streams, self._answers, vehicle, self._fence_trouble())
+        missing = "; ".join(trouble for trouble in found if trouble)
         if mode is Mode.TAKEOVER:
             timeout = self.parameters.takeover.timeout
             if abs(now - self._taken_at) > timeout:

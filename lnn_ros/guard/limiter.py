@@ -141,6 +141,11 @@ class Limiter:
         self._v = [0.0] * 4
         self._a = [0.0] * 4
 
+    def carry(self, velocity: Four, acceleration: Four) -> None:
+        """Go on from another limiter's motion, with this one's normal limits in force."""
+        self._v, self._a = list(velocity), list(acceleration)
+        self.in_force = list(self._normal)
+
     def step(self, target: Sequence[float], dt: float, braking: Sequence[bool]) -> list[float]:
         """Move towards a target.
 

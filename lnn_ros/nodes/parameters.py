@@ -53,12 +53,18 @@ class Parameters(Generic[S]):
         Dataclass of ``settings.py``.
     is_configured : callable
         Tells whether parameters that are ``fixed`` must stay as they are.
+
+    Attributes
+    ----------
+    changes : int
+        How often parameters were set since the start.
     """
 
     def __init__(self, node: Node, settings: type[S], is_configured: Callable[[], bool]) -> None:
         self._settings, self._is_configured = settings, is_configured
         self._rows = {row.name: row for row in rows(settings)}
         self._values: dict[str, Value] = {}
+        self.changes = 0
         self._problems: dict[str, str] = {}
         for row in self._rows.values():
             self._declare(node, row)
@@ -89,6 +95,10 @@ class Parameters(Generic[S]):
             raise LnnError("; ".join(self._problems.values()))
         return build(self._settings, self._values)
 
+    def values(self) -> dict[str, Value]:
+        """Return all values as they stand, by full name."""
+        return dict(self._values)
+
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         mine = {p.name: p.value for p in changes if p.name in self._rows}
         try:
@@ -101,6 +111,7 @@ class Parameters(Generic[S]):
         except LnnError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values.update(checked)
+        self.changes += bool(checked)
         for name in checked:
             self._problems.pop(name, None)
         return SetParametersResult(successful=True)

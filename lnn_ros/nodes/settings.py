@@ -12,9 +12,21 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.parameters import (
+    FenceParameters,
+    GuardParameters,
+    LimitParameters,
+    ModeParameters,
+    ObstacleParameters,
+    SensorParameters,
+    SlewParameters,
+    StoppingParameters,
+    TakeoverParameters,
+)
 from lnn_ros.timeline.timeline import HORIZON_S, MAX_HORIZON_S
 
 Value = bool | int | float | str
@@ -22,6 +34,9 @@ S = TypeVar("S")
 
 TRANSPORTS = ("raw", "compressed")
 """Ways in which images come."""
+
+LOCKSTEP_PERIOD_S = 1.0 / 30.0
+"""Between two commands in lock-step: the simulator's."""
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -164,14 +179,33 @@ class ImuSettings:
 
 
 @dataclass(frozen=True)
+class TakeoverSettings(TakeoverParameters):
+    """A person commands, and how their commands come."""
+
+    stamped: bool = setting(True, "Commands come as TwistStamped on the topic takeover; false: as "
+                            "Twist, which count as of when they arrive.")
+
+
+@dataclass(frozen=True)
+class SensorSettings(SensorParameters):
+    """A sensor of distances for the obstacle stop, and whether there is one."""
+
+    enabled: bool = setting(False, "Whether there is such a sensor, on the topic of this name.")
+
+
+SENSORS = ("scan", "range", "depth", "points")
+"""Sensors of distances, each a group of parameters and a topic of that name."""
+
+
+@dataclass(frozen=True)
 class ControllerSettings:
     """Parameters of the controller."""
 
     policy: str = setting("fly_to_target", "The policy that flies: name of one that ships with the "
                           "package, or path of a .safetensors checkpoint.")
-    engage: bool = setting(False, "Engage on activation. True is for simulation: on a robot a "
-                           "person engages, by the service ~/engage.", when="at activate",
-                           fixed=False)
+    engage: bool = setting(False, "Engage by itself after activation, as soon as nothing stands "
+                           "against it. True is for simulation: on a robot a person engages, by "
+                           "the service ~/engage.", when="at activate", fixed=False)
     rate_hz: float = setting(30.0, "Least rate of commands, Hz. In lock-step the simulator's clock "
                              "gives the rate instead.", 1.0, 200.0)
     command_on_frame: bool = setting(True, "Command as soon as an image has come, too; the next "
@@ -186,10 +220,42 @@ class ControllerSettings:
                                    "compressed (sensor_msgs/CompressedImage on image/compressed).")
     camera: CameraSettings = dataclasses.field(default_factory=CameraSettings)
     imu: ImuSettings = dataclasses.field(default_factory=ImuSettings)
+    limits: LimitParameters = dataclasses.field(default_factory=LimitParameters)
+    normal: SlewParameters = dataclasses.field(default_factory=SlewParameters)
+    braking: SlewParameters = dataclasses.field(default_factory=SlewParameters)
+    stopping: StoppingParameters = dataclasses.field(default_factory=StoppingParameters)
+    obstacles: ObstacleParameters = dataclasses.field(default_factory=ObstacleParameters)
+    scan: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    range: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)
+    modes: ModeParameters = dataclasses.field(default_factory=ModeParameters)
+    takeover: TakeoverSettings = dataclasses.field(default_factory=TakeoverSettings)
     autostart: bool = _autostart()
+
+    @property
+    def period(self) -> float:
+        """Usual time between two commands, s."""
+        return LOCKSTEP_PERIOD_S if self.lockstep else 1.0 / self.rate_hz
+
+    @property
+    def guard(self) -> GuardParameters:
+        """What is set on the guard.
+
+        Raises
+        ------
+        LnnError
+            When its values do not fit each other.
+        """
+        sensors = {name: getattr(self, name) for name in SENSORS if getattr(self, name).enabled}
+        return GuardParameters(
+            self.limits, self.normal, self.braking, self.stopping, self.obstacles,
+            MappingProxyType(sensors), self.fence, self.modes, self.takeover)
 
     def __post_init__(self) -> None:
         """Check what the single values do not show."""
+        self.guard  # noqa: B018  (raises where its parts do not fit)
         if not self.policy.strip():
             raise LnnError("parameter policy is empty: expected the name of a policy that ships "
                            "with the package, or the path of a .safetensors checkpoint")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from sensor_msgs.msg import Imu
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import Mounting, VirtualCamera
-from lnn_ros.guard.limits import Limits
 from lnn_ros.nodes import qos
 from lnn_ros.nodes.cdr import imu_sample
 from lnn_ros.nodes.clocks import Clocks, Offset, Source
@@ -28,45 +26,15 @@ from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE, Verdict, digest
 from lnn_ros.timeline.timeline import AHEAD_NS, capacity
-
-MAX_AGE_S = Limits.max_age
-"""After this long without a usable sample a stream is missing, s: by its stamps (which the guard
-judges) and by the time of arrival."""
+from lnn_ros.trace import MODULUS, Seen
 
 _IMU_DEPTH = 1000  # what 1 kHz brings between two commands at the lowest rate
-_DIGEST_END = 2**64
 _MOST_TOLD = 2000  # stamps in a trace; more come only when something floods
 
 Arrival = tuple[str, bytes, int]
 """Stream, payload, and the system's time of arrival (ns)."""
 Sample = tuple[int, NDArray[Any]]
 """Stamp (ns), its offset added, and value."""
-
-
-@dataclass
-class Seen:
-    """What has been taken from one stream since the pilot began anew.
-
-    Attributes
-    ----------
-    taken : int
-        Samples that the pilot took.
-    stamp_ns : int
-        Stamp of the newest of them, its offset added; 0 before the first.
-    digest : int
-        Sum over them of ``timeline.samples.digest``, modulo 2^64: two pilots with equal digests
-        were given the same samples, in whatever order.
-    new : list of int
-        Stamps of those taken since the last trace, in the order in which they were taken.
-    arrived_ns : int or None
-        When the last of them came, by ``Clocks.elapsed_ns``.
-    """
-
-    taken: int = 0
-    stamp_ns: int = 0
-    digest: int = 0
-    new: list[int] = field(default_factory=list)
-    arrived_ns: int | None = None
 
 
 class Streams:
@@ -86,6 +54,12 @@ class Streams:
         Where dropped samples are counted and said.
     wake : callable, optional
         Called when an image has come.
+
+    Attributes
+    ----------
+    max_age : float
+        After this long without a usable sample a stream is missing, s: by its stamps and by the
+        time of arrival, both of which the guard judges as well.
     """
 
     def __init__(self, node: Node, settings: ControllerSettings, virtual: VirtualCamera,
@@ -106,6 +80,7 @@ class Streams:
         self.received: Counter[str] = Counter()
         self.rates: dict[str, float] = {}
         self._rates = Rates()
+        self.max_age = settings.limits.max_age
         self.forget()
 
     @property
@@ -149,7 +124,7 @@ class Streams:
             The node's time, read after that: what was taken is not from the future.
         jumped : bool
             Whether time has just jumped: what was waiting from before is dropped, which is what is
-            stamped later than now or more than ``MAX_AGE_S`` earlier.
+            stamped later than now or more than ``max_age`` earlier.
         """
         for stream, payload, arrival_ns in arrivals:
             if self._clocks.source is not Source.SYSTEM or not arrival_ns:
@@ -158,7 +133,7 @@ class Streams:
             if found is None:
                 continue
             stamp, value = found
-            if jumped and not 0 <= now_ns - stamp <= MAX_AGE_S * 1e9:
+            if jumped and not 0 <= now_ns - stamp <= self.max_age * 1e9:
                 self._complaints.report(stream, "from_before", "samples from before time jumped "
                                         "were waiting: dropped")
             else:
@@ -178,21 +153,21 @@ class Streams:
         arrived = self.seen[stream].arrived_ns
         return None if arrived is None else (self._clocks.elapsed_ns() - arrived) / 1e9
 
-    def silent(self) -> list[str]:
-        """Streams from which nothing usable has come for ``MAX_AGE_S``."""
-        ages = {stream: self.silent_s(stream) for stream in self._drains}
-        return [stream for stream, age in ages.items() if age is None or age > MAX_AGE_S]
+    def silences(self) -> dict[str, float | None]:
+        """Seconds since the last usable sample of each stream came; None before the first."""
+        return {stream: self.silent_s(stream) for stream in self._drains}
 
     def troubles(self, now_ns: int) -> list[str]:
         """Say for each stream why the policy cannot be flown by it, if it cannot."""
         found = []
-        silent = self.silent()
+        silent = [stream for stream, age in self.silences().items()
+                  if age is None or age > self.max_age]
         for stream, topic in self.topics.items():
-            old = now_ns - self.seen[stream].stamp_ns > MAX_AGE_S * 1e9
+            old = now_ns - self.seen[stream].stamp_ns > self.max_age * 1e9
             if stream not in silent and not old:
                 continue
             lag = self.offsets[stream].seconds
-            if lag is not None and abs(lag) > MAX_AGE_S:
+            if lag is not None and abs(lag) > self.max_age:
                 wanted = self.offset_ns[stream] / 1e9 + lag
                 found.append(f"{stream} stamps are {abs(lag):,.1f} s "
                              f"{'behind' if lag > 0 else 'ahead of'} this node's clock: set "
@@ -203,8 +178,8 @@ class Streams:
                 usable = "usable " if self.rates.get(stream) else ""
                 found.append(f"nothing {usable}arrives on {topic}")
             else:
-                found.append(f"the newest sample of {topic} is older than {MAX_AGE_S:g} s by its "
-                             f"stamp")
+                found.append(f"the newest sample of {topic} is older than {self.max_age:g} s by "
+                             f"its stamp")
         return found
 
     def close(self) -> None:
@@ -249,7 +224,7 @@ class Streams:
             seen = self.seen[stream]
             seen.taken += 1
             seen.stamp_ns = max(seen.stamp_ns, stamp_ns)
-            seen.digest = (seen.digest + digest(stamp_ns, value)) % _DIGEST_END
+            seen.digest = (seen.digest + digest(stamp_ns, value)) % MODULUS
             seen.new.append(stamp_ns)
             del seen.new[:-_MOST_TOLD]
             seen.arrived_ns = self._clocks.elapsed_ns()

@@ -17,18 +17,21 @@ from typing import Any
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.parameters import OFFLINE
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes.settings import ControllerSettings
-from lnn_ros.pilot import Pilot
-from lnn_ros.replay.bag import Bag
+from lnn_ros.pilot import Pilot, ceilings
+from lnn_ros.replay.bag import Bag, Topic
 from lnn_ros.replay.driving import Driver, drive
+from lnn_ros.replay.limiting import Twin
 from lnn_ros.replay.output import Output
 from lnn_ros.replay.parameters import read_settings
 from lnn_ros.replay.report import describe, lines
 from lnn_ros.replay.samples import Decoder
 from lnn_ros.replay.topics import choose, find_info, find_trace
-from lnn_ros.replay.tracing import follow
+from lnn_ros.replay.tracing import follow, told_settings
 
 RATE_HZ = 30.0
 MAX_RATE_HZ = 1000.0
@@ -40,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", help="policy that ships, or path of a .safetensors file "
                         "(that of --params)")
     parser.add_argument("--params", type=Path, metavar="FILE",
-                        help="parameter file that the controller was started with")
+                        help="parameter file that the controller was started with (without it, "
+                        "what the trace tells)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--out", type=Path, metavar="BAG2",
                         help="write commands and neurons into this new rosbag2")
@@ -61,16 +65,20 @@ def run(args: argparse.Namespace) -> int:
     """Replay; the exit status is 1 if a live command was not reproduced that should have been."""
     if args.rate is not None and not 0.1 <= args.rate <= MAX_RATE_HZ:
         raise LnnError(f"--rate is {args.rate}: expected 0.1 to {MAX_RATE_HZ:g} Hz")
-    settings = _settings(args)
-    pilot = Pilot(load(policies.find(settings.policy)), horizon_s=settings.horizon_s)
     with ExitStack() as stack:
         bag = stack.enter_context(Bag(args.bag))
+        trace = find_trace(bag, args.trace) if args.rate is None else None
+        settings = _settings(args, bag, trace)
+        checkpoint = load(policies.find(settings.policy))
+        guard = Guard(ceilings(checkpoint), replace(settings.guard, modes=OFFLINE.modes),
+                      settings.period)
+        guard.engage_when_ready("replayed")
+        pilot = Pilot(checkpoint, horizon_s=settings.horizon_s, guard=guard)
         topics = choose(bag, {"camera": args.image, "imu": args.imu})
         info = find_info(bag, topics["camera"], args.camera_info) if settings.camera.info else None
         if info is not None:
             topics["camera_info"] = info
         decoder = Decoder(bag, topics, VirtualCamera.from_card(pilot.card), settings)
-        trace = find_trace(bag, args.trace) if args.rate is None else None
         out = stack.enter_context(Output(args.out)) if args.out else None
         driver = Driver(pilot, decoder, out.write if out else None)
         began = time.perf_counter()
@@ -80,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             topics["trace"] = trace
             digest = str(pilot.card["weights_sha256"])[:16]
-            comparison = follow(bag, driver, trace, digest)
+            comparison = follow(bag, driver, trace, digest, Twin(ceilings(checkpoint),
+                                                                          settings))
         found = describe(bag, topics, driver, comparison, time.perf_counter() - began)
     if args.json:
         _write(args.json, settings.policy, pilot, found)
@@ -91,9 +100,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if comparison is not None and comparison.different else 0
 
 
-def _settings(args: argparse.Namespace) -> ControllerSettings:
-    """Return what the controller would be set to."""
-    settings = read_settings(args.params) if args.params else ControllerSettings()
+def _settings(args: argparse.Namespace, bag: Bag, trace: Topic | None) -> ControllerSettings:
+    """Return what the controller was set to, as the trace tells it, or would be."""
+    told = None if trace is None or args.params else told_settings(bag, trace)
+    settings = read_settings(args.params) if args.params else told or ControllerSettings()
     if args.policy:
         settings = replace(settings, policy=args.policy)
     if args.fov is not None:

@@ -81,19 +81,23 @@ class Driver:
         self._pilot.observe(sample.stream, sample.stamp_ns, sample.value, now_ns)
         self.times_ns[f"{sample.stream}.observe"].append(perf_counter_ns() - began)
 
-    def command(self, log_ns: int, at_ns: int, engaged: bool = True,
-                withheld: str = "") -> Command:
-        """Give a command as the controller does: zeros if not engaged or if withheld."""
-        command = np.zeros(4)
-        if engaged:
-            began = perf_counter_ns()
-            wish = self._pilot.command(at_ns)
-            self.times_ns["command"].append(perf_counter_ns() - began)
-            command = command if withheld else wish
+    def command(self, at_ns: int) -> Command:
+        """Ask the pilot for a command."""
+        began = perf_counter_ns()
+        command = self._pilot.command(at_ns)
+        self.times_ns["command"].append(perf_counter_ns() - began)
+        return command
+
+    @property
+    def wish(self) -> Command | None:
+        """What the network wanted for the last command."""
+        return self._pilot.wish
+
+    def say(self, log_ns: int, at_ns: int, command: Command) -> None:
+        """Write a command down."""
         self.commands += 1
         if self._sink is not None:
             self._sink(log_ns, at_ns, command, self._pilot.neurons())
-        return command
 
 
 def drive(bag: Bag, driver: Driver, rate_hz: float) -> None:
@@ -112,7 +116,7 @@ def drive(bag: Bag, driver: Driver, rate_hz: float) -> None:
     def answer(until_ns: int) -> None:
         nonlocal at_ns, number
         while at_ns < until_ns:
-            driver.command(at_ns, at_ns)
+            driver.say(at_ns, at_ns, driver.command(at_ns))
             number += 1
             at_ns = begin_ns + round(number * NS_PER_S / rate_hz)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from lnn_ros.replay.samples import Key, Sample
-from lnn_ros.replay.trace import MODULUS, Trace
 from lnn_ros.timeline.samples import STREAMS
+from lnn_ros.trace import MODULUS, Trace
 
 MAX_CHOICES = 10_000
 """Ways to choose among messages of the same stamps that are tried before giving up."""

@@ -1,4 +1,4 @@
-"""The controller's parameters, read from the same file that it is started with."""
+"""The controller's parameters: from its trace, or from the file that it is started with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import yaml
 
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.settings import ControllerSettings, Value, build, rows
+from lnn_ros.trace import read_settings as read_settings_text
 
 _NODE = "controller"
 
@@ -44,6 +45,20 @@ def read_settings(path: Path) -> ControllerSettings:
             if name in known:
                 values[name] = known[name].check(value)
     return build(ControllerSettings, values)
+
+
+def from_trace(text: str) -> ControllerSettings:
+    """Read the settings that a trace tells; another version's parameters are passed over.
+
+    Raises
+    ------
+    LnnError
+        When they are no settings, or impossible ones.
+    """
+    known = {row.name: row for row in rows(ControllerSettings)}
+    told = read_settings_text(text)
+    return build(ControllerSettings, {name: known[name].check(value)
+                                      for name, value in told.items() if name in known})
 
 
 def _flat(block: Mapping[object, object], prefix: str) -> Iterator[tuple[str, object]]:

@@ -55,8 +55,8 @@ def _trace(comparison: Comparison) -> dict[str, Any]:
     return {
         "commands": comparison.commands,
         "reproduced": comparison.reproduced,
-        "zeros": comparison.zeros,
-        "different": [{"at_ns": d.at_ns, "traced": d.traced, "replayed": d.replayed}
+        "without_policy": comparison.without_policy,
+        "different": [{"at_ns": d.at_ns, "what": d.what, "traced": d.traced, "replayed": d.replayed}
                       for d in comparison.different],
         "unknown": [{"reason": u.fault.reason, "stream": u.fault.stream or None,
                      "stamp_ns": u.fault.stamp_ns or None, "commands": len(u.at_ns),
@@ -97,9 +97,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trace_lines(trace: Mapping[str, Any]) -> Iterator[str]:
-    zeros = trace["zeros"]
+    others = trace["without_policy"]
     yield (f"reproduced {trace['reproduced']} of {trace['commands']} live commands bit for bit"
-           + (f" ({zeros} of them the zeros that the controller gave of itself)" if zeros else ""))
+           + (f" ({others} of them not decided by the policy)" if others else ""))
     for unknown in trace["unknown"]:
         where = f": {unknown['stream']}" if unknown["stream"] else ""
         where += f" stamped {unknown['stamp_ns']} ns" if unknown["stamp_ns"] else ""
@@ -107,7 +107,7 @@ def _trace_lines(trace: Mapping[str, Any]) -> Iterator[str]:
                f"{unknown['last_ns']} ns, up to the pilot's next reset: {unknown['reason']}{where}")
     different = trace["different"]
     for one in different[:SHOWN]:
-        yield (f"  DIFFERENT at {one['at_ns']} ns: live {list(one['traced'])}, "
-               f"replayed {list(one['replayed'])}")
+        yield (f"  DIFFERENT {one['what']} at {one['at_ns']} ns: live {one['traced']}, "
+               f"replayed {one['replayed']}")
     if len(different) > SHOWN:
         yield f"  and {len(different) - SHOWN} more that differ"

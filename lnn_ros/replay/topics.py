@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lnn_ros import trace
 from lnn_ros.errors import LnnError
-from lnn_ros.replay import trace
 from lnn_ros.replay.bag import Bag, Topic
 
 KINDS = {

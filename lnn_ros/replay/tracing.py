@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.limits import Four
+from lnn_ros.guard.modes import Mode
+from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.replay.bag import Bag, Topic
-from lnn_ros.replay.driving import Driver
+from lnn_ros.replay.driving import Command, Driver
+from lnn_ros.replay.limiting import Twin
 from lnn_ros.replay.matching import Fault, Supply
+from lnn_ros.replay.parameters import from_trace
 from lnn_ros.replay.samples import Decoder, Key
-from lnn_ros.replay.trace import ENGAGED, Trace, parse
+from lnn_ros.trace import Trace, parse
 
 
 @dataclass(frozen=True)
@@ -20,13 +27,16 @@ class Difference:
     Attributes
     ----------
     at_ns : int
-    traced, replayed : tuple of 4 float
-        vx, vy, vz (m/s), yaw rate (rad/s).
+    traced, replayed : tuple of 4 float, or None
+        vx, vy, vz (m/s), yaw rate (rad/s); None: the network had no answer.
+    what : {"wish", "command"}
+        What the network wanted, or what the guard made of it.
     """
 
     at_ns: int
-    traced: tuple[float, ...]
-    replayed: tuple[float, ...]
+    traced: Four | None
+    replayed: Four | None
+    what: str
 
 
 @dataclass
@@ -52,10 +62,9 @@ class Comparison:
     Attributes
     ----------
     reproduced : int
-        Bit for bit; also the zeros that the controller gave of itself: not engaged, or a stream
-        silent.
-    zeros : int
-        How many of them those are.
+        Bit for bit: what the network wanted, and the command that the guard made of it.
+    without_policy : int
+        How many of them the policy did not decide: disengaged, in hold, or a person's.
     different : list of Difference
     unknown : list of Unknown
     not_taken : Counter of str
@@ -63,7 +72,7 @@ class Comparison:
     """
 
     reproduced: int = 0
-    zeros: int = 0
+    without_policy: int = 0
     different: list[Difference] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
     not_taken: Counter[str] = field(default_factory=Counter)
@@ -75,7 +84,7 @@ class Comparison:
                 + sum(len(unknown.at_ns) for unknown in self.unknown))
 
 
-def follow(bag: Bag, driver: Driver, topic: Topic, policy: str) -> Comparison:
+def follow(bag: Bag, driver: Driver, topic: Topic, policy: str, twin: Twin) -> Comparison:
     """Replay what a trace says, command by command.
 
     Parameters
@@ -87,6 +96,8 @@ def follow(bag: Bag, driver: Driver, topic: Topic, policy: str) -> Comparison:
         The trace.
     policy : str
         The pilot's own, named as in the trace.
+    twin : Twin
+        Of the live limiter.
 
     Raises
     ------
@@ -102,6 +113,7 @@ def follow(bag: Bag, driver: Driver, topic: Topic, policy: str) -> Comparison:
     messages = bag.messages(decoder.topics)
     before: Trace | None = None
     broken: Unknown | None = None
+    told = ""
 
     def read_on() -> None:
         message = next(messages, None)
@@ -133,18 +145,40 @@ def follow(bag: Bag, driver: Driver, topic: Topic, policy: str) -> Comparison:
             broken = _break(result, fault)
         for sample in samples:
             driver.observe(sample)
-        wish = driver.command(trace.log_ns, trace.at_ns, trace.mode == ENGAGED, trace.withheld)
-        command = tuple(wish.tolist())
-        if trace.commands and broken is not None:
+        if trace.settings not in ("", told):
+            told = trace.settings
+            twin.set(from_trace(told))
+        driver.command(trace.at_ns)
+        wish = None if broken else _four(driver.wish)
+        command = twin.command(trace, wish)
+        driver.say(trace.log_ns, trace.at_ns, np.array(command))
+        if broken is not None and trace.mode is Mode.ENGAGED:
             broken.at_ns.append(trace.at_ns)
-        elif _bits(command) == _bits(trace.command):
-            result.reproduced += 1
-            result.zeros += not trace.commands
+        elif broken is None and _bits(wish) != _bits(trace.wish):
+            result.different.append(Difference(trace.at_ns, trace.wish, wish, "wish"))
+        elif _bits(command) != _bits(trace.command):
+            result.different.append(Difference(trace.at_ns, trace.command, command, "command"))
         else:
-            result.different.append(Difference(trace.at_ns, trace.command, command))
+            result.reproduced += 1
+            result.without_policy += trace.mode is not Mode.ENGAGED
         before = trace
     result.unknown = [unknown for unknown in result.unknown if unknown.at_ns]
     return result
+
+
+def told_settings(bag: Bag, topic: Topic) -> ControllerSettings | None:
+    """Return the first settings that a trace tells, if one does.
+
+    Raises
+    ------
+    LnnError
+        When the bag or a trace is damaged.
+    """
+    for log_ns, _, payload in bag.messages([topic]):
+        trace = _parsed(bag, topic, log_ns, payload)
+        if trace.settings:
+            return from_trace(trace.settings)
+    return None
 
 
 def _scan(bag: Bag, decoder: Decoder,
@@ -155,11 +189,7 @@ def _scan(bag: Bag, decoder: Decoder,
     present: Counter[Key] = Counter()
     for log_ns, source, payload in bag.messages([*decoder.topics, topic]):
         if source == topic:
-            try:
-                traces.append(parse(bag.decode(topic, payload), log_ns))
-            except LnnError as error:
-                raise LnnError(f"topic {topic.name!r}: {error}; --rate replays the bag without "
-                               f"its trace") from error
+            traces.append(_parsed(bag, topic, log_ns, payload))
         elif (key := decoder.key(source, payload)) is not None:
             present[key] += 1
     for trace in traces:
@@ -168,11 +198,26 @@ def _scan(bag: Bag, decoder: Decoder,
     return traces, listed, present
 
 
+def _parsed(bag: Bag, topic: Topic, log_ns: int, payload: bytes) -> Trace:
+    try:
+        return parse(bag.decode(topic, payload), log_ns)
+    except LnnError as error:
+        raise LnnError(f"topic {topic.name!r}: {error}; --rate replays the bag without its "
+                       f"trace") from error
+
+
 def _break(result: Comparison, fault: Fault) -> Unknown:
     result.unknown.append(Unknown(fault))
     return result.unknown[-1]
 
 
-def _bits(command: tuple[float, ...]) -> list[str]:
+def _bits(command: Four | None) -> list[str]:
     """Numbers as text that differs where a bit does."""
-    return [value.hex() for value in command]
+    return [] if command is None else [value.hex() for value in command]
+
+
+def _four(command: Command | None) -> Four | None:
+    if command is None:
+        return None
+    a, b, c, d = command.tolist()
+    return a, b, c, d

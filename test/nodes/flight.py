@@ -11,9 +11,12 @@ from random_policy import random_policy
 from ros import LATCHED, Bench, is_zero, pairs
 from sensors import Sensors
 
+ALONE = {"modes__require_airborne": False, "modes__require_velocity_mode": False}
+"""There is no vehicle that says anything."""
+
 
 class Flight:
-    """A controller that is fed and watched."""
+    """A controller that is fed and watched; by default there is no vehicle behind it."""
 
     def __init__(self, bench: Bench, sensors: Callable[[Bench], Any] = Sensors,
                  **parameters: object) -> None:
@@ -24,7 +27,8 @@ class Flight:
         self.trace = bench.collect(DiagnosticArray, "controller/trace")
         self.policy = parameters.pop("policy", None) or random_policy(
             bench.folder / "policy.safetensors")
-        self.process = bench.start("controller", policy=self.policy, **parameters)
+        self.process = bench.start("controller", policy=self.policy,
+                                   **{**ALONE, **parameters})
         self.sensors = sensors(bench)
 
     def until(self, condition, what):

@@ -75,7 +75,8 @@ def ages(flight, since=0):
 
 def test_simulated_time_at_any_speed_and_none(bench):
     flight = simulated_flight(bench)
-    bench.until(lambda: flight.diagnosed() == "engaged; nothing arrives on /clock", "the warning")
+    bench.until(lambda: flight.diagnosed() == "disengaged; nothing arrives on /clock",
+                "the warning")
     assert not flight.commands
     flight.fly()
     flight.sensors.factor = 8.0  # the clock is behind the samples whenever this machine is busy
@@ -91,21 +92,22 @@ def test_simulated_time_at_any_speed_and_none(bench):
 
     # Time stands still, and with it everything that ages are judged by.
     flight.sensors.factor = 0.0
-    flight.until(lambda: "time stands still: no new /clock for 0.5 s" in flight.say()["withheld"],
+    flight.until(lambda: "time stands still: no new /clock for 0.5 s" in flight.say()["troubles"],
                  "the reason")
     assert is_zero(flight.commands[-1])
-    assert "zero is commanded: time stands still" in flight.status[-1].message
+    assert flight.say()["mode"] == "hold"
+    assert "hold: time stands still" in flight.status[-1].message
     said = len(flight.commands)
     again = len(flight.diagnostics) + 2
     bench.until(lambda: len(flight.diagnostics) >= again, "two reports")
     assert len(flight.commands) == said  # no command without time passing
-    assert flight.diagnosed() == "engaged; time stands still: no new /clock for 0.5 s"
+    assert flight.diagnosed() == "hold; time stands still: no new /clock for 0.5 s"
     refused = bench.trigger("controller/engage")
     assert "engage refused: time stands still" in refused.message
 
     flight.sensors.factor = 0.05  # slower than the timer's patience, but it passes
     flight.fly()
-    flight.until(lambda: flight.say()["withheld"] == "", "the all-clear")
+    flight.until(lambda: flight.say()["troubles"] == "", "the all-clear")
     said = flight.process.log.count("time stands still")
     flight.more(4)
     assert flight.process.log.count("time stands still") == said
@@ -175,19 +177,18 @@ def test_silence_is_judged_by_arrival_as_well_as_by_stamps(bench):
     flight.fly()
     assert float(flight.traced()["camera.age_s"]) < 0
     flight.sensors.silent.add("camera")
-    # Zero while the stamps are still in order: 0.5 s after the last one came.
-    flight.until(lambda: flight.traced()["withheld"] == "nothing arrives on /image"
-                 or flight.traced()["withheld"] == "nothing usable arrives on /image", "the reason")
-    withheld = next(pairs(m.status[0]) for m in flight.trace if pairs(m.status[0])["withheld"]
-                    and int(pairs(m.status[0])["camera.taken"]) > 5)
-    assert float(withheld["camera.age_s"]) < 0.5
-    assert withheld["command"] == "0x0.0p+0 0x0.0p+0 0x0.0p+0 0x0.0p+0"
-    flight.until(lambda: "on /image" in flight.say()["withheld"], "the reason in the status")
+    # Held while the stamps are still in order: 0.5 s after the last one came.
+    flight.until(lambda: flight.traced()["mode"] == "hold", "hold")
+    held = next(said for said in (pairs(m.status[0]) for m in flight.trace)
+                if said["mode"] == "hold")
+    assert float(held["camera.age_s"]) < 0.5
+    assert held["command"] == "0x0.0p+0 0x0.0p+0 0x0.0p+0 0x0.0p+0"  # no limit of braking is set
+    flight.until(lambda: "on /image" in flight.say()["troubles"], "the reason in the status")
     flight.more(3, is_zero)
-    assert flight.say()["mode"] == "engaged"
+    assert flight.say()["reason"] == "camera is stale: nothing newer than 0.5 s"
     flight.sensors.silent.clear()
     flight.sensors.lag_ns["camera"] = 0
-    flight.until(lambda: flight.say()["withheld"] == "", "the all-clear")
+    flight.until(lambda: flight.say()["troubles"] == "", "the all-clear")
     flight.fly()
 
 
@@ -219,7 +220,7 @@ def test_stamps_that_repeat(bench):
         flight.sensors()
         flight.sensors.image.publish(image_message(now, frame))
 
-    bench.until(lambda: flight.say()["withheld"], "zero", frozen)
+    bench.until(lambda: flight.say()["troubles"], "zero", frozen)
     flight.until(lambda: is_zero(flight.commands[-1]), "a zero")
 
 

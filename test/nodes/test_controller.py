@@ -9,7 +9,7 @@ import time
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from flight import Flight
+from flight import ALONE, Flight
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from random_policy import random_policy
@@ -110,7 +110,7 @@ def test_exception_in_flight_ends_in_zero_and_needs_a_reset(bench, tmp_path):
 
     refused = bench.trigger("controller/engage", flight.sensors)
     assert not refused.success
-    assert "call ~/reset first" in refused.message
+    assert "in fault: reset first" in refused.message
     policy.write_bytes(good)
     assert bench.trigger("controller/reset", flight.sensors).success
     flight.engage()
@@ -281,7 +281,7 @@ def test_impossible_transition_is_answered(bench):
 def test_time_that_goes_back_begins_anew(bench):
     flight_commands = bench.collect(TwistStamped, "cmd_vel")
     process = bench.start("controller", lockstep=True, engage=True, camera__fov_deg=90.0,
-                          policy=random_policy(bench.folder / "policy.safetensors"))
+                          **ALONE, policy=random_policy(bench.folder / "policy.safetensors"))
     clock = bench.publisher(Clock, "/clock")
     image, imu = bench.publisher(Image, "image"), bench.publisher(Imu, "imu")
     bench.introduce("controller")  # or its first answer would not come

@@ -79,13 +79,13 @@ def test_field_of_view_may_be_a_parameter_and_images_compressed(bench):
     flight = Flight(bench, Compressed, image_transport="compressed", camera__fov_deg=90.0,
                     camera__info=False, engage=True)
     flight.fly()
-    assert flight.traced()["withheld"] == ""
+    assert flight.traced()["mode"] == "engaged"
 
 
 def test_camera_that_sees_too_little_is_said(bench):
     flight = Flight(bench, Uncalibrated, camera__fov_deg=30.0, engage=True)
     flight.until(lambda: "the camera (64x48 pixels) sees " in flight.process.log, "the complaint")
-    flight.until(lambda: flight.diagnosed() == "engaged; nothing usable arrives on /image",
+    flight.until(lambda: flight.diagnosed() == "disengaged; nothing usable arrives on /image",
                  "the warning")
     assert all(map(is_zero, flight.commands))
 

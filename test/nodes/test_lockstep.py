@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from flight import ALONE
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
@@ -70,7 +71,8 @@ class Pair:
         self.bench = bench
         self.commands = bench.collect(TwistStamped, "cmd_vel")
         self.status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
-        self.controller = bench.start("controller", lockstep=True, engage=True, policy=policy)
+        self.controller = bench.start("controller", lockstep=True, engage=True, policy=policy,
+                                      **ALONE)
         bench.introduce("controller")  # or its first commands would reach the simulator alone
         self.simulator = bench.start("simulator", lockstep=True, seed=seed, real_time_factor=0.0)
 
@@ -147,7 +149,7 @@ def test_controller_may_be_restarted_in_flight(bench, policy):
     stopped = messages.stamp_ns(pair.commands[-1])
     # Else the services of the dead one would be taken for those of the next.
     bench.until(lambda: not bench.node.count_publishers("cmd_vel"), "the dead to be forgotten")
-    pair.controller = bench.start("controller", lockstep=True, engage=True, policy=policy,
+    pair.controller = bench.start("controller", lockstep=True, engage=True, policy=policy, **ALONE,
                                   autostart=False)
     # These calls introduce the bench to it before it answers the simulator.
     assert bench.transition("controller", Transition.TRANSITION_CONFIGURE)

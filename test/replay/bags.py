@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ from policies_for_tests import HEIGHT, WIDTH, small_checkpoint
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from lnn_ros.liquid.checkpoint import save
+from lnn_ros import trace
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.parameters import LimitParameters, ModeParameters, SlewParameters
+from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.messages import set_time
-from lnn_ros.pilot import Pilot
+from lnn_ros.nodes.settings import ControllerSettings, rows
+from lnn_ros.pilot import Pilot, ceilings
 from lnn_ros.timeline.samples import STREAMS, digest
+from lnn_ros.trace import Seen
 
 MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000
@@ -137,55 +144,59 @@ def flight(seed: int, seconds: float = 1.5, start_ns: int = START_NS) -> list[Lo
     return sorted(logged, key=lambda entry: entry[0])
 
 
+BRAKING = ControllerSettings(
+    limits=LimitParameters(forward=0.4, turn=0.5),
+    normal=SlewParameters(forward=1.0, backward=2.0, lateral=1.5, turn=3.0, jerk_turn=40.0),
+    braking=SlewParameters(forward=3.0, backward=3.0, lateral=3.0, turn=6.0, jerk_turn=80.0),
+    modes=ModeParameters(require_airborne=False, require_velocity_mode=False, resume_within=1e6))
+"""A controller whose limits are felt."""
+
+
 class Live:
-    """A controller's part that counts here: it feeds a pilot and says what it did.
+    """A controller's part that counts here: pilot and guard are fed, and say what they did.
 
     Parameters
     ----------
     policy : Path
     decode : callable
         From a topic's message to (stream, stamp, value).
+    settings : ControllerSettings
     """
 
-    def __init__(self, pilot: Pilot, decode: Any) -> None:
-        self.pilot, self._decode = pilot, decode
-        self._maker = Maker()
-        self._resets = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        self._taken = dict.fromkeys(STREAMS, 0)
-        self._digest = dict.fromkeys(STREAMS, 0)
-        self._new: dict[str, list[int]] = {name: [] for name in STREAMS}
+    def __init__(self, policy: Path, decode: Any, settings: ControllerSettings = BRAKING) -> None:
+        checkpoint = load(policy)
+        self.guard = Guard(ceilings(checkpoint), settings.guard, settings.period)
+        self.guard.engage_when_ready("for the test")
+        self.pilot = Pilot(checkpoint, guard=self.guard)
+        told = {row.name: reduce(getattr, row.name.split("."), settings)
+                for row in rows(ControllerSettings)}
+        self._settings = json.dumps(told)
+        self._decode, self._maker = decode, Maker()
+        self._resets = self._commands = 0
+        self._seen = {name: Seen() for name in STREAMS}
 
     def reset(self) -> None:
         self.pilot.reset()
         self._resets += 1
-        self._forget()
+        self._seen = {name: Seen() for name in STREAMS}
 
     def receive(self, topic: str, message: Any, now_ns: int) -> None:
         stream, stamp, value = self._decode(topic, message)
         if self.pilot.observe(stream, stamp, value, now_ns):
-            self._taken[stream] += 1
-            self._digest[stream] = (self._digest[stream] + digest(stamp, value)) % 2**64
-            self._new[stream].append(stamp)
+            seen = self._seen[stream]
+            seen.taken += 1
+            seen.digest = (seen.digest + digest(stamp, value)) % 2**64
+            seen.new.append(stamp)
 
-    def command(self, at_ns: int, mode: str = "engaged", withheld: str = "") -> Any:
+    def command(self, at_ns: int) -> Any:
         """Return the trace of a command."""
-        command = np.zeros(4)
-        if mode == "engaged":
-            wish = self.pilot.command(at_ns)
-            command = command if withheld else wish
-        values: dict[str, object] = {
-            "mode": mode, "policy": str(self.pilot.card["weights_sha256"])[:16],
-            "reset": self._resets, "withheld": withheld}
-        for name in STREAMS:
-            values.update({f"{name}.taken": self._taken[name],
-                           f"{name}.new": " ".join(map(str, self._new[name])),
-                           f"{name}.digest": f"{self._digest[name]:016x}"})
-            self._new[name] = []
-        values["command"] = " ".join(float(value).hex() for value in command)
-        return self._maker.diagnostics(at_ns, values)
+        command = self.pilot.command(at_ns)
+        head = {"policy": str(self.pilot.card["weights_sha256"])[:16], "reset": self._resets}
+        if self._commands % 20 == 0:
+            head["settings"] = self._settings
+        self._commands += 1
+        return self._maker.diagnostics(at_ns, trace.values(
+            at_ns, head, self._seen, self.pilot.wish, self.guard, command))
 
 
 def changed(message: Any, **values: object) -> Any:

@@ -33,7 +33,8 @@ setup(
         *tree("config"),
         *tree("worlds"),
         # `ros2 run` and launch look for executables here, where pip's console scripts never lie.
-        (f"lib/{NAME}", ["scripts/controller", "scripts/companion", "scripts/simulator"]),
+        (f"lib/{NAME}", [f"scripts/{name}" for name in (
+            "controller", "companion", "simulator", "vehicle_adapter")]),
     ],
     entry_points={"console_scripts": [f"{NAME} = {NAME}.cli:main"]},
     python_requires=">=3.10",

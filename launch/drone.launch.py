@@ -28,9 +28,10 @@ def _action(spec: table.NodeSpec) -> Node:
                   for name, value in spec.parameters.items()}
     return Node(
         package="lnn_ros", executable=spec.executable, name=spec.name, namespace=spec.namespace,
-        parameters=[str(spec.params_file), parameters],
+        parameters=[str(spec.params_file), parameters], remappings=list(spec.remaps.items()),
         arguments=["--ros-args", "--log-level", spec.log_level],
         output="screen",
         # A busy computer needs this long for a last zero command and for closing a recording.
         sigterm_timeout="15",
+        respawn=spec.respawn, respawn_delay=1.0,
         on_exit=Shutdown(reason=f"{spec.name} has ended") if spec.essential else None)

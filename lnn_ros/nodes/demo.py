@@ -40,7 +40,8 @@ from lnn_ros.simulation.task import Task
 _SEED = 300_037
 _POLICY = "fly_to_target"
 _TASK = "fly_to_target"
-_STOP_ORDER = ("controller", "simulator", "companion")  # the recorder sees the last zero command
+# The recorder sees the last zero command of the controller and of the adapter behind it.
+_STOP_ORDER = ("controller", "vehicle_adapter", "simulator", "companion")
 # Hardly any simulated time passes until everybody listens: a flight is recorded from its start.
 _CREEP = 1e-4
 _AFTER_S = 1.0
@@ -167,8 +168,9 @@ def _domain() -> int:
 def _fly(table: tuple[NodeSpec, ...], factor: float, domain: int, folder: Path, line: ProgressLine,
          interrupted: list[int]) -> str:
     """Start the processes, watch them until the flight is over, end them; say what ended it."""
+    adapted = any(spec.executable == "vehicle_adapter" for spec in table)
     with (Processes(folder / "logs", environment(domain)) as processes,
-          Watcher(domain) as watcher):
+          Watcher(domain, adapted) as watcher):
         for spec in table:
             processes.start(spec)
         end = (_gather(processes, watcher, line, interrupted)

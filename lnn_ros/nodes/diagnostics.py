@@ -33,6 +33,22 @@ def status(name: str, level: bytes, message: str, values: Mapping[str, object]) 
     return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
 
 
+def vehicle_state(name: str, airborne: bool | None, velocity_mode: bool | None) -> DiagnosticStatus:
+    """Return what a vehicle says of itself, for the topic ``vehicle_state``.
+
+    Parameters
+    ----------
+    name : str
+        Of the node that speaks for it.
+    airborne, velocity_mode : bool or None
+        Whether it flies (may drive), and whether it obeys velocities; None: unknown, empty.
+    """
+    said = {"airborne": airborne, "velocity_mode": velocity_mode}
+    values = {key: None if value is None else str(value).lower() for key, value in said.items()}
+    text = ", ".join(f"{key} {value or 'unknown'}" for key, value in values.items())
+    return status(f"{name}: vehicle", OK, text, values)
+
+
 class Complaints:
     """Trouble that is counted every time, but logged only when it begins and when it is over.
 

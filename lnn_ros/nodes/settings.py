@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.parameters import (
     FenceParameters,
@@ -34,6 +35,8 @@ S = TypeVar("S")
 
 TRANSPORTS = ("raw", "compressed")
 """Ways in which images come."""
+STOPS = ("zero", "silence")
+"""What the vehicle adapter does when no command comes."""
 
 LOCKSTEP_PERIOD_S = 1.0 / 30.0
 """Between two commands in lock-step: the simulator's."""
@@ -323,9 +326,42 @@ class SimulatorSettings:
     imu: TimingSettings = dataclasses.field(default_factory=lambda: TimingSettings(rate_hz=200.0))
 
 
+@dataclass(frozen=True)
+class VehicleAdapterSettings:
+    """Parameters of the vehicle adapter."""
+
+    vehicle: str = setting("stamped", "What the vehicle takes: name of a conversion in "
+                           "lnn_ros/vehicles, such as stamped (TwistStamped) or twist (Twist).",
+                           when="at start")
+    base_frame: str = setting("base_link", "Frame that commands must be in: the vehicle's body.",
+                              when="at start")
+    timeout_s: float = setting(0.5, "When no usable command has come for this long, the vehicle "
+                               "is stopped, s, by a steady clock.", 0.05, 10.0, "at once", False)
+    on_timeout: str = setting("zero", "How it is stopped: zero (zeros at once and then "
+                              "regularly) or silence (zero once and then nothing, so that the "
+                              "vehicle's own failsafe takes over).", when="at once", fixed=False)
+    zero_rate_hz: float = setting(20.0, "How often zero is said while no command comes, Hz.",
+                                  1.0, 200.0, "at once", False)
+    exclusive: bool = setting(True, "While more than one publisher offers commands, obey none of "
+                              "them and stop; false obeys whoever spoke last.", when="at once",
+                              fixed=False)
+
+    def __post_init__(self) -> None:
+        """Check what the single values do not show."""
+        if self.vehicle not in vehicles.kinds():
+            raise LnnError(f"parameter vehicle is {self.vehicle!r}: expected one of "
+                           f"{', '.join(vehicles.kinds())}")
+        if self.on_timeout not in STOPS:
+            raise LnnError(f"parameter on_timeout is {self.on_timeout!r}: expected one of "
+                           f"{', '.join(STOPS)}")
+        if not self.base_frame.strip():
+            raise LnnError("parameter base_frame is empty: expected a frame such as base_link")
+
+
 SETTINGS: Mapping[str, type[Any]] = {
     "controller": ControllerSettings,
     "companion": CompanionSettings,
     "simulator": SimulatorSettings,
+    "vehicle_adapter": VehicleAdapterSettings,
 }
 """The settings class of each executable."""

@@ -23,7 +23,7 @@ from std_srvs.srv import SetBool, Trigger
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import process, qos
-from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status
+from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status, vehicle_state
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import SimulatorSettings, TimingSettings
 from lnn_ros.simulation.forest import make_world
@@ -42,6 +42,7 @@ _STEP_NS = 5_000_000  # time simulated at once when not in lock-step: the IMU's 
 _POSE_NS = 20_000_000  # between two odometry messages
 _ANSWER_NS = CONTROL_PERIOD_NS // 2  # a command stamped up to this after an instant answers it
 _STATUS_S = 0.2
+_STATE_S = 0.05  # between two messages about the vehicle, by simulated and by steady time
 _ASK_AGAIN_S = 0.25  # after which an unanswered /clock is published again
 _PATIENCE_S = 5.0  # after which the wait for an answer is complained about
 _FALL_BEHIND_S = 0.5  # lag behind the wanted real-time factor that is given up
@@ -78,7 +79,8 @@ class SimulatorNode(Node):
         self._phase = _Phase.PUBLISHED
         self._position = np.zeros(3)
         self._next_pose_ns = START_NS
-        self._said_at = self._asked_at = -np.inf
+        self._said_at = self._asked_at = self._stated_at = -np.inf
+        self._airborne, self._stated_ns = True, START_NS
         self._anchor()
         sensor = qos.sensor(1000 if self._lockstep else 10, self._lockstep)
         self._image = self.create_publisher(Image, "image", sensor)
@@ -87,6 +89,7 @@ class SimulatorNode(Node):
         self._odom = self.create_publisher(Odometry, "odom", qos.RELIABLE)
         self._truth = self.create_publisher(Odometry, "ground_truth", qos.RELIABLE)
         self._clock_topic = self.create_publisher(Clock, "/clock", qos.RELIABLE)
+        self._vehicle_state = self.create_publisher(DiagnosticStatus, "vehicle_state", qos.RELIABLE)
         self._status = self.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
         self.create_subscription(TwistStamped, "cmd_vel", self._on_command,
                                  QoSProfile(depth=10))
@@ -109,8 +112,12 @@ class SimulatorNode(Node):
         now = time.monotonic()
         if now - self._said_at >= _STATUS_S:
             self._say_status()
-        if self._simulator is None or self._paused:
-            return 0.05
+        if self._simulator is None:
+            return _STATE_S
+        if not self._lockstep and now - self._stated_at >= _STATE_S:
+            self._say_vehicle_state()  # paused or slow, it is where it was
+        if self._paused:
+            return _STATE_S
         return self._work_lockstep(self._simulator) if self._lockstep else self._work_live(
             self._simulator)
 
@@ -137,6 +144,8 @@ class SimulatorNode(Node):
         # In lock-step the first instant is asked for before anything was measured: who answers is
         # there, and has learned that time went back.
         self._tick, self._phase = 0, _Phase.PUBLISHED
+        self._airborne = True
+        self._say_vehicle_state()
         self._anchor()
         self.get_logger().info(f"episode {self._episode}: task {task.name}, seed {settings.seed}")
         self._say_status()
@@ -211,7 +220,7 @@ class SimulatorNode(Node):
         until = simulator.time_ns + _STEP_NS
         ahead = self._ahead(until)
         if ahead > 0.0:
-            return ahead
+            return min(ahead, _STATE_S)
         if -ahead > _FALL_BEHIND_S:
             self._complaints.report("real_time_factor", "late", f"simulation is "
                                     f"{_FALL_BEHIND_S} s behind real_time_factor "
@@ -220,6 +229,9 @@ class SimulatorNode(Node):
         else:
             self._complaints.fine("real_time_factor")
         arrived = simulator.advance(until)
+        self._look_at_vehicle(simulator)
+        if until - self._stated_ns >= _STATE_S * 1e9:
+            self._say_vehicle_state()
         self._say_clock()
         self._publish(simulator, arrived)
         return 0.0
@@ -232,6 +244,9 @@ class SimulatorNode(Node):
             if ahead > 0.0:
                 return ahead
             self._tick += 1
+            # What it says is of the instant before: to notice a contact takes it one period.
+            self._look_at_vehicle(simulator)
+            self._say_vehicle_state()
             self._publish(simulator, simulator.advance(until))
             self._phase, self._waiting_since = _Phase.PUBLISHED, time.monotonic()
         if self._phase is _Phase.PUBLISHED:
@@ -243,14 +258,16 @@ class SimulatorNode(Node):
         if since_asked > _ASK_AGAIN_S:  # the first time, or the answer was lost on the way
             self._complain_of_waiting(f"/clock is not answered by a cmd_vel stamped "
                                       f"{simulator.time_ns} ns or later")
+            if self._asked_at > -np.inf:
+                self._say_vehicle_state()  # who has just come learns of it before the clock
             self._say_clock()
             self._asked_at, since_asked = time.monotonic(), 0.0
         return _ASK_AGAIN_S - since_asked
 
     def _acknowledged(self) -> bool:
         patience = Duration(seconds=0.05)
-        return all(publisher.wait_for_all_acked(patience)
-                   for publisher in (self._imu, self._camera_info, self._image))
+        awaited = (self._vehicle_state, self._imu, self._camera_info, self._image)
+        return all(publisher.wait_for_all_acked(patience) for publisher in awaited)
 
     def _complain_of_waiting(self, what: str) -> None:
         if time.monotonic() - self._waiting_since > _PATIENCE_S:
@@ -258,6 +275,16 @@ class SimulatorNode(Node):
                                     f"waiting on (is the controller active, with lockstep true?)")
 
     # Messages
+
+    def _look_at_vehicle(self, simulator: Simulator) -> None:
+        """Find out whether it flies: until it has touched something, which ends the flight."""
+        self._airborne = simulator.outcome is not Outcome.CONTACT
+
+    def _say_vehicle_state(self) -> None:
+        """Say for the vehicle what its adapter would say for a robot."""
+        self._stated_at = time.monotonic()
+        self._stated_ns = self._simulator.time_ns if self._simulator else START_NS
+        self._vehicle_state.publish(vehicle_state(self.get_name(), self._airborne, True))
 
     def _say_clock(self) -> None:
         assert self._simulator is not None

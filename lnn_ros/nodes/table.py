@@ -13,6 +13,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
@@ -25,6 +28,7 @@ MODULES = {
     "controller": "lnn_ros.nodes.controller",
     "companion": "lnn_ros.nodes.companion",
     "simulator": "lnn_ros.nodes.simulator",
+    "vehicle_adapter": "lnn_ros.nodes.vehicle_adapter",
 }
 """Executables of ``ros2 run lnn_ros``, and the module whose ``main`` each one calls."""
 
@@ -202,6 +206,10 @@ class NodeSpec:
         One of ``LOG_LEVELS``.
     essential : bool
         Whether the run is over when this process ends.
+    respawn : bool
+        Whether launch starts it again when it ends.
+    remaps : mapping of str to str
+        Names of topics that it has under another one.
     """
 
     executable: str
@@ -211,6 +219,8 @@ class NodeSpec:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     log_level: str = "info"
     essential: bool = False
+    respawn: bool = False
+    remaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -228,6 +238,8 @@ class NodeSpec:
         words = [python, "-m", self.module, "--ros-args", "-r", f"__node:={self.name}"]
         if self.namespace:
             words += ["-r", f"__ns:=/{self.namespace}"]
+        for name, other in self.remaps.items():
+            words += ["-r", f"{name}:={other}"]
         words += ["--params-file", str(self.params_file)]
         for name, value in self.parameters.items():
             # JSON is YAML with every string quoted, so that "1" stays a string and true a boolean.
@@ -255,11 +267,14 @@ def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
     policy = (str(Path(options.policy).expanduser().resolve()) if _is_path(options.policy)
               else options.policy)
 
+    # In lock-step nothing must come between question and answer, and nobody could be too late.
+    adapted = not _lockstep(options, params_file)
+
     def spec(executable: str, parameters: Mapping[str, ParameterValue | None],
-             essential: bool = False) -> NodeSpec:
+             **more: Any) -> NodeSpec:
         decided = {name: value for name, value in parameters.items() if value not in (None, "")}
         return NodeSpec(executable, executable, options.namespace.strip("/"), params_file,
-                        decided, options.log_level, essential)
+                        decided, options.log_level, **more)
 
     table = []
     if simulated:
@@ -269,7 +284,10 @@ def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
             "lockstep": options.lockstep,
             "real_time_factor": (None if options.real_time_factor is None
                                  else float(options.real_time_factor)),
-        }, essential=True))
+        }, essential=True, remaps={"cmd_vel": "vehicle/cmd_vel"} if adapted else {}))
+    if adapted:
+        # Its own clock is a steady one. Before the controller, so that the first command arrives.
+        table.append(spec("vehicle_adapter", {"use_sim_time": False}, respawn=True))
     # A robot comes up disengaged: only in the embedded simulator may nobody have to say "fly".
     table.append(spec("controller", {
         "use_sim_time": use_sim_time, "autostart": True, "engage": simulated,
@@ -280,6 +298,20 @@ def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
         "folder": str(Path(options.bag_folder).resolve()) if options.bag_folder else "",
     }))
     return tuple(table)
+
+
+def _lockstep(options: NodeOptions, params_file: Path) -> bool:
+    """Tell whether simulator and controller wait for each other, by option or parameter file."""
+    if options.sim == "none":
+        return False
+    if options.lockstep is not None:
+        return options.lockstep
+    try:
+        blocks = yaml.safe_load(params_file.read_text(encoding="utf-8")) or {}
+        return blocks.get("/**", {}).get("ros__parameters", {}).get("lockstep") is True
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise LnnError(f"params_file:={params_file} is no parameter file ({error}): expected YAML, "
+                       f"such as that of {PARAMS_FILE}") from error
 
 
 def _one_of(name: str, value: str, possible: tuple[str, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from rosbags.interfaces import (
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
+from lnn_ros.nodes.message_types import message_type
 
 _DEPTH = 1000  # holds what arrives between two drains, at any rate that a robot has
 
@@ -76,7 +76,7 @@ class Topics:
                     continue
                 known[1].close()
             try:
-                drain = Drain(self._node, _message_type(found.kind), name, _adopted(found),
+                drain = Drain(self._node, message_type(found.kind), name, _adopted(found),
                               self._group)
             except LnnError as error:
                 self._refused.add(name)
@@ -143,13 +143,3 @@ def _as_recorded(profile: QoSProfile) -> Qos:
                time(profile.deadline), time(profile.lifespan),
                QosLiveliness[profile.liveliness.name], time(profile.liveliness_lease_duration),
                profile.avoid_ros_namespace_conventions)
-
-
-def _message_type(kind: str) -> type[Any]:
-    """Return the Python class of a message type."""
-    package, _, name = kind.split("/")
-    try:
-        found: type[Any] = getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError) as error:
-        raise LnnError(f"message type {kind} is not installed for Python ({error})") from error
-    return found

@@ -26,8 +26,9 @@ from lnn_ros.nodes.draining import Drain, DrainedGroup
 
 _COUNTED = {"image": Image, "imu": Imu, "cmd_vel": TwistStamped}
 _SENSED = ("image", "imu")
+_ADAPTED = "vehicle/cmd_vel"
 _RECORDED = (*_COUNTED, "ground_truth", "/clock", "simulator/status", "controller/status",
-             "controller/trace", "controller/neurons", "/diagnostics")
+             "controller/trace", "controller/neurons", "/diagnostics", "vehicle_state")
 _WINDOW_NS = 1_000_000_000
 _SHORTEST_NS = 300_000_000
 
@@ -42,6 +43,8 @@ class Watcher:
     ----------
     domain : int
         The ROS_DOMAIN_ID of the flight.
+    adapted : bool
+        Whether a vehicle adapter is part of it.
 
     Attributes
     ----------
@@ -55,7 +58,8 @@ class Watcher:
         Simulated time; 0 before the first.
     """
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, adapted: bool = False) -> None:
+        self._adapted = adapted
         self.simulator: dict[str, str] = {}
         self.controller: dict[str, str] = {}
         self.companion: dict[str, str] = {}
@@ -117,7 +121,7 @@ class Watcher:
         # An endpoint may be known before the name of its node is.
         while time.monotonic() < end and (not found or any("UNKNOWN" in name for name in found)):
             found = {f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                     for topic in (*_COUNTED, "/clock")
+                     for topic in (*_COUNTED, _ADAPTED, "/clock")
                      for info in [*self._node.get_publishers_info_by_topic(topic),
                                   *self._node.get_subscriptions_info_by_topic(topic)]}
             found.discard("/demo")
@@ -128,9 +132,13 @@ class Watcher:
         """What the flight still waits for before it can begin; empty when all are listening."""
         if not self.simulator or not self._settings.services_are_ready():
             return "simulator"
+        if self._adapted and not (self._heard("vehicle_adapter", ("cmd_vel",))
+                                  and self._heard("simulator", (_ADAPTED,))):
+            return "vehicle_adapter"
         if self.controller.get("active") != "true" or not self._heard("controller", _SENSED):
             return "controller"
-        if self.companion.get("recording") != "true" or not self._heard("companion", _RECORDED):
+        if self.companion.get("recording") != "true" or not self._heard(
+                "companion", (*_RECORDED, *((_ADAPTED,) if self._adapted else ()))):
             return "companion"
         return ""
 

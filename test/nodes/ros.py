@@ -152,8 +152,11 @@ class Bench:
 
     def start(self, executable: str, **parameters: object) -> Process:
         """Start a node of the package; double underscores in names become dots."""
-        name = executable
-        command = [sys.executable, "-m", f"lnn_ros.nodes.{executable}", "--ros-args"]
+        return self.run(executable, "-m", f"lnn_ros.nodes.{executable}", **parameters)
+
+    def run(self, name: str, *words: str, **parameters: object) -> Process:
+        """Start a Python program as a node, with parameters as for :meth:`start`."""
+        command = [sys.executable, *words, "--ros-args"]
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{key.replace('__', '.')}:={text}"]

@@ -28,7 +28,7 @@ def test_live_topics_are_what_the_library_simulates(bench):
     status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
     seen = {name: bench.collect(kind, name, BEST_EFFORT) for name, kind in (
         ("image", Image), ("camera_info", CameraInfo), ("imu", Imu), ("odom", Odometry),
-        ("ground_truth", Odometry), ("/clock", Clock))}
+        ("ground_truth", Odometry), ("/clock", Clock), ("vehicle_state", DiagnosticStatus))}
     process = bench.start("simulator", seed=SEED, camera__latency_s=0.0)
     bench.until(lambda: len(seen["image"]) >= 20 and len(seen["imu"]) >= 200, "samples")
     process.send(signal.SIGINT)
@@ -58,12 +58,18 @@ def test_live_topics_are_what_the_library_simulates(bench):
     assert task.vehicle.start_height[0] - 0.3 < height < task.vehicle.start_height[1] + 0.3
     said = pairs(status[-1])
     assert (said["seed"], said["outcome"], said["episode"]) == (str(SEED), "flying", "1")
+    # What the adapter would say of a robot, at 5 Hz or more (here by simulated time).
+    seconds = 1e-9 * max(messages.time_ns(c.clock) for c in seen["/clock"]) - 1.0
+    assert len(seen["vehicle_state"]) >= 5 * seconds
+    assert all(pairs(state) == {"airborne": "true", "velocity_mode": "true"}
+               for state in seen["vehicle_state"])
     assert float(said["distance_m"]) > 5.0
 
 
 def test_pause_stops_time_and_reset_takes_it_back(bench):
     clock = bench.collect(Clock, "/clock")
     status = bench.collect(DiagnosticStatus, "simulator/status", LATCHED)
+    states = bench.collect(DiagnosticStatus, "vehicle_state")
     bench.start("simulator", seed=SEED, real_time_factor=0.0)
     bench.until(lambda: clock and messages.time_ns(clock[-1].clock) > 2 * 10**9, "time to pass")
     assert bench.set_bool("simulator/pause", True).success
@@ -72,7 +78,9 @@ def test_pause_stops_time_and_reset_takes_it_back(bench):
     said = len(status)
     bench.until(lambda: len(status) >= said + 1, "a status message")
     stopped = max(messages.time_ns(c.clock) for c in clock)
+    stated = len(states)
     bench.until(lambda: len(status) >= said + 4, "three more status messages")
+    assert len(states) > stated  # a vehicle that waits has not fallen silent
     assert pairs(status[-1])["paused"] == "true"
     assert max(messages.time_ns(c.clock) for c in clock) == stopped
 

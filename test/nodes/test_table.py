@@ -19,7 +19,7 @@ READ_BACK = """
 import json, rclpy
 rclpy.init()
 node = rclpy.create_node("x", automatically_declare_parameters_from_overrides=True)
-print(json.dumps([node.get_fully_qualified_name(),
+print(json.dumps([node.get_fully_qualified_name(), node.resolve_topic_name("cmd_vel"),
                   {n: node.get_parameter(n).value for n in ("use_sim_time", *PARAMETERS)}]))
 """
 
@@ -30,16 +30,36 @@ def by_name(options: NodeOptions) -> dict[str, table.NodeSpec]:
 
 def test_embedded_starts_the_simulator_and_flies_by_itself() -> None:
     specs = by_name(NodeOptions.parse({}))
-    assert list(specs) == ["simulator", "controller", "companion"]
+    assert list(specs) == ["simulator", "vehicle_adapter", "controller", "companion"]
     assert specs["controller"].parameters["engage"] is True
     assert specs["controller"].parameters["use_sim_time"] is True
     assert specs["simulator"].parameters["use_sim_time"] is False
     assert [name for name, spec in specs.items() if spec.essential] == ["simulator"]
+    assert [name for name, spec in specs.items() if spec.respawn] == ["vehicle_adapter"]
+    # Between controller and vehicle stands the adapter, and nothing else hears the controller.
+    assert specs["simulator"].remaps == {"cmd_vel": "vehicle/cmd_vel"}
+    assert not any(specs[name].remaps for name in ("vehicle_adapter", "controller", "companion"))
+
+
+def test_in_lockstep_nothing_stands_between_question_and_answer(tmp_path: Path) -> None:
+    file = tmp_path / "parameters.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    lockstep: true\n")
+    for options in (NodeOptions(lockstep=True), NodeOptions(params_file=str(file))):
+        specs = by_name(options)
+        assert list(specs) == ["simulator", "controller", "companion"]
+        assert not specs["simulator"].remaps
+    for options in (NodeOptions(lockstep=False, params_file=str(file)),
+                    NodeOptions(sim="none", params_file=str(file))):
+        assert "vehicle_adapter" in by_name(options)
+    for text in ("- 1", "a: [", "/**: 3"):
+        file.write_text(text)
+        with pytest.raises(LnnError, match="is no parameter file"):
+            nodes(NodeOptions(params_file=str(file)))
 
 
 def test_a_robot_has_no_simulator_real_time_and_a_person_who_engages() -> None:
     specs = by_name(NodeOptions.parse({"sim": "none"}))
-    assert list(specs) == ["controller", "companion"]
+    assert list(specs) == ["vehicle_adapter", "controller", "companion"]
     assert specs["controller"].parameters["engage"] is False
     assert not any(spec.parameters["use_sim_time"] for spec in specs.values())
 
@@ -91,7 +111,7 @@ def test_command_line_carries_names_and_types_to_the_node(tmp_path: Path) -> Non
     checkpoint = tmp_path / "1 it's: a \"policy\".safetensors"
     checkpoint.touch()
     options = NodeOptions(namespace="/drone1", policy=str(checkpoint), task="12", seed=7,
-                          lockstep=True, real_time_factor=2)
+                          lockstep=False, real_time_factor=2)
     for spec in nodes(options):
         words = spec.command(sys.executable)
         assert words[1:3] == ["-m", spec.module]
@@ -99,8 +119,9 @@ def test_command_line_carries_names_and_types_to_the_node(tmp_path: Path) -> Non
         done = subprocess.run([sys.executable, "-c", code, *words[3:]], text=True, check=False,
                               capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr
-        name, parameters = json.loads(done.stdout)
+        name, topic, parameters = json.loads(done.stdout)
         assert name == f"/drone1/{spec.executable}"
+        assert topic == f"/drone1/{spec.remaps.get('cmd_vel', 'cmd_vel')}"
         assert parameters == dict(spec.parameters)
         for key, value in spec.parameters.items():
             assert type(parameters[key]) is type(value), key

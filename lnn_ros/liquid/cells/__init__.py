@@ -8,7 +8,7 @@ from typing import Any
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells.base import Cell, Layer
-from lnn_ros.liquid.registry import find
+from lnn_ros.registry import find
 
 __all__ = ["Cell", "Layer", "cell_from_json", "cell_type", "kinds"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.encoders.base import Encoder
-from lnn_ros.liquid.registry import find
+from lnn_ros.registry import find
 
 __all__ = ["Encoder", "encoder_from_json", "kinds"]
 

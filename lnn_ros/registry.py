@@ -1,4 +1,4 @@
-"""Architectures found by listing a folder: a new one is one file."""
+"""Kinds found by listing a folder: a new one is one file."""
 
 from __future__ import annotations
 

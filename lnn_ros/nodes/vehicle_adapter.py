@@ -1,0 +1,326 @@
+"""The vehicle adapter: the last hop, which stops the vehicle when nobody commands it any more.
+
+A process of its own, so that it survives the controller in whatever way that ends. It passes
+commands on at once, in the form that the vehicle takes, and knows nothing of policies or limits.
+There is no life cycle that it could be left out of: it runs from its start.
+"""
+
+from __future__ import annotations
+
+from lnn_ros.nodes import environment  # first: before numpy (geometry_msgs needs it) is loaded
+
+# isort: split
+import math
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+
+from lnn_ros import messages, vehicles
+from lnn_ros.errors import LnnError
+from lnn_ros.nodes import process, qos
+from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status, vehicle_state
+from lnn_ros.nodes.message_types import message_type
+from lnn_ros.nodes.parameters import Parameters
+from lnn_ros.nodes.settings import VehicleAdapterSettings
+from lnn_ros.vehicles import Command, Said, Vehicle
+
+_ZERO: Command = (0.0, 0.0, 0.0, 0.0)
+_LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
+_REPORT_S = 1.0
+_SAY_S = 0.2  # between two messages on vehicle_state
+_UNHEARD_S = 3.0  # a vehicle that has said nothing for this long: three of its slowest messages
+_SETTLE_S = 0.2  # after a standstill of this process: what had waited meanwhile has come by then
+# Only the newest command is worth anything, should several have come at once.
+_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class State(str, Enum):
+    """What becomes of commands."""
+
+    WAITING = "waiting"  # none has come yet: nothing is said
+    PASSING = "passing"  # they are passed on
+    TIMED_OUT = "timed out"  # none has come for too long: the vehicle is stopped
+    CONTESTED = "contested"  # more than one publisher: the vehicle is stopped
+
+
+class Unusable(LnnError):
+    """A command that is of no use, with the kind of trouble that is counted."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+class VehicleAdapter(Node):
+    """Pass commands on to the vehicle; stop it when none comes."""
+
+    def __init__(self) -> None:
+        super().__init__("vehicle_adapter")
+        self._complaints = Complaints(self.get_logger())
+        self._vehicle: Vehicle | None = None
+        self._problem = ""
+        self._settings = VehicleAdapterSettings()
+        self._settable = Parameters(self, VehicleAdapterSettings,
+                                      lambda: self._vehicle is not None)
+        self._state, self._why = State.WAITING, "no command has come yet"
+        self._passed = self._stops = 0
+        self._stamp_ns, self._heard_at = 0, -math.inf
+        self._next_zero_at = self._reported_at = self._said_at = -math.inf
+        self._worked_at, self._settled_at = time.monotonic(), -math.inf
+        self._status = self.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
+
+    # Run by lnn_ros.nodes.process
+
+    def start(self) -> None:
+        """Open the topics."""
+        self._prepare()
+        self._report()
+        self._worked_at = time.monotonic()
+
+    def work(self) -> float:
+        """Do what is due; return how long to wait for commands."""
+        now = time.monotonic()
+        self._notice_standstill(now)
+        if now - self._reported_at >= _REPORT_S:
+            self._prepare()
+            self._report()
+        if self._vehicle is None:
+            return _REPORT_S
+        self._settings = self._settable.settings()
+        if self._vehicle.says and now - self._said_at >= _SAY_S:
+            self._say_vehicle_state(now)
+        if self._is_contested():
+            self._stop_vehicle(State.CONTESTED)
+        elif self._state is State.CONTESTED:
+            self._change(State.TIMED_OUT if self._passed else State.WAITING,
+                         "nobody contests the commands any more")
+        left = self._heard_at + self._settings.timeout_s - now
+        if self._state is State.PASSING:
+            if left > 0.0:
+                return left
+            self._stop_vehicle(State.TIMED_OUT)
+        if not self._passed or self._settings.on_timeout == "silence":
+            return _REPORT_S
+        if now >= self._next_zero_at:
+            self._say_zero()
+        return max(0.0, self._next_zero_at - now)
+
+    def fail(self, error: Exception) -> None:
+        """Stop the vehicle for now; the next usable command is passed on again."""
+        self._complaints.counts["errors"] += 1
+        if self._passed:
+            self._say_zero()
+
+    def stop(self) -> None:
+        """Say zero, and see it acknowledged; an adapter that has said nothing yet need not."""
+        if not self._passed:
+            return
+        if self._state is State.PASSING or self._settings.on_timeout == "zero":
+            self._say_zero()
+        for publisher, _ in self._told:
+            if not publisher.wait_for_all_acked(_LAST_WORD):
+                self.get_logger().warning(
+                    f"{publisher.topic_name}: the last zero was not acknowledged within "
+                    f"{_LAST_WORD.nanoseconds / 1e9:g} s")
+
+    # Commands
+
+    def _on_command(self, payload: bytes) -> None:
+        """Pass a command on, if it is usable; only then does it count as one that has come."""
+        now = time.monotonic()
+        self._notice_standstill(now)
+        if now < self._settled_at:
+            self._complaints.report("cmd_vel", "waited", "commands that came while this process "
+                                    "stood still are dropped")
+            return
+        if self._is_contested():
+            self._stop_vehicle(State.CONTESTED)
+            self._complaints.counts["cmd_vel.contested"] += 1
+            return
+        try:
+            command, stamp_ns = self._read(payload)
+            self._tell(command, stamp_ns)
+        except Unusable as error:
+            self._complaints.report("cmd_vel", error.kind, str(error))
+            return
+        self._stamp_ns, self._heard_at = stamp_ns, now
+        self._passed += 1
+        self._complaints.fine("cmd_vel")
+        if self._state is not State.PASSING:
+            self._change(State.PASSING, "commands come")
+
+    def _read(self, payload: bytes) -> tuple[Command, int]:
+        """Return a command and its stamp.
+
+        Raises
+        ------
+        Unusable
+            With the reason.
+        """
+        try:
+            message = deserialize_message(payload, TwistStamped)
+        except Exception as error:  # whatever the middleware says of bytes that are no message
+            raise Unusable("undecodable", f"{len(payload)} bytes are no TwistStamped "
+                           f"({error})") from error
+        try:
+            stamp_ns = messages.stamp_ns(message)
+        except LnnError as error:
+            raise Unusable("stamp", str(error)) from error
+        frame = message.header.frame_id
+        if frame != self._settings.base_frame:
+            raise Unusable("frame", f"command is in frame {frame!r}: expected "
+                           f"{self._settings.base_frame}")
+        linear, angular = message.twist.linear, message.twist.angular
+        numbers = linear.x, linear.y, linear.z, angular.x, angular.y, angular.z
+        if not all(map(math.isfinite, numbers)):
+            raise Unusable("not_finite", f"command is {numbers}: expected finite numbers")
+        return (linear.x, linear.y, linear.z, angular.z), stamp_ns
+
+    def _tell(self, command: Command, stamp_ns: int) -> None:
+        assert self._vehicle is not None
+        try:
+            self._vehicle.tell(self._messages, command, stamp_ns, self._settings.base_frame,
+                               self._said)
+        except LnnError as error:
+            raise Unusable("untold", str(error)) from error
+        for publisher, message in self._told:
+            publisher.publish(message)
+
+    def _say_zero(self) -> None:
+        """Say zero, stamped with the time by the clock of the last command."""
+        now = time.monotonic()
+        self._next_zero_at = now + 1.0 / self._settings.zero_rate_hz
+        self._tell(_ZERO, self._stamp_ns + round(1e9 * (now - self._heard_at)))
+
+    def _stop_vehicle(self, state: State) -> None:
+        """Stop it because of a state, if that is new."""
+        if state is self._state:
+            return
+        passing, self._state = self._state is State.PASSING, state
+        if passing:
+            self._say_zero()  # first of all: what follows could fail
+            self._stops += 1
+        self._change(state, f"no usable command for {self._settings.timeout_s:g} s"
+                     if state is State.TIMED_OUT else
+                     f"commands are offered by {self._rivals()}: expected one publisher, the "
+                     f"controller; nobody is obeyed until then")
+
+    def _is_contested(self) -> bool:
+        return (self._settings.exclusive
+                and self.count_publishers(self._commands.topic_name) > 1)
+
+    def _rivals(self) -> str:
+        """Name those who offer commands."""
+        return " and ".join(sorted(
+            f"{offer.node_namespace.rstrip('/')}/{offer.node_name}"
+            for offer in self.get_publishers_info_by_topic(self._commands.topic_name)))
+
+    def _notice_standstill(self, now: float) -> None:
+        """Find that this process was stopped or starved: commands that waited are of the past."""
+        gap, self._worked_at = now - self._worked_at, now
+        if gap > self._settings.timeout_s:
+            self._settled_at = now + _SETTLE_S
+            self.get_logger().warning(f"this process stood still for {gap:.2f} s")
+            if self._state is State.PASSING:
+                self._stop_vehicle(State.TIMED_OUT)
+
+    # What the vehicle says
+
+    def _on_said(self, topic: str, message: Any) -> None:
+        assert self._vehicle is not None
+        self._said = self._vehicle.hear(self._said, topic, message)
+        self._said_on[topic] = time.monotonic()
+        self._say_vehicle_state(time.monotonic())
+
+    def _say_vehicle_state(self, now: float) -> None:
+        """Publish what the vehicle says, as long as it goes on saying it on every topic."""
+        assert self._vehicle is not None
+        if now - min(self._said_on.values()) > _UNHEARD_S:
+            self._said = self._vehicle.unheard
+        self._said_at = now
+        self._vehicle_state.publish(vehicle_state(
+            self.get_name(), self._said.airborne, self._said.velocity_mode))
+
+    # Parts
+
+    def _prepare(self) -> None:
+        """Open the topics, once parameters and installed messages allow it."""
+        if self._vehicle is not None:
+            return
+        try:
+            self._settings = self._settable.settings()
+            vehicle = vehicles.make(self._settings.vehicle)
+            types = {topic: message_type(kind)
+                     for topic, kind in (*vehicle.takes.items(), *vehicle.says.items())}
+        except LnnError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                self.get_logger().error(f"nothing is passed on: {error}")
+            return
+        self._vehicle, self._said, self._problem = vehicle, vehicle.unheard, ""
+        self._messages = {topic: types[topic]() for topic in vehicle.takes}
+        self._told = [(self.create_publisher(types[topic], topic, qos.RELIABLE), message)
+                      for topic, message in self._messages.items()]
+        self._said_on = dict.fromkeys(vehicle.says, -math.inf)
+        if vehicle.says:
+            self._vehicle_state = self.create_publisher(DiagnosticStatus, "vehicle_state",
+                                                        qos.RELIABLE)
+        for topic in vehicle.says:
+            heard: Callable[[Any], None] = partial(self._on_said, topic)
+            # Best effort matches whatever is offered.
+            self.create_subscription(types[topic], topic, heard, qos.sensor(10, False))
+        # Raw: bytes that are no message are counted, too.
+        self._commands = self.create_subscription(TwistStamped, "cmd_vel", self._on_command,
+                                                  _NEWEST, raw=True)
+
+    # Seen from outside
+
+    def _change(self, state: State, why: str) -> None:
+        self._state, self._why = state, why
+        if state in (State.TIMED_OUT, State.CONTESTED):
+            self.get_logger().warning(f"{state.value}: {why}")
+        else:
+            self.get_logger().info(f"{state.value}: {why}")
+        self._publish_status()
+
+    def _publish_status(self) -> DiagnosticStatus:
+        state, level = self._state, OK
+        text = f"{state.value}: {self._why}"
+        if self._problem:
+            level, text = ERROR, f"nothing is passed on: {self._problem}"
+        elif state in (State.TIMED_OUT, State.CONTESTED):
+            level = WARN
+        silent = time.monotonic() - self._heard_at
+        found = status(f"{self.get_name()}: status", level, text, {
+            "state": state.value, "vehicle": self._settings.vehicle, "passed": self._passed,
+            "stops": self._stops, "silent_s": round(silent, 3) if self._passed else None,
+            **self._complaints.counts})
+        self._status.publish(found)
+        return found
+
+    def _report(self) -> None:
+        """Publish status and /diagnostics."""
+        self._reported_at = time.monotonic()
+        message = DiagnosticArray(status=[self._publish_status()])
+        messages.set_time(message.header.stamp, time.time_ns())
+        self._diagnostics.publish(message)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; the exit status is 0 after SIGINT or SIGTERM."""
+    environment.use_dds_profile("robot.xml")
+    return process.run(VehicleAdapter, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

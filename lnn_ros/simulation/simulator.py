@@ -227,6 +227,11 @@ class Simulator:
                      vehicle.body_rates, math.atan2(rotation[1, 0], rotation[0, 0]))
 
     @property
+    def position(self) -> NDArray[np.float64]:
+        """The truth's position alone (3,), metres, world frame; a copy."""
+        return self._vehicle.position
+
+    @property
     def estimate(self) -> NDArray[np.float64]:
         """The vehicle's own velocity estimate (3,), m/s, levelled body frame."""
         return self._vehicle.estimated_velocity

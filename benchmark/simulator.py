@@ -7,6 +7,9 @@ The expert flies every world with the camera at 20 Hz (four samples per pixel) a
 physics, sensors, judging and the expert's commands. The required factor is per core, so that it
 is judged by the processor time that the flight takes; the wall time beside it is the same on an
 idle machine, and also counts what other programs take on a busy one.
+
+Then the shipped policy flies every world to its end, as in a table of flights: processor seconds
+of a flight, by part.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
+from lnn_ros import policies  # noqa: E402
+from lnn_ros.learning import rollout  # noqa: E402
 from lnn_ros.learning.jobs import provenance  # noqa: E402
+from lnn_ros.pilot import Pilot  # noqa: E402
 from lnn_ros.simulation.camera import Renderer  # noqa: E402
 from lnn_ros.simulation.expert import Expert  # noqa: E402
 from lnn_ros.simulation.forest import make_world  # noqa: E402
@@ -68,6 +74,44 @@ def picture_times(world: World, poses: list[Pose]) -> np.ndarray:
     return times
 
 
+class Timed:
+    """A pilot, and the processor seconds that each kind of question to it took."""
+
+    def __init__(self, pilot: Pilot, spent: dict[str, float]) -> None:
+        self._pilot, self._spent = pilot, spent
+
+    def observe(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int | None = None,
+                ) -> object:
+        """Hand the sample on."""
+        start = time.process_time()
+        verdict = self._pilot.observe(stream, stamp_ns, value, now_ns)
+        self._spent[f"observe {stream}"] += time.process_time() - start
+        return verdict
+
+    def command(self, at_ns: int) -> np.ndarray:
+        """The pilot's command."""
+        start = time.process_time()
+        command = self._pilot.command(at_ns)
+        self._spent["command"] += time.process_time() - start
+        return command
+
+
+def parts_of_flight(seed: int, task: Task, pilot: Pilot) -> dict[str, float]:
+    """Fly the policy to its end; return processor seconds by part, and the simulated ones."""
+    spent = dict.fromkeys(("observe imu", "observe camera", "command"), 0.0)
+    pilot.reset()
+    start = time.process_time()
+    world = make_world(seed, task)
+    made = time.process_time()
+    simulator = Simulator(world, task=task)
+    begun = time.process_time()
+    flight = rollout.fly(simulator, Timed(pilot, spent))
+    end = time.process_time()
+    return {"world": made - start, "simulator": begun - made,
+            "simulation": end - begun - sum(spent.values()), **spent, "all": end - start,
+            "simulated": flight.seconds}
+
+
 def spread(values: list[float] | np.ndarray) -> dict[str, float]:
     """Median, extremes and 95th percentile."""
     return {"median": float(np.median(values)), "min": float(np.min(values)),
@@ -106,6 +150,13 @@ def main() -> int:
               f"{np.median(row['without_camera']['processor']):5.1f} without camera; "
               f"{np.median(pictures[-1]):.2f} ms per picture; {row['outcome']}")
 
+    pilot = Pilot.load(policies.path(task.name))
+    flights = [parts_of_flight(world.seed, task, pilot)
+               for world in worlds for _ in range(args.repeats)]
+    parts = {name: spread([flight[name] for flight in flights]) for name in flights[0]}
+    for name, seconds in parts.items():
+        print(f"flight, {name:15s} {1e3 * seconds['median']:8.1f} ms")
+
     factors = {name: {clock: spread([f for row in rows for f in row[name][clock]])
                       for clock in ("wall", "processor")}
                for name in ("with_camera", "without_camera")}
@@ -114,7 +165,8 @@ def main() -> int:
         **provenance(" ".join(["python", "benchmark/simulator.py", *sys.argv[1:]])),
         "seconds": args.seconds, "repeats": args.repeats, "camera_hz": 20, "imu_hz": 200,
         "samples": 4, "limit": LIMIT, "met": median >= LIMIT, "real_time_factor": factors,
-        "ms_per_picture": spread(np.concatenate(pictures)), "worlds": rows,
+        "ms_per_picture": spread(np.concatenate(pictures)), "flight_seconds": parts,
+        "worlds": rows,
     }
     for name, clocks in factors.items():
         for clock, f in clocks.items():

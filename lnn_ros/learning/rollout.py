@@ -85,13 +85,13 @@ def fly(sim: Simulator, agent: Agent, period_ns: int = CONTROL_PERIOD_NS) -> Fli
     period_ns : int
         Control period, ns.
     """
-    tick, path, last = 0, 0.0, sim.truth.position.copy()
+    tick, path, last = 0, 0.0, sim.position
     while sim.outcome is Outcome.FLYING:
         tick += 1
         for delivery in sim.advance(START_NS + tick * period_ns):
             agent.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         sim.command(agent.command(sim.time_ns))
-        here = sim.truth.position.copy()
+        here = sim.position
         path += float(np.linalg.norm(here - last))
         last = here
     seconds = (sim.time_ns - START_NS) * 1e-9

@@ -15,7 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.world import Shape, World
+from lnn_ros.simulation.noise import normal_rows
+from lnn_ros.simulation.world import Shape, Vector, World
 
 STEP_NS = 2_500_000
 """Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
@@ -89,7 +90,7 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
     Returns
     -------
     mujoco.MjModel
-        Body ``vehicle`` on a free joint, sensors ``accelerometer`` and ``gyro`` in the body frame.
+        Body ``vehicle`` on a free joint, sensors ``gyro`` and ``accelerometer`` in the body frame.
     """
     spec = mujoco.MjSpec()
     spec.option.timestep = _DT
@@ -118,9 +119,9 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
         rotor = spec.add_actuator(name=f"rotor_{index}", target=f"rotor_{index}",
                                   trntype=mujoco.mjtTrn.mjTRN_SITE)
         rotor.gear = [0.0, 0.0, 1.0, 0.0, 0.0, spin * _DRAG_TORQUE]
-    spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
-                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     spec.add_sensor(name="gyro", type=mujoco.mjtSensor.mjSENS_GYRO,
+                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
+    spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
                     objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     return spec.compile()
 
@@ -217,18 +218,14 @@ class Quadrotor:
         self._wind = wind
         self._options = np.zeros(8)
         self._state = np.zeros(_SIZE)
-        self._normal = np.zeros((256, 9))
-        self._used = 0
-        self._rng = np.random.default_rng(0)
         data = self._data
         self._qpos, self._qvel, self._ctrl = data.qpos, data.qvel, data.ctrl
         self._sensors = data.sensordata
-        self._force = data.xfrc_applied[self._model.body("vehicle").id]
+        self._force = data.xfrc_applied[self._model.body("vehicle").id, :3]
 
     def reset(self, rng: np.random.Generator) -> None:
         """Hover at the start again; `rng` gives wind and estimation errors from here on."""
         mujoco.mj_resetData(self._model, self._data)
-        self._rng = rng
         estimator, wind = self._estimator, self._wind
         direction = rng.uniform(-math.pi, math.pi)
         self._options[:] = (estimator.lag_s, estimator.noise, estimator.drift,
@@ -238,7 +235,7 @@ class Quadrotor:
         self._state[_THRUST:_THRUST + 4] = MASS * GRAVITY / 4.0
         self._state[_DRIFT:_DRIFT + 3] = estimator.drift * rng.standard_normal(3) * (1, 1, 0.25)
         self._ctrl[:] = MASS * GRAVITY / 4.0
-        self._used = len(self._normal)
+        self._noise = normal_rows(rng, np.ones(9))
         mujoco.mj_forward(self._model, self._data)
 
     def step(self, command: NDArray[np.float64]) -> None:
@@ -252,12 +249,8 @@ class Quadrotor:
         command : ndarray (4,)
             Velocity in the levelled body frame, m/s, and yaw rate, rad/s.
         """
-        if self._used == len(self._normal):
-            self._rng.standard_normal(out=self._normal)
-            self._used = 0
-        _control(self._qpos, self._qvel, command, self._normal[self._used], self._options,
-                 self._state, self._ctrl, self._force[:3])
-        self._used += 1
+        _control(self._qpos, self._qvel, command, next(self._noise), self._options, self._state,
+                 self._ctrl, self._force)
         mujoco.mj_step(self._model, self._data)
 
     @property
@@ -269,6 +262,12 @@ class Quadrotor:
     def position(self) -> NDArray[np.float64]:
         """Position (3,), metres, world frame; a copy."""
         return self._qpos[:3].copy()
+
+    @property
+    def place(self) -> Vector:
+        """The position as plain numbers."""
+        x, y, z = self._qpos[:3].tolist()
+        return x, y, z
 
     @property
     def rotation(self) -> NDArray[np.float64]:
@@ -285,7 +284,7 @@ class Quadrotor:
     @property
     def speed(self) -> float:
         """Length of the velocity, m/s."""
-        return math.hypot(self._qvel[0], self._qvel[1], self._qvel[2])
+        return math.hypot(*self._qvel[:3].tolist())
 
     @property
     def body_rates(self) -> NDArray[np.float64]:
@@ -295,12 +294,17 @@ class Quadrotor:
     @property
     def specific_force(self) -> NDArray[np.float64]:
         """What an ideal accelerometer reads (3,), m/s^2, body frame, at the step's beginning."""
-        return self._sensors[:3].copy()
+        return self._sensors[3:].copy()
 
     @property
     def angular_velocity(self) -> NDArray[np.float64]:
         """What an ideal gyroscope reads (3,), rad/s, body frame, at the step's beginning."""
-        return self._sensors[3:6].copy()
+        return self._sensors[:3].copy()
+
+    @property
+    def inertial(self) -> NDArray[np.float64]:
+        """Both of an ideal IMU's readings (6,): angular velocity, then specific force."""
+        return self._sensors.copy()
 
     @property
     def estimated_velocity(self) -> NDArray[np.float64]:

@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import sensors
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.clearance import Clearance
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
+from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Quadrotor, Wind
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import World, distance_to
+from lnn_ros.simulation.world import World
 
 CONTROL_PERIOD_NS = 33_333_333
 """Control period of 30 Hz, ns."""
@@ -151,8 +153,7 @@ class Simulator:
         self._renderer = (Renderer(world, self.geometry, self.options.samples)
                           if self.options.render else None)
         self._command = np.zeros(4)
-        self._centres = np.array([s.position for s in world.solids])
-        self._reaches = np.array([math.hypot(*s.size) for s in world.solids])
+        self._clearance = Clearance(world, self.task.vehicle.radius)
         self.reset()
 
     def reset(self) -> None:
@@ -161,28 +162,28 @@ class Simulator:
             np.random.Generator(np.random.Philox(s))
             for s in np.random.SeedSequence((self._seed, 0x51A)).spawn(5))
         self._vehicle.reset(vehicle)
-        self._noise = noise
         d = self.task.disturbances
         self._imu_bias = noise.standard_normal(6) * np.repeat(
             (d.gyro_bias, d.accelerometer_bias), 3)
-        self._imu_noise = np.repeat((d.gyro_noise, d.accelerometer_noise), 3)
+        self._imu_noise = normal_rows(
+            noise, np.repeat((d.gyro_noise, d.accelerometer_noise), 3))
         self._imu = Stream(self.options.imu, imu)
         self._camera = Stream(self.options.camera, camera)
         self._transit = Transit()
         interruption = self.options.interruption
         self._watch = Watch(interruption, watch, START_NS) if interruption else None
-        self._steps = 0
+        self._steps, self._now_ns = 0, START_NS
         self._command[:] = 0.0
         self._command_ns = START_NS
         self._outcome = Outcome.FLYING
         self._slow_since_ns: int | None = None
-        self._clearance = math.inf
-        self._measure_clearance()
+        self._clearance.reset()
+        self._clearance.measure(self._vehicle.place)
 
     @property
     def time_ns(self) -> int:
         """Present instant, ns."""
-        return START_NS + self._steps * STEP_NS
+        return self._now_ns
 
     @property
     def outcome(self) -> Outcome:
@@ -192,7 +193,7 @@ class Simulator:
     @property
     def distance(self) -> float:
         """Horizontal distance from the vehicle's centre to the target column's surface, metres."""
-        x, y, _ = self._vehicle.position
+        x, y, _ = self._vehicle.place
         target = self.world.target
         return math.hypot(target.position[0] - x, target.position[1] - y) - target.size[0]
 
@@ -202,7 +203,7 @@ class Simulator:
 
         Measured every 25 ms; the outcome, not this, says whether there was a contact.
         """
-        return self._clearance
+        return self._clearance.least
 
     def hides_target(self, stamp_ns: int) -> bool:
         """Whether a frame of the past shows the world without the target."""
@@ -226,6 +227,11 @@ class Simulator:
                      vehicle.body_rates, math.atan2(rotation[1, 0], rotation[0, 0]))
 
     @property
+    def position(self) -> NDArray[np.float64]:
+        """The truth's position alone (3,), metres, world frame; a copy."""
+        return self._vehicle.position
+
+    @property
     def estimate(self) -> NDArray[np.float64]:
         """The vehicle's own velocity estimate (3,), m/s, levelled body frame."""
         return self._vehicle.estimated_velocity
@@ -247,14 +253,14 @@ class Simulator:
         wanted = np.asarray(vector, dtype=np.float64)
         if wanted.shape != (4,) or not np.isfinite(wanted).all():
             raise ValueError(f"command must be four finite numbers, found {vector!r}")
-        limits = self.task.vehicle
-        self._command[:] = wanted
-        speed = math.hypot(wanted[0], wanted[1])
+        limits, pace = self.task.vehicle, self.options.pace
+        x, y, z, turn = wanted.tolist()
+        speed = math.hypot(x, y)
         if speed > limits.max_speed:
-            self._command[:2] *= limits.max_speed / speed
-        self._command[2] = np.clip(wanted[2], -limits.max_climb, limits.max_climb)
-        self._command[3] = np.clip(wanted[3], -limits.max_yaw_rate, limits.max_yaw_rate)
-        self._command *= self.options.pace
+            x, y = x * (limits.max_speed / speed), y * (limits.max_speed / speed)
+        z = min(max(z, -limits.max_climb), limits.max_climb)
+        turn = min(max(turn, -limits.max_yaw_rate), limits.max_yaw_rate)
+        self._command[:] = x * pace, y * pace, z * pace, turn * pace
         self._command_ns = self.time_ns
 
     def advance(self, until_ns: int) -> list[Delivery]:
@@ -275,22 +281,22 @@ class Simulator:
         return self._transit.arrived(self.time_ns)
 
     def _step(self) -> None:
-        now = self.time_ns
+        now = self._now_ns
         if self._camera.next_ns == now:
             self._take_picture(now, self._camera.measure())
         if now - self._command_ns >= COMMAND_TIMEOUT_NS:
             self._command[:] = 0.0
         self._vehicle.step(self._command)
         self._steps += 1
+        self._now_ns += STEP_NS
         if self._imu.next_ns == now:
             arrival = self._imu.measure()
-            noise = self._noise.standard_normal(6) * self._imu_noise
+            noise = next(self._imu_noise)
             if arrival is not None:
-                reading = np.concatenate((self._vehicle.angular_velocity,
-                                          self._vehicle.specific_force))
-                self._transit.send(Delivery("imu", now, arrival, reading + self._imu_bias + noise))
+                reading = self._vehicle.inertial + self._imu_bias
+                self._transit.send(Delivery("imu", now, arrival, reading + noise))
         if self._steps % _CLEARANCE_STEPS == 0:
-            self._measure_clearance()
+            self._clearance.measure(self._vehicle.place)
         self._judge()
 
     def _take_picture(self, now: int, arrival: int | None) -> None:
@@ -308,21 +314,11 @@ class Simulator:
             image = renderer.render(*pose, target=lost is not Lost.TARGET)
             self._transit.send(Delivery("camera", now, arrival, image))
 
-    def _measure_clearance(self) -> None:
-        position = self._vehicle.position
-        x, y, z = (float(v) for v in position)
-        radius = self.task.vehicle.radius
-        # Only a solid whose bounding sphere is nearer than the record can break it.
-        bound = np.linalg.norm(self._centres - position, axis=1) - self._reaches
-        for index in np.flatnonzero(bound < self._clearance + radius):
-            distance = distance_to(self.world.solids[index], (x, y, z)) - radius
-            self._clearance = min(self._clearance, distance)
-
     def _judge(self) -> None:
         """Update the outcome: contact, arrival (held), timeout, in this order."""
         if self._outcome is not Outcome.FLYING:
             return
-        rules, now = self.task.success, self.time_ns
+        rules, now = self.task.success, self._now_ns
         if self._vehicle.in_contact:
             self._outcome = Outcome.CONTACT
             return

@@ -7,7 +7,8 @@ the camera closes one at ``t_k + j TICK_NS`` wherever there was an inertial samp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -89,23 +90,58 @@ def _length(start_ns: int, end_ns: int) -> float:
     return min(LONGEST_S, (end_ns - start_ns) * NS)
 
 
+class Preintegration:
+    """The inertial samples after a boundary, summarised once however often they are asked for.
+
+    It keeps the summary up to every sample of one track. What it answers depends on the samples
+    alone, to the last bit, not on what was asked before.
+    """
+
+    def __init__(self) -> None:
+        self._start_ns = 0
+        # Up to these stamps of samples, exclusive, the readings are summarised.
+        self._until: list[int] = []
+        self._totals: list[Summary] = []
+
+    def forget(self, stamp_ns: int) -> None:
+        """Forget what a new sample of this stamp changes."""
+        self._keep(bisect_right(self._until, stamp_ns))
+
+    def _keep(self, count: int) -> None:
+        del self._until[count:], self._totals[count:]
+
+    def __call__(self, imu: Track[Reading], start_ns: int, end_ns: int) -> Summary:
+        """Summarise the inertial samples over (start, end], each held to the next one."""
+        if start_ns != self._start_ns:
+            self._keep(0)
+            self._start_ns = start_ns
+        known = bisect_right(self._until, end_ns)
+        total, at = Summary(), start_ns
+        if known:
+            total, at = self._totals[known - 1], self._until[known - 1]
+        stamps, values = imu.stamps, imu.values
+        # A sample stamped at the end holds from there on: it belongs to what follows.
+        for i in range(max(imu.held(at), 0), len(stamps)):
+            stamp = stamps[i]
+            if stamp >= end_ns:
+                break
+            until = min(end_ns, stamp + MAX_HOLD_NS)
+            whole = i + 1 < len(stamps) and stamps[i + 1] <= end_ns
+            if whole:
+                until = min(until, stamps[i + 1])
+            begin = max(start_ns, stamp)
+            if until > begin:
+                rate, force = values[i]
+                total = total.then(hold(rate, force, (until - begin) * NS))
+            if whole:
+                self._until.append(stamps[i + 1])
+                self._totals.append(total)
+        return total
+
+
 def preintegrate(imu: Track[Reading], start_ns: int, end_ns: int) -> Summary:
     """Summarise the inertial samples over (start, end], each held to the next one."""
-    total = Summary()
-    stamps, values = imu.stamps, imu.values
-    # A sample stamped at the end holds from there on: it belongs to what follows.
-    for i in range(max(imu.held(start_ns), 0), len(stamps)):
-        stamp = stamps[i]
-        if stamp >= end_ns:
-            break
-        until = min(end_ns, stamp + MAX_HOLD_NS)
-        if i + 1 < len(stamps):
-            until = min(until, stamps[i + 1])
-        begin = max(start_ns, stamp)
-        if until > begin:
-            rate, force = values[i]
-            total = total.then(hold(rate, force, (until - begin) * NS))
-    return total
+    return Preintegration()(imu, start_ns, end_ns)
 
 
 def following(
@@ -138,7 +174,13 @@ def following(
     return None if frame is None else (frame, True)
 
 
-def close(carry: Carry, imu: Track[Reading], end_ns: int, camera: bool) -> tuple[Interval, Carry]:
+def close(
+    carry: Carry,
+    imu: Track[Reading],
+    end_ns: int,
+    camera: bool,
+    summarise: Callable[[Track[Reading], int, int], Summary] = preintegrate,
+) -> tuple[Interval, Carry]:
     """Close an interval.
 
     Parameters
@@ -151,9 +193,11 @@ def close(carry: Carry, imu: Track[Reading], end_ns: int, camera: bool) -> tuple
         Where it ends, later than it begins.
     camera : bool
         Whether a frame closes it.
+    summarise : callable
+        ``preintegrate``, or a ``Preintegration`` that remembers.
     """
     start = carry.end_ns
-    measured = preintegrate(imu, start, end_ns)
+    measured = summarise(imu, start, end_ns)
     up = attitude.carried(carry.up, measured)
     turned = normalised(multiply(carry.turned, measured.rotation))
     # The newest sample before the end: one of the end's own stamp says nothing of this time.

@@ -22,7 +22,6 @@ STREAMS = ("imu", "camera")
 MAX_RATE, MAX_FORCE = 100.0, 1000.0
 """rad/s and m/s^2 per axis; more is no measurement of a vehicle (gyroscopes end at 70 rad/s)."""
 
-_IMU_LIMITS = np.array([MAX_RATE] * 3 + [MAX_FORCE] * 3)
 _END_NS = 2**63  # of what a stamp of 64 bits can say
 
 T = TypeVar("T")
@@ -77,11 +76,17 @@ def imu_fault(value: object) -> Verdict | None:
         return Verdict.DTYPE
     if value.shape != (6,):
         return Verdict.SHAPE
-    if not np.isfinite(value).all():
-        return Verdict.NAN
-    # Finite, but one such sample would overflow what is computed from it, and with that the
+    rate, force = reading(value)
+    if _within(rate, MAX_RATE) and _within(force, MAX_FORCE):  # not so if a number is a NaN
+        return None
+    # Finite or not, one such sample would overflow what is computed from it, and with that the
     # state, for good.
-    return Verdict.RANGE if (np.abs(value) > _IMU_LIMITS).any() else None
+    return Verdict.RANGE if np.isfinite(value).all() else Verdict.NAN
+
+
+def _within(vector: Vector, limit: float) -> bool:
+    x, y, z = vector
+    return -limit <= x <= limit and -limit <= y <= limit and -limit <= z <= limit
 
 
 def reading(value: NDArray[np.floating]) -> Reading:

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.timeline.intervals import TICK_NS, Carry, close, first, following
+from lnn_ros.timeline.intervals import (
+    TICK_NS,
+    Carry,
+    Preintegration,
+    close,
+    first,
+    following,
+)
 from lnn_ros.timeline.samples import (
     STREAMS,
     Reading,
@@ -122,6 +129,7 @@ class Timeline:
         """Forget all samples; the counts stay."""
         self._frames: Track[_Frame] = Track()
         self._imu: Track[Reading] = Track()
+        self._preintegration = Preintegration()
         self._boundaries: list[_Boundary] = []
         self._newest: dict[str, int | None] = dict.fromkeys(STREAMS)
         self._newest_ns = 0
@@ -189,6 +197,7 @@ class Timeline:
             undone = stamp_ns
         else:
             self._imu.put(stamp_ns, reading(_canonical(value)))
+            self._preintegration.forget(stamp_ns)
             undone = stamp_ns + 1  # a boundary at its own stamp does not see it
         self._undo(undone)
         self._newest[stream] = max(self._newest[stream] or 0, stamp_ns)
@@ -274,7 +283,9 @@ class Timeline:
         if at_ns == boundary.carry.end_ns:
             scratch[...] = boundary.state
             return scratch
-        interval, _ = close(boundary.carry, self._imu, at_ns, camera=False)
+        interval, _ = close(
+            boundary.carry, self._imu, at_ns, camera=False, summarise=self._preintegration
+        )
         self._network.predict(boundary.state, interval.dt, scratch)
         self._network.update(scratch, None, interval.summary)
         return scratch
@@ -305,7 +316,7 @@ class Timeline:
             carry, before = self._boundaries[-1].carry, self._boundaries[-1].state
         else:
             carry, before = first(end_ns, self._first_ns), self._network.initial()
-        interval, after = close(carry, self._imu, end_ns, camera)
+        interval, after = close(carry, self._imu, end_ns, camera, self._preintegration)
         features = None
         if camera:
             frame = self._frames.find(end_ns)

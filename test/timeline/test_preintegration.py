@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.spatial.transform import Rotation
 
-from lnn_ros.timeline.intervals import MAX_HOLD_NS, preintegrate
+from lnn_ros.timeline.intervals import MAX_HOLD_NS, Preintegration, preintegrate
 from lnn_ros.timeline.preintegration import (
     IDENTITY,
     Summary,
@@ -213,3 +213,24 @@ def test_a_rotation_vector_tells_the_shorter_way(rate, dt):
     np.testing.assert_allclose(found, Rotation.from_quat([*v, w]).as_rotvec(), atol=1e-9)
     assert rotation_vector(tuple(-c for c in q)) == pytest.approx(found, abs=1e-12)
     np.testing.assert_allclose(multiply(q, conjugate(q)), IDENTITY, atol=1e-12)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(), st.integers(1, 60), st.integers(0, 60), st.tuples(VECTOR, VECTOR)
+        ),
+        max_size=40,
+    )
+)
+def test_what_was_asked_before_changes_no_bit(happenings):
+    """Samples come late or again, instants are asked for in any order, boundaries move."""
+    imu, remembering = Track(), Preintegration()
+    for comes, a, b, sample in happenings:
+        if comes:
+            imu.put(a * MS, sample)
+            remembering.forget(a * MS)
+        else:
+            start, end = b // 20 * 20 * MS, (b // 20 * 20 + a) * MS
+            assert remembering(imu, start, end) == preintegrate(imu, start, end)

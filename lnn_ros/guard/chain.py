@@ -155,6 +155,11 @@ class Guard:
         return self._modes.reason
 
     @property
+    def cause(self) -> Event | None:
+        """Event of the last transition."""
+        return self._modes.cause
+
+    @property
     def transitions(self) -> Mapping[str, int]:
         """How often each mode was entered."""
         return self._modes.transitions

@@ -113,6 +113,8 @@ class ControlLoop:
                 f"time went {'back' if jump_ns < 0 else 'forward'} by {abs(jump_ns) / 1e9:.3f} s: "
                 f"the pilot begins anew")
             self.begin_anew()
+            if jump_ns < 0 and self.guard.cause is Event.LEFT:  # a simulator's next episode
+                self.engage_by_itself()
             # What had been sent before time jumped is here by now: let none of it wait for the next
             # tick, which could not tell it from new samples.
             arrivals = arrivals + self.streams.take()
@@ -183,6 +185,11 @@ class ControlLoop:
             if troubles:
                 raise Refusal(f"engage refused: {'; '.join(troubles)}")
         self.handle(Event.ENGAGE, "engaged by service")
+
+    def engage_by_itself(self) -> None:
+        """Let the policy fly as soon as nothing stands against it, if the parameters say so."""
+        if self._parameters.settings().engage:
+            self.guard.engage_when_ready("engaged by the parameter engage")
 
     def reset(self) -> None:
         """Begin anew with the policy as it is on disk: nothing of the old pilot is trusted."""

@@ -78,8 +78,7 @@ class Controller(ManagedNode[ControllerSettings]):
     def activate(self) -> None:
         """Begin to command."""
         loop, source = self._made(), self._source()
-        if self.get_parameter("engage").value:
-            loop.guard.engage_when_ready("engaged by the parameter engage")
+        loop.engage_by_itself()
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         if source is not Source.LOCKSTEP:
             loop.streams.discard()  # what has been waiting since configure is of no use

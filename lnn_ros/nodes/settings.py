@@ -206,9 +206,10 @@ class ControllerSettings:
 
     policy: str = setting("fly_to_target", "The policy that flies: name of one that ships with the "
                           "package, or path of a .safetensors checkpoint.")
-    engage: bool = setting(False, "Engage by itself after activation, as soon as nothing stands "
-                           "against it. True is for simulation: on a robot a person engages, by "
-                           "the service ~/engage.", when="at activate", fixed=False)
+    engage: bool = setting(False, "Engage by itself after activation, and when a simulator begins "
+                           "another episode, as soon as nothing stands against it. True is for "
+                           "simulation: on a robot a person engages, by the service ~/engage.",
+                           when="at activate", fixed=False)
     rate_hz: float = setting(30.0, "Least rate of commands, Hz. In lock-step the simulator's clock "
                              "gives the rate instead.", 1.0, 200.0)
     command_on_frame: bool = setting(True, "Command as soon as an image has come, too; the next "

@@ -51,6 +51,8 @@ def launch() -> str:
     for sim in table.SIMULATORS:
         names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(sim=sim)))
         lines.append(f"| `{sim}` | {names} |")
+    names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(lockstep=True)))
+    lines.append(f"| `embedded`, with `lockstep: true` in the parameter file | {names} |")
     return "\n".join([*lines, ""])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,7 @@ _ZERO = [0.0] * 4
 _UNASKED = "no command has been asked for yet"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """How the last command came about: enough to make it again.
 
     Attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from lnn_ros.guard.parameters import FenceParameters
 from lnn_ros.guard.stopping import Stopping
@@ -34,6 +35,7 @@ class Fence:
         """Forget where it is."""
         self._where: Three | None = None
         self._yaw, self._at = 0.0, 0.0
+        self._known: tuple[tuple[object, ...], Sequence[float]] | None = None  # ceilings, and of what
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.
@@ -82,7 +84,9 @@ class Fence:
             x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
         )
 
-    def limit(self, velocity: Three, now: float, stopping: Stopping, turn: float = 0.0) -> Three:
+    def limit(
+        self, velocity: Three, now: float, stopping: Stopping, angles: Sequence[float] = (0.0,)
+    ) -> Three:
         """Return the velocity with what leads across the border taken away.
 
         Every axis of the fence for itself, so that a drone at its greatest altitude flies on where
@@ -97,26 +101,28 @@ class Fence:
             s.
         stopping : Stopping
             Of the vehicle.
-        turn : float
-            How far the body will have turned when the velocity counts, rad.
+        angles : sequence of float
+            How far the body, and the velocity with it, may have turned when it counts, rad.
         """
-        if not self.parameters.enabled:
+        if not self.parameters.enabled or self._where is None or self.trouble(now):
             return velocity
-        if self._where is None or self.trouble(now):
-            return velocity
-        p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
+        west, east, south, north, down, up = self._ceilings(now, stopping)
         vx, vy, vz = velocity
-        c, s = math.cos(self._yaw + turn), math.sin(self._yaw + turn)
-        east, north = c * vx - s * vy, s * vx + c * vy
-        e = _between(east, x, p.x_low, p.x_high, age, stopping)
-        n = _between(north, y, p.y_low, p.y_high, age, stopping)
-        u = _between(vz, z, p.z_low, p.z_high, age, stopping)
-        if e == east and n == north and u == vz:
-            return velocity
-        return c * e + s * n, c * n - s * e, u
+        for angle in angles:
+            c, s = math.cos(self._yaw + angle), math.sin(self._yaw + angle)
+            x, y = c * vx - s * vy, s * vx + c * vy
+            if -west <= x <= east and -south <= y <= north:
+                continue
+            x, y = min(max(x, -west), east), min(max(y, -south), north)
+            vx, vy = c * x + s * y, c * y - s * x
+        return vx, vy, min(max(vz, -down), up)
 
-
-def _between(v: float, at: float, low: float, high: float, age: float, stopping: Stopping) -> float:
-    if v > 0.0:
-        return min(v, stopping.ceiling(high - at, age))
-    return max(v, -stopping.ceiling(at - low, age))
+    def _ceilings(self, now: float, stopping: Stopping) -> Sequence[float]:
+        """Return the greatest speeds towards each side of the box: x, y, z, low before high."""
+        assert self._where is not None
+        key = now, self._at, self._where, self.parameters, stopping
+        if self._known is None or self._known[0] != key:
+            p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
+            free = x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
+            self._known = key, [stopping.ceiling(distance, age) for distance in free]
+        return self._known[1]

@@ -66,18 +66,32 @@ class Bounds(NamedTuple):
 
 def towards(v: float, a: float, target: float, dt: float, bounds: Bounds) -> tuple[float, float]:
     """Return velocity and acceleration after one step towards a target inside the bounds."""
+    # Four times a command: compared by hand, which is twice as fast as min and max.
     low, high, rise, fall, jerk = bounds
-    if bounds.free:
+    if rise == fall == jerk == math.inf:
         return target, 0.0
     if dt <= 0.0:
         return v, a
     gap = target - v
+    size = -gap if gap < 0.0 else gap
     reach = jerk * dt
-    wanted = math.copysign(2.0 * abs(gap) / (dt + math.sqrt(dt * dt + 2.0 * abs(gap) / jerk)), gap)
-    least, most = max(-fall, a - reach), min(rise, a + reach)
-    a = min(max(wanted, least), most)
+    wanted = 2.0 * size / (dt + math.sqrt(dt * dt + 2.0 * size / jerk))
+    if gap < 0.0:
+        wanted = -wanted
+    least, most = a - reach, a + reach
+    if least < -fall:
+        least = -fall
+    if most > rise:
+        most = rise
+    a = least if wanted < least else wanted
+    if a > most:
+        a = most
     # In exact arithmetic it stays inside by itself.
-    new = min(max(v + a * dt, min(low, v)), max(high, v))
+    new = v + a * dt
+    if new < low and new < v:
+        new = low if low < v else v
+    elif new > high and new > v:
+        new = high if high > v else v
     if abs(new - target) <= EXACT and a * a <= 2.0 * EXACT * jerk:
         return target, a if math.isinf(jerk) else 0.0
     return new, a
@@ -164,16 +178,20 @@ class Limiter:
             The velocity to command.
         """
         dt = min(dt, self._cap)
-        for i in range(4):
-            v, a, old = self._v[i], self._a[i], self.in_force[i]
+        velocity, acceleration, in_force = self._v, self._a, self.in_force
+        for i, goal in enumerate(target):
+            v, a, old = velocity[i], acceleration[i], in_force[i]
             new = self._braking[i] if braking[i] else self._normal[i]
             if new is not old and new != old and not new.admits(v, a):
-                self._v[i], self._a[i] = _released(v, a, dt, old)
+                velocity[i], acceleration[i] = _released(v, a, dt, old)
                 continue
-            self.in_force[i] = new
-            goal = min(max(target[i], new.low), new.high)
-            self._v[i], self._a[i] = towards(v, a, goal, dt, new)
-        return list(self._v)
+            in_force[i] = new
+            if goal < new.low:
+                goal = new.low
+            elif goal > new.high:
+                goal = new.high
+            velocity[i], acceleration[i] = towards(v, a, goal, dt, new)
+        return list(velocity)
 
 
 def _bounds(limits: Limits, slew: Slew) -> list[Bounds]:

@@ -115,7 +115,7 @@ class Surroundings:
         stopping = self._stopping
         time = stopping.delay + math.hypot(*velocity[:3]) / stopping.deceleration
         turns = [min(max(rate * time, -math.pi), math.pi) for rate in rates if rate]
-        return [*(turn / 2 for turn in turns), *turns, 0.0]
+        return [*[turn / 2 for turn in turns], *turns, 0.0]
 
     def _fenced(self, velocity: Three, angles: Sequence[float]) -> Three:
         """Return it as the fence lets it be, wherever the body turns, and inside the ceilings."""
@@ -124,8 +124,7 @@ class Surroundings:
         now, stopping = self._at_ns * _NS, self._stopping
         if self.fence.clear(math.hypot(*velocity), now, stopping):
             return velocity
-        for angle in angles:
-            velocity = self.fence.limit(velocity, now, stopping, angle)
+        velocity = self.fence.limit(velocity, now, stopping, angles)
         # What has been cut in the fence's axes may be longer in the body's: shorten it as a whole,
         # or the limiter would turn it.
         limits, share = self._limits, 1.0
@@ -136,22 +135,10 @@ class Surroundings:
 
     def _unobstructed(self, velocity: Three, angles: Sequence[float]) -> Three:
         """Return it as obstacles let it be, wherever the body turns."""
-        if not self._parameters.sensors:
-            return velocity
-        for angle in angles:
-            ahead = _turned(velocity, angle)
-            velocity = _turned(self.obstacles.limit(ahead, self._at_ns, self._stopping), -angle)
-        return velocity
+        return self.obstacles.limit(velocity, self._at_ns, self._stopping, angles)
 
     def _safe(self, velocity: Three, angles: Sequence[float]) -> Three:
         return self._unobstructed(self._fenced(velocity, angles), angles)
-
-
-def _turned(velocity: Three, angle: float) -> Three:
-    if angle == 0.0:
-        return velocity
-    c, s = math.cos(angle), math.sin(angle)
-    return c * velocity[0] - s * velocity[1], s * velocity[0] + c * velocity[1], velocity[2]
 
 
 def _scaled(velocity: Three, share: float) -> Three:
@@ -159,4 +146,5 @@ def _scaled(velocity: Three, share: float) -> Three:
 
 
 def _differ(a: Sequence[float], b: Sequence[float]) -> bool:
-    return any(abs(x - y) > _SAME for x, y in zip(a, b, strict=False))
+    (x, y, z), (u, v, w) = a[:3], b[:3]
+    return abs(x - u) > _SAME or abs(y - v) > _SAME or abs(z - w) > _SAME

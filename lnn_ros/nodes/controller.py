@@ -31,7 +31,7 @@ from lnn_ros.nodes.watchdog import Watchdog
 
 _WATCH_S = 0.1
 _SOONEST_S = 0.01  # after an image that was answered; one that comes sooner waits for the timer
-_STALL_S = 0.3  # sooner than the vehicle adapter's timeout: here it is known why
+_STALL_S = 0.4  # sooner than the vehicle adapter's timeout: here it is known why
 _STALL_PERIODS = 5.0
 
 

@@ -31,7 +31,7 @@ from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status, vehic
 from lnn_ros.nodes.message_types import message_type
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import VehicleAdapterSettings
-from lnn_ros.vehicles import Command, Said, Vehicle
+from lnn_ros.vehicles import UNHEARD, Command, Said, Vehicle
 
 _ZERO: Command = (0.0, 0.0, 0.0, 0.0)
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
@@ -67,6 +67,8 @@ class VehicleAdapter(Node):
         super().__init__("vehicle_adapter")
         self._complaints = Complaints(self.get_logger())
         self._vehicle: Vehicle | None = None
+        self._said: Said = UNHEARD
+        self._said_on: dict[str, float] = {}
         self._problem = ""
         self._settings = VehicleAdapterSettings()
         self._settable = Parameters(self, VehicleAdapterSettings,

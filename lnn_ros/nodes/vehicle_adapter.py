@@ -72,7 +72,7 @@ class VehicleAdapter(Node):
         self._problem = ""
         self._settings = VehicleAdapterSettings()
         self._settable = Parameters(self, VehicleAdapterSettings,
-                                      lambda: self._vehicle is not None)
+                                    lambda: self._vehicle is not None)
         self._state, self._why = State.WAITING, "no command has come yet"
         self._passed = self._stops = 0
         self._stamp_ns, self._heard_at = 0, -math.inf
@@ -139,18 +139,18 @@ class VehicleAdapter(Node):
 
     def _on_command(self, payload: bytes) -> None:
         """Pass a command on, if it is usable; only then does it count as one that has come."""
-        now = time.monotonic()
-        self._notice_standstill(now)
-        if now < self._settled_at:
-            self._complaints.report("cmd_vel", "waited", "commands that came while this process "
-                                    "stood still are dropped")
-            return
-        if self._is_contested():
-            self._stop_vehicle(State.CONTESTED)
-            self._complaints.counts["cmd_vel.contested"] += 1
-            return
         try:
             command, stamp_ns = self._read(payload)
+            if self._is_contested():
+                self._stop_vehicle(State.CONTESTED)
+                self._complaints.counts["cmd_vel.contested"] += 1
+                return
+            # Last of all: this process could have been stopped after it took the command.
+            now = time.monotonic()
+            self._notice_standstill(now)
+            if now < self._settled_at:
+                raise Unusable("waited", "commands that came while this process stood still are "
+                               "dropped")
             self._tell(command, stamp_ns)
         except Unusable as error:
             self._complaints.report("cmd_vel", error.kind, str(error))

@@ -350,7 +350,7 @@ class Guard:
             braking = [a or b for a, b in zip(braking, slowing, strict=True)]
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
         lowered = target != chosen
-        self.decision = Decision(tuple(target), tuple(braking), lowered, dt)  # type: ignore[arg-type]
+        self.decision = Decision(tuple(target), tuple(braking), lowered, dt)  # type: ignore
         return np.array(self.limiter.step(target, dt, braking))
 
     # Stages

@@ -35,7 +35,8 @@ class Fence:
         """Forget where it is."""
         self._where: Three | None = None
         self._yaw, self._at = 0.0, 0.0
-        self._known: tuple[tuple[object, ...], Sequence[float]] | None = None  # ceilings, and of what
+        # What the last ceilings were made of, and they themselves.
+        self._known: tuple[tuple[object, ...], Sequence[float]] | None = None
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.

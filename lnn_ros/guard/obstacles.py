@@ -352,8 +352,8 @@ class ObstacleStop:
             self._gather()
         if not self._points.size:
             return None
-        _, x, y, z, _ = (b - a for a, b in zip((0, *self._place, 0.0), self._poses[-1], strict=True))
-        z = 0.0 if p.planar else z
+        pose, place = self._poses[-1], self._place
+        x, y, z = pose.x - place[0], pose.y - place[1], 0.0 if p.planar else pose.z - place[2]
         limit = horizon * horizon - (x * x + y * y + z * z)
         if self._squares is None:
             # Squared distances, but for that of the vehicle from the place.
@@ -420,7 +420,7 @@ class ObstacleStop:
 
 
 def _directions(direction: Three, yaw: float, angles: Sequence[float]) -> list[Three]:
-    """Return a direction of the body in the frame of the points, for each angle that it turns by."""
+    """Return a direction of the body in the points' frame, for each angle that it turns by."""
     x, y, z = direction
     found = []
     for angle in angles:

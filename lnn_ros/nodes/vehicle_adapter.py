@@ -31,7 +31,7 @@ from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status, vehic
 from lnn_ros.nodes.message_types import message_type
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import VehicleAdapterSettings
-from lnn_ros.vehicles import Command, Said, Vehicle
+from lnn_ros.vehicles import UNHEARD, Command, Said, Vehicle
 
 _ZERO: Command = (0.0, 0.0, 0.0, 0.0)
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
@@ -67,10 +67,12 @@ class VehicleAdapter(Node):
         super().__init__("vehicle_adapter")
         self._complaints = Complaints(self.get_logger())
         self._vehicle: Vehicle | None = None
+        self._said: Said = UNHEARD
+        self._said_on: dict[str, float] = {}
         self._problem = ""
         self._settings = VehicleAdapterSettings()
         self._settable = Parameters(self, VehicleAdapterSettings,
-                                      lambda: self._vehicle is not None)
+                                    lambda: self._vehicle is not None)
         self._state, self._why = State.WAITING, "no command has come yet"
         self._passed = self._stops = 0
         self._stamp_ns, self._heard_at = 0, -math.inf
@@ -137,18 +139,18 @@ class VehicleAdapter(Node):
 
     def _on_command(self, payload: bytes) -> None:
         """Pass a command on, if it is usable; only then does it count as one that has come."""
-        now = time.monotonic()
-        self._notice_standstill(now)
-        if now < self._settled_at:
-            self._complaints.report("cmd_vel", "waited", "commands that came while this process "
-                                    "stood still are dropped")
-            return
-        if self._is_contested():
-            self._stop_vehicle(State.CONTESTED)
-            self._complaints.counts["cmd_vel.contested"] += 1
-            return
         try:
             command, stamp_ns = self._read(payload)
+            if self._is_contested():
+                self._stop_vehicle(State.CONTESTED)
+                self._complaints.counts["cmd_vel.contested"] += 1
+                return
+            # Last of all: this process could have been stopped after it took the command.
+            now = time.monotonic()
+            self._notice_standstill(now)
+            if now < self._settled_at:
+                raise Unusable("waited", "commands that came while this process stood still are "
+                               "dropped")
             self._tell(command, stamp_ns)
         except Unusable as error:
             self._complaints.report("cmd_vel", error.kind, str(error))

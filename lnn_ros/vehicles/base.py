@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from lnn_ros.messages import set_time
 
 Command = tuple[float, float, float, float]
-"""vx, vy, vz (m/s) and yaw rate (rad/s): the body's frame, level with the ground, x forward, y left,
-z up, turning to the left (REP-103)."""
+"""vx, vy, vz (m/s) and yaw rate (rad/s) in the body's frame, level with the ground (REP-103: x
+forward, y left, z up, turning to the left)."""
 
 
 @dataclass(frozen=True)

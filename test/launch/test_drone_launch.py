@@ -63,6 +63,12 @@ class Ros2(Process):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def pids(self) -> dict[int, str]:
+        """Return process ids of its session, and their command lines."""
+        listed = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(self.pid)], text=True,
+                                capture_output=True, check=False).stdout
+        return {int(line.split()[0]): line for line in listed.splitlines()}
+
     def group(self) -> list[str]:
         """Return what of its session still runs."""
         listed = subprocess.run(["ps", "-o", "args=", "--sid", str(self.pid)], text=True,
@@ -159,6 +165,7 @@ def test_embedded_flight_in_a_namespace_is_flown_and_recorded(bench: LaunchBench
 
 
 def test_on_a_robot_nobody_flies_until_a_person_says_so(bench: LaunchBench) -> None:
+    told = bench.collect(TwistStamped, "/vehicle/cmd_vel", RELIABLE)
     statuses = bench.collect(DiagnosticStatus, "/controller/status", LATCHED)
     commands = bench.collect(TwistStamped, "/cmd_vel", RELIABLE)
     process = bench.ros2(*LAUNCH, "sim:=none")
@@ -166,7 +173,19 @@ def test_on_a_robot_nobody_flies_until_a_person_says_so(bench: LaunchBench) -> N
     assert all(is_zero(command) for command in commands)
     assert pairs(statuses[-1])["mode"] == "disengaged"
     assert "simulator" not in process.log
-    bench.end(process)
+    bench.until(lambda: len(told) >= 30, "a second of what the vehicle is told")
+    assert all(is_zero(command) for command in told)
+
+    # The last hop comes back by itself.
+    (adapter,) = (pid for pid, words in process.pids().items() if "/vehicle_adapter" in words)
+    os.kill(adapter, signal.SIGKILL)
+    bench.until(lambda: "process has died" in process.log, "its end to be noticed")
+    before = len(told)
+    bench.until(lambda: len(told) >= before + 30, "another second of what the vehicle is told")
+    assert process.log.count("process has died") == 1
+    os.killpg(process.pid, signal.SIGINT)
+    bench.until(lambda: not process.alive, "the end of ros2")
+    assert process.group() == [], process.log
 
 
 @pytest.mark.parametrize("executable", ["controller", "companion"])

@@ -206,7 +206,9 @@ def test_nobody_is_obeyed_while_two_command(bench):
     bench.until(lambda: time.monotonic() - began > 1.0, "a second", both)
     ours.publish(command((0.75, 0.0, 0.0, 0.0)))
     adapted.process.send(signal.SIGCONT)
-    assert is_zero(adapted.told[adapted.next()])
+    before = len(adapted.told)
+    zero = adapted.next(is_zero)
+    assert zero - before <= 1  # it may have been stopped in the middle of passing one on
     adapted.next(moves, both)
     assert 0.75 not in [vector(message)[0] for message in adapted.told]
     assert "this process stood still for 1." in adapted.process.log

@@ -70,9 +70,12 @@ def ease(x: float) -> float:
     return x * x * (3.0 - 2.0 * x)
 
 
-@jit
+@inlined
 def noise(x: float, y: float, z: float, salt: int) -> tuple[float, float, float]:
-    """Three values of smooth noise, each in [0, 1], with features of size 1."""
+    """Three values of smooth noise, each in [0, 1], with features of size 1.
+
+    Inlined, as most callers want one of them and the others are left out there.
+    """
     fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
     ax, ay, az = ease(x - fx), ease(y - fy), ease(z - fz)
     bx, by = 1.0 - ax, 1.0 - ay

@@ -1,0 +1,299 @@
+"""Whether what was heard was safe: checks on commands and reports, without ROS.
+
+What must hold at every moment, whatever is injected, is in ``always``; what is expected of one
+fault, in ``Expectation`` and ``expected``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+Four = tuple[float, float, float, float]
+
+STOPPED = ("disengaged", "fault")
+STILL = 0.05
+"""Below this, m/s and rad/s, a command is that of a vehicle which stands."""
+RESTING = 0.3
+"""Below this the vehicle itself counts as standing, m/s: wind and its own estimate move it."""
+FLYING = 0.3
+"""A command above this is one of flight, m/s."""
+_EXACT = 1e-6
+_TOLD_LATE = 0.1  # s: by how much a report may come after the commands that it is about
+_SETTLING = 0.1
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command as it arrived.
+
+    Attributes
+    ----------
+    at : float
+        Steady time of arrival, s.
+    stamp_ns : int
+        Its stamp.
+    values : tuple of 4 float
+        vx, vy, vz (m/s), yaw rate (rad/s).
+    frame : str
+        Its frame.
+    """
+
+    at: float
+    stamp_ns: int
+    values: Four
+    frame: str = "base_link"
+
+    @property
+    def still(self) -> bool:
+        """Whether it lets the vehicle stand."""
+        return all(abs(v) <= STILL for v in self.values)
+
+    @property
+    def speed(self) -> float:
+        """Its speed, m/s."""
+        return math.hypot(*self.values[:3])
+
+
+@dataclass(frozen=True)
+class Report:
+    """The controller's word about itself: when it came, its mode, and why (status only)."""
+
+    at: float
+    mode: str
+    reason: str
+    source: str
+
+
+@dataclass
+class Heard:
+    """All that a judge has heard, in order of arrival by topic."""
+
+    commands: list[Command] = field(default_factory=list)
+    vehicle: list[Command] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    traced: list[tuple[float, list[float]]] = field(default_factory=list)
+    speeds: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What commands must stay inside of.
+
+    Attributes
+    ----------
+    low, high : tuple of 4 float
+        Ceilings, m/s and rad/s.
+    change : tuple of 4 float
+        Greatest acceleration, normal or braking, whichever is greater, m/s^2 and rad/s^2.
+    pause : float
+        A longer time between two commands buys no more change than this, s.
+    """
+
+    low: Four
+    high: Four
+    change: Four
+    pause: float
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must come of a fault.
+
+    Attributes
+    ----------
+    halts : str
+        What must stand still within ``within`` and stay so while the fault lasts: "cmd_vel",
+        "vehicle/cmd_vel" (nothing but zeros, or nothing any more), "ground_truth" (the vehicle
+        itself, by its own timeout); empty: nothing must.
+    within : float
+        Seconds from the injection.
+    flies : bool
+        Whether the policy must go on flying.
+    modes : tuple of str
+        In which the controller must be at the fault's end; empty: any.
+    slow : float
+        Greatest speed at the fault's end, m/s; 0: any.
+    """
+
+    halts: str = ""
+    within: float = 0.0
+    flies: bool = False
+    modes: tuple[str, ...] = ()
+    slow: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A check that failed: its name, and a sentence."""
+
+    check: str
+    sentence: str
+
+
+def always(heard: Heard, bounds: Bounds) -> list[Failed]:
+    """Check what must hold at every moment; the first failure of each check is told."""
+    found: dict[str, Failed] = {}
+    for failed in (*_finite(heard), *_ceilings(heard.commands, bounds),
+                   *_steps(heard.commands, heard.reports, bounds), *_stopped(heard)):
+        found.setdefault(failed.check, failed)
+    return list(found.values())
+
+
+def expected(heard: Heard, wanted: Expectation, began: float, ended: float) -> list[Failed]:
+    """Check what is expected of a fault between two instants, steady s."""
+    found = []
+    if wanted.halts:
+        time = halted_after(heard, wanted.halts, began, ended)
+        if time is None or time > wanted.within:
+            found.append(Failed("halts", f"{wanted.halts} stood still after {_seconds(time)}: "
+                                f"expected at most {wanted.within:g} s"))
+    if wanted.flies:
+        during = [c for c in heard.commands if began + _SETTLING <= c.at <= ended]
+        modes = {r.mode for r in heard.reports if began + _SETTLING <= r.at <= ended}
+        gap = longest_gap([c.at for c in during], began, ended)
+        if modes - {"engaged"} or gap > 0.5 or all(c.still for c in during):
+            found.append(Failed("flies", f"{len(during)} commands, modes {sorted(modes)}, longest "
+                                f"pause {gap:.2f} s: expected that it flies on, engaged"))
+    mode = mode_at(heard.reports, ended)
+    if wanted.modes and mode not in wanted.modes:
+        found.append(Failed("mode", f"the controller is in {mode or 'no mode'} at the fault's end: "
+                            f"expected {' or '.join(wanted.modes)}"))
+    if wanted.slow:
+        last = [c.speed for c in heard.commands if c.at <= ended][-1:]
+        if not last or last[0] > wanted.slow:
+            found.append(Failed("slow", f"commands are of {last} m/s at the fault's end: expected "
+                                f"at most {wanted.slow:g}"))
+    return found
+
+
+def halted_after(heard: Heard, what: str, began: float, ended: float) -> float | None:
+    """Seconds from the injection until something stands still and stays so; None if it does not.
+
+    Zero if it has never moved since.
+    """
+    if what == "ground_truth":
+        moving = [at for at, speed in heard.speeds if at <= ended and speed > RESTING]
+        last_heard = heard.speeds[-1][0] if heard.speeds else began
+    else:
+        series = heard.commands if what == "cmd_vel" else heard.vehicle
+        moving = [c.at for c in series if c.at <= ended and not c.still]
+        last_heard = max((c.at for c in series if c.at <= ended), default=began)
+    if not moving:
+        return None if what == "vehicle/cmd_vel" and not heard.vehicle else 0.0
+    # The last word must be that it stands: a topic that falls silent in motion has not halted.
+    if last_heard <= moving[-1]:
+        return None
+    still = min(at for at in _times(heard, what) if at > moving[-1])
+    return max(still - began, 0.0)
+
+
+def _times(heard: Heard, what: str) -> Iterable[float]:
+    if what == "ground_truth":
+        return (at for at, _ in heard.speeds)
+    return (c.at for c in (heard.commands if what == "cmd_vel" else heard.vehicle))
+
+
+def longest_gap(times: Sequence[float], began: float, ended: float) -> float:
+    """Longest time without an event between two instants, s."""
+    instants = [began, *(t for t in times if began <= t <= ended), ended]
+    return max(b - a for a, b in zip(instants, instants[1:], strict=False))
+
+
+def mode_at(reports: Sequence[Report], at: float) -> str:
+    """Mode by the last report up to an instant."""
+    return next((r.mode for r in reversed(reports) if r.at <= at), "")
+
+
+def largest(commands: Iterable[Command], bounds: Bounds) -> tuple[float, float]:
+    """Largest command, and largest step from one to the next, each as a share of its bound.
+
+    Of the step, the bound is what ``pause`` seconds buy.
+    """
+    command = step = 0.0
+    before: Command | None = None
+    for found in commands:
+        for i, v in enumerate(found.values):
+            ceiling = bounds.high[i] if v > 0.0 else -bounds.low[i]
+            command = max(command, abs(v) / max(ceiling, _EXACT) if v else 0.0)
+            if before is not None:
+                allowed = bounds.change[i] * bounds.pause
+                step = max(step, abs(v - before.values[i]) / allowed)
+        before = found
+    return command, step
+
+
+def flies(heard: Heard, since: float) -> bool:
+    """Whether it is engaged and commands motion, by the last that came."""
+    commands = [c for c in heard.commands[-3:] if c.at > since]
+    reports = [r for r in heard.reports[-1:] if r.at > since]
+    return (len(commands) == 3 and bool(reports) and reports[0].mode == "engaged"
+            and all(c.speed > FLYING for c in commands))
+
+
+def _finite(heard: Heard) -> Iterable[Failed]:
+    for topic, series in (("cmd_vel", heard.commands), ("vehicle/cmd_vel", heard.vehicle)):
+        for c in series:
+            if not all(map(math.isfinite, c.values)):
+                yield Failed("finite", f"{topic} is {list(c.values)}: expected finite numbers")
+            elif topic == "cmd_vel" and (c.stamp_ns <= 0 or c.frame != "base_link"):
+                yield Failed("framed", f"{topic} is stamped {c.stamp_ns} ns in frame {c.frame!r}: "
+                             f"expected a time in base_link")
+
+
+def _ceilings(commands: Sequence[Command], bounds: Bounds) -> Iterable[Failed]:
+    for c in commands:
+        for v, low, high in zip(c.values, bounds.low, bounds.high, strict=True):
+            if not low - _EXACT <= v <= high + _EXACT:
+                yield Failed("ceilings", f"a command is {_rounded(c.values)}: expected "
+                             f"{list(bounds.low)} to {list(bounds.high)}")
+
+
+def _steps(commands: Sequence[Command], reports: Sequence[Report],
+           bounds: Bounds) -> Iterable[Failed]:
+    for before, after in zip(commands, commands[1:], strict=False):
+        dt = min(max((after.stamp_ns - before.stamp_ns) / 1e9, 0.0), bounds.pause)
+        for i in range(4):
+            step, allowed = abs(after.values[i] - before.values[i]), bounds.change[i] * dt
+            if step <= allowed + _EXACT or not step < math.inf:
+                continue
+            if not any(after.values) and _is_stopped(reports, after.at):
+                continue  # zero at once
+            yield Failed("steps", f"a command goes from {_rounded(before.values)} to "
+                         f"{_rounded(after.values)} within {dt:.3f} s: expected at most "
+                         f"{allowed:.3f} along axis {i}")
+            break
+
+
+def _is_stopped(reports: Sequence[Report], at: float) -> bool:
+    """Whether the mode was one of those in which zero is commanded at once.
+
+    By the last report before or the first one after: when a loop that stalled wakes up it tells
+    only then what a thread beside it has done.
+    """
+    before = mode_at(reports, at)
+    after = next((r.mode for r in reports if r.at > at), "")
+    return before in STOPPED or after in STOPPED
+
+
+def _stopped(heard: Heard) -> Iterable[Failed]:
+    """In a stopped mode nothing but zero is commanded."""
+    reports = heard.reports
+    for report, following in zip(reports, [*reports[1:], None], strict=True):
+        if report.mode not in STOPPED:
+            continue
+        until = math.inf if following is None else following.at - _TOLD_LATE
+        for c in heard.commands:
+            if report.at + _TOLD_LATE < c.at < until and any(c.values):
+                yield Failed("stopped", f"{_rounded(c.values)} is commanded in {report.mode}: "
+                             f"expected zeros")
+                return
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [round(v, 3) for v in values]
+
+
+def _seconds(time: float | None) -> str:
+    return "never" if time is None else f"{time:.2f} s"

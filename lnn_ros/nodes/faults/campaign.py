@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lnn_ros.nodes.faults.rows import Row
 from lnn_ros.nodes.faults.stage import Stage
-from lnn_ros.nodes.faults.verdict import Failed, Heard, always, expected, halted_after, mode_at
+from lnn_ros.nodes.faults.verdict import (
+    Command,
+    Failed,
+    Heard,
+    always,
+    expected,
+    halted_after,
+    mode_at,
+)
 
 _BEFORE_S = 0.3  # of flight that is listened to before a fault
 _AGAIN_S = 6.0
@@ -29,9 +40,9 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     began = row.action.begin(stage)
     stage.listen(max(row.lasts - (time.monotonic() - began), 0.0))
     ended = time.monotonic()
-    heard = stage.judge.heard
+    heard = _heard(stage, row)
     mode, reason = mode_at(heard.reports, ended), stage.judge.reason
-    failed = _always(stage, heard) + expected(heard, row.wanted, began, ended)
+    failed = always(heard, stage.bounds) + expected(heard, row.wanted, began, ended)
     failed += [Failed(check, sentence) for check, sentence in stage.remarks]
     failed += [Failed("alive", f"the {name} ended: expected that it lives on")
                for name in stage.names if name not in row.ends and not stage.alive(name)]
@@ -40,8 +51,7 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     if alive and grown > _MEMORY_MB:
         failed.append(Failed("memory", f"the controller grew by {grown:.0f} MB: expected at most "
                              f"{_MEMORY_MB:.0f}"))
-    during = Heard([c for c in heard.commands if c.at >= began - 0.1])
-    moved = _largest(during)
+    moved = _largest([c for c in heard.commands if c.at >= began])
     speed = heard.speeds[-1][1] if heard.speeds else None
     what = row.wanted.halts or "cmd_vel"
     halted = halted_after(heard, what, began, ended) if row.wanted.halts else None
@@ -49,7 +59,7 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     recovered, how, after = _recover(stage, row, failed)
     # Whatever came after the fault must be inside the limits, too.
     known = {f.check for f in failed}
-    failed += [f for f in _always(stage, stage.judge.heard) if f.check not in known]
+    failed += [f for f in always(_heard(stage, row), stage.bounds) if f.check not in known]
     return _told(row, failed, halts=row.wanted.halts,
                  time_to_safe_s=None if halted is None else round(halted, 3), **moved,
                  mode=mode, reason=reason, recovery=row.recovers, recovered=recovered,
@@ -72,7 +82,7 @@ def _recover(stage: Stage, row: Row, failed: list[Failed]) -> tuple[bool, str, f
                              "engage"))
         return False, "itself", time.monotonic() - since
     if row.recovers == "reset":
-        granted, said = stage.operator.trigger("controller/engage")
+        granted, _ = stage.operator.trigger("controller/engage")
         if granted:
             failed.append(Failed("stays", f"~/engage is granted in {stage.judge.mode}: expected "
                                  f"that ~/reset comes first"))
@@ -91,18 +101,22 @@ def _recover(stage: Stage, row: Row, failed: list[Failed]) -> tuple[bool, str, f
     return True, how, time.monotonic() - since
 
 
-def _always(stage: Stage, heard: Heard) -> list[Failed]:
-    return always(heard, stage.bounds)
+def _heard(stage: Stage, row: Row) -> Heard:
+    """What is judged of a row: of one that has others command, too, what the trace says."""
+    stage.judge.poll()
+    heard = stage.judge.heard
+    return heard.by_trace() if row.by_trace else replace(heard)
 
 
-def _largest(heard: Heard) -> dict[str, Any]:
+def _largest(commands: Sequence[Command]) -> dict[str, Any]:
     """Largest command and step: greatest linear axis (m/s), and yaw rate (rad/s)."""
-    values = [c.values for c in heard.commands]
+    values = [c.values for c in commands]
     steps = [[abs(a - b) for a, b in zip(one, other, strict=True)]
-             for one, other in zip(values, values[1:], strict=False)]
+             for one, other in itertools.pairwise(values)]
 
-    def most(rows: Any, axes: slice) -> float:
+    def most(rows: Sequence[Sequence[float]], axes: slice) -> float:
         return round(max((abs(v) for row in rows for v in row[axes]), default=0.0), 3)
+
     linear, turn = slice(0, 3), slice(3, 4)
     return {"commands": len(values),
             "largest_command": [most(values, linear), most(values, turn)],

@@ -146,6 +146,22 @@ def _all_numbers(message: Any, value: float) -> None:
             setattr(message, name, array.array(old.typecode, [value] * len(old)))
 
 
+def _ranges(message: Any, value: float) -> None:
+    """Set what a sensor of distances has measured, of whatever type; its own limits stay."""
+    if hasattr(message, "ranges"):
+        message.ranges = array.array("f", [value] * len(message.ranges))
+    elif hasattr(message, "range"):
+        message.range = value
+    else:  # a depth image, or points, which stay in their directions
+        numbers = np.frombuffer(message.data, np.float32)
+        if hasattr(message, "fields"):
+            points = numbers.reshape(-1, 3)
+            numbers = points / np.linalg.norm(points, axis=1, keepdims=True) * np.float32(value)
+        else:
+            numbers = np.full_like(numbers, value)
+        message.data = array.array("B", numbers.tobytes())
+
+
 def _pixels(message: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, -1)
 
@@ -233,7 +249,8 @@ def _garbled(_kind: type[Any], _value: float) -> Change:
 CHANGES: dict[str, Callable[[type[Any], float], Change]] = {
     "silent": _silent, "stuck": _stuck, "frozen": _frozen, "copies": _copies,
     "reordered": _reordered, "flood": _flood, "shifted": _shifted, "unstamped": _unstamped,
-    "stepped": _stepped, "numbers": _edited(_all_numbers), "filled": _edited(_filled),
+    "stepped": _stepped, "numbers": _edited(_all_numbers),
+    "ranges": _edited(_ranges), "filled": _edited(_filled),
     "noise": _edited(_noise), "resized": _edited(_resized), "enlarged": _edited(_enlarged),
     "encoding": _edited(_encoding), "lying": _edited(_lying),
     "uncalibrated": _edited(_uncalibrated), "focus": _edited(_other_focus),

@@ -105,8 +105,9 @@ class Judge:
                 values = _pairs(status)
                 self.mode = values.get("mode", self.mode)
                 heard.reports.append(Report(at, self.mode, "", "trace"))
-                numbers = [float.fromhex(v) for v in values.get("command", "").split()]
-                heard.traced.append((at, numbers))
+                vx, vy, vz, turn = map(float.fromhex, values["command"].split())
+                heard.traced.append(Command(at, messages.time_ns(message.header.stamp),
+                                            (vx, vy, vz, turn)))
         elif topic == "ground_truth":
             linear = message.twist.twist.linear
             heard.speeds.append((at, float((linear.x**2 + linear.y**2 + linear.z**2) ** 0.5)))

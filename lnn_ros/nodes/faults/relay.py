@@ -7,8 +7,10 @@ simulator said, to the last byte. Its orders come through a pipe; times in its a
 
 from __future__ import annotations
 
+import array
 import math
 import multiprocessing
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,6 +41,7 @@ from sensor_msgs.msg import (
 )
 from std_msgs.msg import Bool
 
+from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import environment
 from lnn_ros.nodes.draining import Drain, DrainedGroup
@@ -89,7 +92,13 @@ def _range() -> Any:
 def _depth() -> Any:
     found = Image(height=12, width=16, encoding="32FC1", step=64)
     found.header.frame_id = "base_link"
-    found.data = memoryview(_floats([_FAR] * (12 * 16))).tolist()
+    found.data = _floats([_FAR] * (12 * 16))
+    return found
+
+
+def _depth_info() -> Any:
+    found = CameraInfo()
+    messages.fill_camera_info(found, 16, 12, 8.0, 1, "base_link")
     return found
 
 
@@ -99,19 +108,19 @@ def _points() -> Any:
     found = PointCloud2(height=1, width=64, fields=fields, point_step=12, row_step=64 * 12,
                         is_dense=True)
     found.header.frame_id = "base_link"
-    found.data = memoryview(_floats([_FAR, 0.0, 0.0] * 64)).tolist()
+    turns = [2 * math.pi * i / 64 for i in range(64)]
+    found.data = _floats([v for a in turns for v in (_FAR * math.cos(a), _FAR * math.sin(a), 0.0)])
     return found
 
 
-def _floats(values: list[float]) -> bytes:
-    import struct
-    return struct.pack(f"<{len(values)}f", *values)
+def _floats(values: list[float]) -> array.array[int]:
+    return array.array("B", struct.pack(f"<{len(values)}f", *values))
 
 
 GENERATED: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "deadman": (Bool, _deadman), "takeover": (TwistStamped, _takeover),
     "scan": (LaserScan, _scan), "range": (Range, _range), "depth": (Image, _depth),
-    "points": (PointCloud2, _points),
+    "depth_info": (CameraInfo, _depth_info), "points": (PointCloud2, _points),
 }
 """What the simulator does not have: a button that is held, a person who commands more than is
 allowed, and sensors of distances that see nothing near. Ten times a second, when switched on."""
@@ -185,13 +194,13 @@ class Relay:
 
     def _answer(self) -> float:
         if not self._pipe.poll(_PATIENCE_S):
-            raise LnnError(f"the relay of the fault campaign has not answered for {_PATIENCE_S:g} s")
+            raise LnnError(f"the relay of the faults has not answered for {_PATIENCE_S:g} s")
         try:
             found = self._pipe.recv()
         except EOFError as error:
-            raise LnnError("the relay of the fault campaign has ended") from error
+            raise LnnError("the relay of the faults has ended") from error
         if isinstance(found, str):
-            raise LnnError(f"the relay of the fault campaign says: {found}")
+            raise LnnError(f"the relay of the faults says: {found}")
         return float(found)
 
 

@@ -39,7 +39,8 @@ VEHICLE = Expectation("ground_truth", 2.5)
 """The adapter cannot either: the vehicle's own timeout."""
 FAULTS = Expectation("cmd_vel", 1.4, modes=("fault",))
 SLOWS = Expectation(slow=0.35)
-ANY_END = ("itself", "engage", "reset", "restart", "")
+"""Where no sensor sees anything, 0.3 m/s are allowed."""
+BLOCKED = Expectation("ahead", 1.4, modes=("engaged",))
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,19 @@ class Row:
         Does it.
     wanted : Expectation
         What must come of it, besides what must always hold.
-    recovers : {"itself", "engage", "reset", "restart", ""}
+    recovers : {"itself", "engage", "reset", "restart", "any"}
         How it flies again after the fault: by itself; only when a person engages; after ``~/reset``
-        and ``~/engage``; the process comes up disengaged, and a person engages; not asked.
+        and ``~/engage``; the process comes up disengaged, and a person engages; in any of these
+        ways.
     lasts : float
         Seconds from the injection to the end of the fault.
     profile : str
         Which controller: ``stage.PROFILES``.
     ends : tuple of str
         Processes that may have ended when the fault ends.
+    by_trace : bool
+        Whether the commands that count are those of the controller's trace, because ``cmd_vel`` is
+        not heard, or not the controller's alone.
     """
 
     name: str
@@ -75,6 +80,7 @@ class Row:
     lasts: float = 1.7
     profile: str = "flight"
     ends: tuple[str, ...] = ()
+    by_trace: bool = False
 
 
 def _stream(stream: str, words: str, *rows: tuple[str, str, str, float, Expectation, str]
@@ -136,8 +142,14 @@ _INFO = _stream(
 _OTHERS = [
     *_stream("odom", "odometry (with a fence)",
              ("silent", "none", "silent", 0, HOLDS, "itself"),
+             ("stuck", "the same one, stamp and all", "stuck", 0, HOLDS, "itself"),
              ("nan", "NaN", "numbers", math.nan, HOLDS, "itself"),
+             ("inf", "infinite", "numbers", math.inf, HOLDS, "itself"),
+             ("twice", "each twice", "copies", 2, FLIES, "itself"),
+             ("reordered", "every four in reverse order", "reordered", 0, FLIES, "itself"),
+             ("flood", "ten times as many", "flood", 0, FLIES, "itself"),
              ("past", "stamped 10 s ago", "shifted", -10, HOLDS, "itself"),
+             ("future", "stamped in 10 s", "shifted", 10, HOLDS, "itself"),
              ("truncated", "cut short", "truncated", 0, HOLDS, "itself")),
     *_stream("deadman", "the deadman",
              ("released", "let go", "no", 0, HOLDS_AT_ONCE, "engage"),
@@ -207,7 +219,7 @@ _PROCESSES = [
     Row("adapter.stopped", "the vehicle adapter is stopped (SIGSTOP)",
         Send("vehicle_adapter", _STOP), VEHICLE, "any", lasts=2.7),
     Row("listeners.none", "nobody listens on cmd_vel", NobodyListens(), VEHICLE, "any", lasts=2.7,
-        ends=("vehicle_adapter", "companion")),
+        ends=("vehicle_adapter", "companion"), by_trace=True),
     Row("cpu.starved", "every core is taken for 3 s", Starve(3.0), BOUNDED, "any", lasts=3.2),
 ]
 _FILES = [
@@ -227,36 +239,41 @@ _FILES = [
     Row("checkpoint.unread", "the checkpoint is replaced by garbage in flight",
         Garbage(b"\x93NUMPY garbage" * 4000, False), FLIES),
 ]
+_SENSORS = ("scan", "range", "depth", "points")
 _SENSING = [
-    Row(f"{name}.{fault}", f"{name}: {done}", Spoil(name, change, value), wanted,
-        profile="sensing")
-    for name, fault, done, change, value, wanted in (
-        ("scan", "wall", "a wall all round, at 0.4 m", "numbers", 0.4, STANDS),
-        ("range", "wall", "a wall at 0.4 m", "numbers", 0.4, STANDS),
-        ("scan", "nan", "NaN, while others see nothing near", "numbers", math.nan, FLIES),
-        ("points", "truncated", "cut short, while others see nothing near", "truncated", 0, FLIES),
-        ("depth", "silent", "none, while others see nothing near", "silent", 0, FLIES),
+    Row(f"{sensor}.{fault}", f"{sensor}: {done}", Spoil(sensor, change, value), wanted,
+        profile=sensor)
+    for sensor in _SENSORS
+    for fault, done, change, value, wanted in (
+        ("silent", "nothing", "silent", 0, SLOWS),
+        ("nan", "NaN", "ranges", math.nan, SLOWS),
+        ("wall", "a wall at 0.4 m", "ranges", 0.4, BLOCKED),
+        ("past", "stamped 10 s ago", "shifted", -10, SLOWS),
+        ("future", "stamped in 10 s", "shifted", 10, SLOWS),
+        ("flood", "ten times as often", "flood", 0, FLIES),
+        ("truncated", "cut short", "truncated", 0, SLOWS),
     )
 ]
 _BURSTS = [
     Row(f"hostile.{topic}",
         f"1,000 {kind} of hostile values and 1,000 broken payloads on {topic}, in 4 s",
-        Burst(topic, kind), BOUNDED, "any", lasts=0.5, profile=profile)
+        Burst(topic, kind), BOUNDED, "any", lasts=0.5, profile=profile,
+        by_trace=topic == "cmd_vel")
     for topic, kind, profile in (
         ("image", "Image", "flight"), ("camera_info", "CameraInfo", "flight"),
         ("imu", "Imu", "flight"), ("takeover", "TwistStamped", "flight"),
         ("deadman", "Bool", "flight"), ("odom", "Odometry", "flight"),
         ("vehicle_state", "DiagnosticStatus", "flight"), ("/clock", "Clock", "flight"),
-        ("scan", "LaserScan", "sensing"), ("points", "PointCloud2", "sensing"),
-        ("range", "Range", "sensing"), ("depth", "Image", "sensing"),
         ("cmd_vel", "TwistStamped", "flight"),
+        ("scan", "LaserScan", "scan"), ("range", "Range", "range"), ("depth", "Image", "depth"),
+        ("points", "PointCloud2", "points"),
     )
 ]
 
-ROWS: dict[str, Row] = {row.name: row for row in (
-    *_IMAGE, *_IMU, *_INFO, *_OTHERS, *_RIVALS, *_PERSON, *_PROCESSES, *_FILES,
-    *[r for r in _BURSTS if r.profile == "flight"],
-    *_SENSING, *[r for r in _BURSTS if r.profile == "sensing"])}
+_PROFILES = ("flight", *_SENSORS)
+ROWS: dict[str, Row] = {row.name: row for row in sorted(
+    (*_IMAGE, *_IMU, *_INFO, *_OTHERS, *_RIVALS, *_PERSON, *_PROCESSES, *_FILES, *_SENSING,
+     *_BURSTS), key=lambda row: _PROFILES.index(row.profile))}
 """All faults by name, those of one profile together."""
 
 SHORT = ("image.silent", "imu.nan", "image.twice", "controller.stalled", "controller.killed",

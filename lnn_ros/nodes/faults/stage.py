@@ -48,16 +48,15 @@ LIMITS: Mapping[str, ParameterValue] = {
 """What the campaign's controller is started with: limits that can be checked, a deadman, and a
 fence so wide that only its odometry matters."""
 
-ALL_ROUND: Mapping[str, ParameterValue] = {
-    f"{name}.{key}": value for name in ("scan", "range", "depth", "points")
-    for key, value in (("enabled", True), ("width", 6.283185), ("height", 3.141592))}
-"""Sensors of distances as well; each is said to see all round, so that any of them would do."""
-
+_ALL_ROUND = (("enabled", True), ("width", 6.283185), ("height", 3.141592))
 PROFILES: Mapping[str, tuple[Mapping[str, ParameterValue], str]] = {
     "flight": ({}, "deadman"),
-    "sensing": (ALL_ROUND, "deadman scan range depth points"),
+    **{sensor: ({f"{sensor}.{key}": value for key, value in _ALL_ROUND}, f"deadman {streams}")
+       for sensor, streams in (("scan", "scan"), ("range", "range"), ("points", "points"),
+                               ("depth", "depth_info depth"))},
 }
-"""Parameters on top, and what the relay generates."""
+"""Parameters on top, and what the relay generates. A sensor of distances is said to see all
+round, so that nothing is slow unless it fails."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ class Stage:
         For logs, the recording and the checkpoint that a fault replaces.
     seed : int
         World to fly in.
-    launcher : str, optional
-        Module that is run as the controller, or (``name=module`` words) as another process.
+    launchers : mapping of str to str, optional
+        Modules that are run in place of the processes' own.
 
     Attributes
     ----------
@@ -171,6 +170,8 @@ class Stage:
     def start(self, name: str, **parameters: ParameterValue) -> None:
         """Start a process, with parameters on top of its own."""
         spec = self._specs[name]
+        if name == "controller":
+            parameters = {**PROFILES[self.profile][0], **parameters}
         self._processes.start(replace(spec, parameters={**spec.parameters, **parameters}))
 
     def send(self, name: str, number: signal.Signals) -> None:
@@ -225,7 +226,7 @@ class Stage:
         self.relay.order(Order("generate", PROFILES[profile][1]))
         self.send("controller", signal.SIGTERM)
         self.await_end("controller")
-        self.start("controller", **PROFILES[profile][0])
+        self.start("controller")
 
     def fly(self) -> str:
         """Begin a flight, whatever was before; return what is in the way, or nothing."""
@@ -236,7 +237,7 @@ class Stage:
             self.send(name, signal.SIGCONT)
         for name in self.names:
             if not self.alive(name):
-                self.start(name, **(PROFILES[self.profile][0] if name == "controller" else {}))
+                self.start(name)
         begun = time.monotonic()
         if not self._again(lambda: self.operator.trigger("simulator/reset")[0], begun):
             return "the simulator does not begin a flight"

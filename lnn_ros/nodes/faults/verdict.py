@@ -6,9 +6,10 @@ fault, in ``Expectation`` and ``expected``.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Four = tuple[float, float, float, float]
 
@@ -68,13 +69,29 @@ class Report:
 
 @dataclass
 class Heard:
-    """All that a judge has heard, in order of arrival by topic."""
+    """All that a judge has heard, in order of arrival by topic.
+
+    Attributes
+    ----------
+    commands, vehicle : list of Command
+        What the controller and the vehicle adapter have published.
+    reports : list of Report
+        The controller's status and traces.
+    traced : list of Command
+        Commands by the controller's trace.
+    speeds : list of (float, float)
+        Steady time, s, and the vehicle's true speed, m/s.
+    """
 
     commands: list[Command] = field(default_factory=list)
     vehicle: list[Command] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
-    traced: list[tuple[float, list[float]]] = field(default_factory=list)
+    traced: list[Command] = field(default_factory=list)
     speeds: list[tuple[float, float]] = field(default_factory=list)
+
+    def by_trace(self) -> Heard:
+        """Return it with the commands that the controller says it gave, in place of its topic's."""
+        return replace(self, commands=self.traced)
 
 
 @dataclass(frozen=True)
@@ -105,8 +122,8 @@ class Expectation:
     ----------
     halts : str
         What must stand still within ``within`` and stay so while the fault lasts: "cmd_vel",
-        "vehicle/cmd_vel" (nothing but zeros, or nothing any more), "ground_truth" (the vehicle
-        itself, by its own timeout); empty: nothing must.
+        "vehicle/cmd_vel", "ahead" (``cmd_vel`` commands no motion forward), "ground_truth" (the
+        vehicle itself, by its own timeout); empty: nothing must.
     within : float
         Seconds from the injection.
     flies : bool
@@ -173,55 +190,35 @@ def halted_after(heard: Heard, what: str, began: float, ended: float) -> float |
 
     Zero if it has never moved since.
     """
-    if what == "ground_truth":
-        moving = [at for at, speed in heard.speeds if at <= ended and speed > RESTING]
-        last_heard = heard.speeds[-1][0] if heard.speeds else began
-    else:
-        series = heard.commands if what == "cmd_vel" else heard.vehicle
-        moving = [c.at for c in series if c.at <= ended and not c.still]
-        last_heard = max((c.at for c in series if c.at <= ended), default=began)
-    if not moving:
-        return None if what == "vehicle/cmd_vel" and not heard.vehicle else 0.0
-    # The last word must be that it stands: a topic that falls silent in motion has not halted.
-    if last_heard <= moving[-1]:
+    series = _motion(heard, what)
+    moving = [at for at, moves in series if moves and at <= ended]
+    if not series:
         return None
-    still = min(at for at in _times(heard, what) if at > moving[-1])
-    return max(still - began, 0.0)
+    if not moving:
+        return 0.0
+    # The last word must be that it stands: a topic that falls silent in motion has not halted.
+    still = [at for at, _ in series if moving[-1] < at <= ended]
+    return max(still[0] - began, 0.0) if still else None
 
 
-def _times(heard: Heard, what: str) -> Iterable[float]:
+def _motion(heard: Heard, what: str) -> list[tuple[float, bool]]:
+    """When something was heard of, and whether it moved then."""
     if what == "ground_truth":
-        return (at for at, _ in heard.speeds)
-    return (c.at for c in (heard.commands if what == "cmd_vel" else heard.vehicle))
+        return [(at, speed > RESTING) for at, speed in heard.speeds]
+    if what == "ahead":
+        return [(c.at, c.values[0] > STILL) for c in heard.commands]
+    return [(c.at, not c.still) for c in (heard.commands if what == "cmd_vel" else heard.vehicle)]
 
 
 def longest_gap(times: Sequence[float], began: float, ended: float) -> float:
     """Longest time without an event between two instants, s."""
     instants = [began, *(t for t in times if began <= t <= ended), ended]
-    return max(b - a for a, b in zip(instants, instants[1:], strict=False))
+    return max(b - a for a, b in itertools.pairwise(instants))
 
 
 def mode_at(reports: Sequence[Report], at: float) -> str:
     """Mode by the last report up to an instant."""
     return next((r.mode for r in reversed(reports) if r.at <= at), "")
-
-
-def largest(commands: Iterable[Command], bounds: Bounds) -> tuple[float, float]:
-    """Largest command, and largest step from one to the next, each as a share of its bound.
-
-    Of the step, the bound is what ``pause`` seconds buy.
-    """
-    command = step = 0.0
-    before: Command | None = None
-    for found in commands:
-        for i, v in enumerate(found.values):
-            ceiling = bounds.high[i] if v > 0.0 else -bounds.low[i]
-            command = max(command, abs(v) / max(ceiling, _EXACT) if v else 0.0)
-            if before is not None:
-                allowed = bounds.change[i] * bounds.pause
-                step = max(step, abs(v - before.values[i]) / allowed)
-        before = found
-    return command, step
 
 
 def flies(heard: Heard, since: float) -> bool:
@@ -252,7 +249,7 @@ def _ceilings(commands: Sequence[Command], bounds: Bounds) -> Iterable[Failed]:
 
 def _steps(commands: Sequence[Command], reports: Sequence[Report],
            bounds: Bounds) -> Iterable[Failed]:
-    for before, after in zip(commands, commands[1:], strict=False):
+    for before, after in itertools.pairwise(commands):
         dt = min(max((after.stamp_ns - before.stamp_ns) / 1e9, 0.0), bounds.pause)
         for i in range(4):
             step, allowed = abs(after.values[i] - before.values[i]), bounds.change[i] * dt

@@ -94,15 +94,18 @@ class Send:
         began = time.monotonic()
         stage.send(self.process, self.number)
         if self.at_once:
-            self.end(stage)
+            self._start(stage)
         return began
 
     def end(self, stage: Stage) -> None:
         if self.number is signal.SIGSTOP:
             stage.send(self.process, signal.SIGCONT)
-        elif self.number is not signal.SIGUSR1 and not (self.at_once and stage.alive(self.process)):
-            stage.await_end(self.process)
-            stage.start(self.process)
+        elif self.number is not signal.SIGUSR1 and not self.at_once:
+            self._start(stage)
+
+    def _start(self, stage: Stage) -> None:
+        stage.await_end(self.process)
+        stage.start(self.process)
 
 
 @dataclass(frozen=True)

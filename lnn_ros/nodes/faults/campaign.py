@@ -38,11 +38,12 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     memory = stage.memory("controller")
     counts = dict(stage.judge.counts)
     began = row.action.begin(stage)
-    stage.listen(max(row.lasts - (time.monotonic() - began), 0.0))
+    stage.let_pass(row.lasts, began)
     ended = time.monotonic()
     heard = _heard(stage, row)
     mode, reason = mode_at(heard.reports, ended), stage.judge.reason
-    failed = always(heard, stage.bounds) + expected(heard, row.wanted, began, ended)
+    pace = heard.pace(began, ended)
+    failed = always(heard, stage.bounds) + expected(heard, row.wanted, began, ended, pace)
     failed += [Failed(check, sentence) for check, sentence in stage.remarks]
     failed += [Failed("alive", f"the {name} ended: expected that it lives on")
                for name in stage.names if name not in row.ends and not stage.alive(name)]
@@ -65,7 +66,7 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
                  mode=mode, reason=reason, recovery=row.recovers, recovered=recovered,
                  recovered_by=how, recovered_after_s=None if after is None else round(after, 2),
                  vehicle_speed_at_end=None if speed is None else round(speed, 3),
-                 grown_mb=round(grown, 1) if alive else None,
+                 simulated_pace=round(pace, 2), grown_mb=round(grown, 1) if alive else None,
                  counted=_counted(counts, stage.judge.counts))
 
 

@@ -237,13 +237,14 @@ def _truncated(_kind: type[Any], _value: float) -> Change:
 def _garbled(_kind: type[Any], _value: float) -> Change:
     """Some bytes, anywhere in the message, are others."""
     chance = random.Random(_RANDOM)
+    return lambda payload: [_with_other_bytes(payload, chance)]
 
-    def change(payload: bytes) -> list[bytes]:
-        found = bytearray(payload)
-        for _ in range(1 + len(found) // 50):
-            found[chance.randrange(len(found))] = chance.randrange(256)
-        return [bytes(found)]
-    return change
+
+def _with_other_bytes(payload: bytes, chance: random.Random) -> bytes:
+    found = bytearray(payload)
+    for _ in range(1 + len(found) // 50):
+        found[chance.randrange(len(found))] = chance.randrange(256)
+    return bytes(found)
 
 
 CHANGES: dict[str, Callable[[type[Any], float], Change]] = {
@@ -299,7 +300,7 @@ def broken(good: bytes, count: int) -> Iterator[bytes]:
     """Yield payloads that are no messages: a good one cut short, with other bytes, and noise."""
     chance = random.Random(f"{_RANDOM} {len(good)}")
     ways = (lambda: good[:chance.randrange(len(good))],
-            lambda: _garbled(object, 0.0)(good)[0],
+            lambda: _with_other_bytes(good, chance),
             lambda: good[:4] + chance.randbytes(chance.randrange(400)),
             lambda: chance.randbytes(chance.randrange(400)))
     for number in range(count):

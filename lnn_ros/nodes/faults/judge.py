@@ -109,6 +109,7 @@ class Judge:
                 heard.traced.append(Command(at, messages.time_ns(message.header.stamp),
                                             (vx, vy, vz, turn)))
         elif topic == "ground_truth":
+            heard.simulated.append((at, messages.time_ns(message.header.stamp) / 1e9))
             linear = message.twist.twist.linear
             heard.speeds.append((at, float((linear.x**2 + linear.y**2 + linear.z**2) ** 0.5)))
         elif topic == "/diagnostics":

@@ -77,7 +77,7 @@ class Row:
     action: Action
     wanted: Expectation
     recovers: str = "itself"
-    lasts: float = 1.7
+    lasts: float = 1.5
     profile: str = "flight"
     ends: tuple[str, ...] = ()
     by_trace: bool = False
@@ -159,8 +159,8 @@ _OTHERS = [
              ("nonsense", "says 'perhaps'", "nonsense", 0, HOLDS, "itself")),
     Row("vehicle_state.silent", "the vehicle: says nothing", Spoil("vehicle_state", "silent"),
         HOLDS_LATER, lasts=3.4),
-    Row("image.gone", "images: none for 4 s, so long that a person has to engage",
-        Spoil("image", "silent"), HOLDS, "engage", lasts=4.0),
+    Row("image.gone", "images: none for 5 s, so long that a person has to engage",
+        Spoil("image", "silent"), HOLDS, "engage", lasts=5.0),
     *_stream("/clock", "time",
              ("stopped", "stands still", "silent", 0, STANDS, "itself"),
              ("back", "goes back by 3 s", "shifted", -3, BOUNDED, "itself"),

@@ -35,13 +35,14 @@ _NORMAL = (4.0, 8.0)
 _PAUSE = 2.0 / 30.0
 _PATIENCE_S = 90.0
 _AGAIN_S = 0.3
+_STANDING_S = 0.3  # without a word from the simulator
 
 LIMITS: Mapping[str, ParameterValue] = {
     **{f"normal.{axis}": _NORMAL[0] for axis in ("forward", "backward", "lateral", "up", "down")},
     "normal.turn": _NORMAL[1],
     **{f"braking.{axis}": CHANGE[0] for axis in ("forward", "backward", "lateral", "up", "down")},
     "braking.turn": CHANGE[3],
-    "modes.deadman": True, "fence.enabled": True,
+    "modes.deadman": True, "modes.resume_within": 3.0, "fence.enabled": True,
     **{f"fence.{axis}_low": -100.0 for axis in "xyz"},
     **{f"fence.{axis}_high": 100.0 for axis in "xyz"},
 }
@@ -217,6 +218,20 @@ class Stage:
     def listen(self, seconds: float) -> None:
         """Listen for a while."""
         self.until(lambda: False, seconds)
+
+    def let_pass(self, seconds: float, since: float) -> None:
+        """Listen until so much simulated time has passed; steady time where that stands still."""
+        passed, simulated = 0.0, self.judge.heard.simulated
+        at, at_s = since, simulated[-1][1] if simulated else 0.0
+        while passed < seconds:
+            now = time.monotonic()
+            if simulated and now - simulated[-1][0] < _STANDING_S:
+                passed += min(max(simulated[-1][1] - at_s, 0.0), now - at)
+                at_s = simulated[-1][1]
+            else:
+                passed += now - at
+            at = now
+            self.operator.turn()
 
     def choose(self, profile: str) -> None:
         """Have the controller that a row needs: restart it, if it is another one."""

@@ -33,7 +33,7 @@ def test_short_campaign_is_safe_and_flies_again(tmp_path: Path, capsys) -> None:
     assert 0.4 < hold["time_to_safe_s"]
     assert hold["mode"] == "hold" and "camera" in hold["reason"]
     assert 0.0 < hold["largest_step"][0] < 0.5
-    assert data["rows"]["controller.stalled"]["mode"] == "fault"
+    assert data["rows"]["controller.stalled"]["time_to_safe_s"] < 0.8
     assert data["rows"]["hostile.imu"]["counted"]["imu.undecodable"] > 0
 
     # Everything is stored: the same command goes on from it, and does nothing.

@@ -35,6 +35,8 @@ _NORMAL = (4.0, 8.0)
 _PAUSE = 2.0 / 30.0
 _PATIENCE_S = 90.0
 _AGAIN_S = 0.3
+_ATTEMPTS = 4
+_FLIES_S = 3.0
 _STANDING_S = 0.3  # without a word from the simulator
 
 LIMITS: Mapping[str, ParameterValue] = {
@@ -261,10 +263,12 @@ class Stage:
         if not self.engage(_PATIENCE_S - (time.monotonic() - begun)):
             return f"the controller does not engage: {self.said}"
         since = time.monotonic()
-        if not self.until(lambda: flies(self.judge.heard, since), 10.0):
-            return (f"it does not fly: {self.judge.mode}, {self.judge.reason}; "
-                    f"{self.judge.troubles}")
-        return ""
+        # Again: it may have been granted just before the controller learned of the new flight.
+        for _ in range(_ATTEMPTS):
+            if self.until(lambda: flies(self.judge.heard, since), _FLIES_S):
+                return ""
+            self.engage(_FLIES_S)
+        return f"it does not fly: {self.judge.mode}, {self.judge.reason}; {self.judge.troubles}"
 
     def engage(self, patience_s: float) -> bool:
         """Call ``~/engage`` until it is granted and has been seen."""

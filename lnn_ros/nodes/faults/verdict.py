@@ -24,6 +24,7 @@ _EXACT = 1e-6
 _TOLD_LATE = 0.1  # s: by how much a report may come after the commands that it is about
 _SETTLING = 0.1
 _FEW = 3
+_STALLS = ("stood still", "stands still")  # in the reason
 
 
 @dataclass(frozen=True)
@@ -283,23 +284,24 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
             step, allowed = abs(after.values[i] - before.values[i]), bounds.change[i] * dt
             if step <= allowed + _EXACT or not step < math.inf:
                 continue
-            if not any(after.values) and _is_stopped(reports, after.at):
-                continue  # zero at once
+            if not any(after.values) and _may_stop(reports, after.at):
+                continue
             yield Failed("steps", f"a command goes from {_rounded(before.values)} to "
                          f"{_rounded(after.values)} within {dt:.3f} s: expected at most "
                          f"{allowed:.3f} along axis {i}")
             break
 
 
-def _is_stopped(reports: Sequence[Report], at: float) -> bool:
-    """Whether the mode was one of those in which zero is commanded at once.
+def _may_stop(reports: Sequence[Report], at: float) -> bool:
+    """Whether zero at once was right: in a stopped mode, or because time or the loop stood still.
 
-    By the last report before or the first one after: when a loop that stalled wakes up it tells
-    only then what a thread beside it has done.
+    By the last report before or the first that follows: a loop that stalled tells only when it
+    wakes up what a thread beside it has done.
     """
     before = mode_at(reports, at)
-    after = next((r.mode for r in reports if r.at > at), "")
-    return before in STOPPED or after in STOPPED
+    later = [r for r in reports if r.at > at]
+    return before in STOPPED or any(r.mode in STOPPED for r in later[:1]) or any(
+        word in r.reason for r in later[:_FEW] for word in _STALLS)
 
 
 def _stopped(heard: Heard) -> Iterable[Failed]:

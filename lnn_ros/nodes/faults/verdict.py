@@ -1,7 +1,9 @@
 """Whether what was heard was safe: checks on commands and reports, without ROS.
 
-What must hold at every moment, whatever is injected, is in ``always``; what is expected of one
-fault, in ``Expectation`` and ``expected``.
+What must hold at every moment, whatever is injected, is in ``always``: commands are finite, stamped
+and framed, inside their ceilings, and change no faster than the limits let them; nothing but zero is
+commanded in a stopped mode. Zero at once is right in a stopped mode, and after a standstill. What is
+expected of one fault is in ``Expectation`` and ``expected``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _EXACT = 1e-6
 _TOLD_LATE = 0.1  # s: by how much a report may come after the commands that it is about
 _SETTLING = 0.1
 _FEW = 3
-_STALLS = ("stood still", "stands still")  # in the reason
+_STALL = 0.25
+"""After this long without a command, s, by arrival, zero at once answers time or a loop that
+stands still: whatever ramp was begun, nobody has gone on with it."""
 
 
 @dataclass(frozen=True)
@@ -284,24 +288,19 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
             step, allowed = abs(after.values[i] - before.values[i]), bounds.change[i] * dt
             if step <= allowed + _EXACT or not step < math.inf:
                 continue
-            if not any(after.values) and _may_stop(reports, after.at):
-                continue
+            if not any(after.values) and (after.at - before.at > _STALL
+                                          or _is_stopped(reports, after.at)):
+                continue  # zero at once
             yield Failed("steps", f"a command goes from {_rounded(before.values)} to "
                          f"{_rounded(after.values)} within {dt:.3f} s: expected at most "
                          f"{allowed:.3f} along axis {i}")
             break
 
 
-def _may_stop(reports: Sequence[Report], at: float) -> bool:
-    """Whether zero at once was right: in a stopped mode, or because time or the loop stood still.
-
-    By the last report before or the first that follows: a loop that stalled tells only when it
-    wakes up what a thread beside it has done.
-    """
-    before = mode_at(reports, at)
-    later = [r for r in reports if r.at > at]
-    return before in STOPPED or any(r.mode in STOPPED for r in later[:1]) or any(
-        word in r.reason for r in later[:_FEW] for word in _STALLS)
+def _is_stopped(reports: Sequence[Report], at: float) -> bool:
+    """Whether the mode was one in which zero is commanded at once, as told before or next."""
+    after = next((r.mode for r in reports if r.at > at), "")
+    return mode_at(reports, at) in STOPPED or after in STOPPED
 
 
 def _stopped(heard: Heard) -> Iterable[Failed]:

@@ -30,7 +30,7 @@ def test_short_campaign_is_safe_and_flies_again(tmp_path: Path, capsys) -> None:
     assert list(data["rows"]) == [name for name in ROWS if name in SHORT]
     assert {"command", "commit", "machine", "python", "seed"} <= data.keys()
     hold = data["rows"]["image.silent"]
-    assert 0.4 < hold["time_to_safe_s"]
+    assert hold["time_to_safe_s"] > 0.4
     assert hold["mode"] == "hold" and "camera" in hold["reason"]
     assert 0.0 < hold["largest_step"][0] < 0.5
     assert data["rows"]["controller.stalled"]["time_to_safe_s"] < 0.8

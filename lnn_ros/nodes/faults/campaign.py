@@ -38,7 +38,10 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     memory = stage.memory("controller")
     counts = dict(stage.judge.counts)
     began = row.action.begin(stage)
-    stage.let_pass(row.lasts, began)
+    if row.steady:
+        stage.listen(max(began + row.lasts - time.monotonic(), 0.0))
+    else:
+        stage.let_pass(row.lasts, began)
     ended = time.monotonic()
     heard = _heard(stage, row)
     mode, reason = mode_at(heard.reports, ended), stage.judge.reason

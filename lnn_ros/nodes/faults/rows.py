@@ -63,7 +63,9 @@ class Row:
         and ``~/engage``; the process comes up disengaged, and a person engages; in any of these
         ways.
     lasts : float
-        Seconds from the injection to the end of the fault.
+        Seconds from the injection to the end of the fault, of simulated time while it passes.
+    steady : bool
+        Whether these are seconds of a steady clock in any case.
     profile : str
         Which controller: ``stage.PROFILES``.
     ends : tuple of str
@@ -79,6 +81,7 @@ class Row:
     wanted: Expectation
     recovers: str = "itself"
     lasts: float = 1.5
+    steady: bool = False
     profile: str = "flight"
     ends: tuple[str, ...] = ()
     by_trace: bool = False
@@ -208,7 +211,7 @@ _PROCESSES = [
     Row("controller.deactivated", "the controller is deactivated", Deactivate(),
         Expectation("cmd_vel", 0.8), "engage"),
     Row("controller.stalled", "the control loop stalls for 2 s",
-        Send("controller", signal.SIGUSR1), STALLS, lasts=1.9),
+        Send("controller", signal.SIGUSR1), STALLS, lasts=1.8, steady=True),
     Row("simulator.killed", "the simulator is killed: all sensors and the clock",
         Send("simulator", _KILL), STANDS, "any", ends=("simulator",)),
     Row("simulator.stopped", "the simulator is stopped (SIGSTOP)", Send("simulator", _STOP),

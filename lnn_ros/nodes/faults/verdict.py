@@ -1,9 +1,9 @@
 """Whether what was heard was safe: checks on commands and reports, without ROS.
 
-What must hold at every moment, whatever is injected, is in ``always``: commands are finite, stamped
-and framed, inside their ceilings, and change no faster than the limits let them; nothing but zero is
-commanded in a stopped mode. Zero at once is right in a stopped mode, and after a standstill. What is
-expected of one fault is in ``Expectation`` and ``expected``.
+What must hold at every moment, whatever is injected, is in ``always``: commands are finite,
+stamped and framed, inside their ceilings, and change no faster than the limits let them; nothing
+but zero is commanded in a stopped mode. Zero at once is right in a stopped mode, and after a
+standstill. What is expected of one fault is in ``Expectation`` and ``expected``.
 """
 
 from __future__ import annotations

@@ -92,6 +92,16 @@ def test_zero_at_once_is_allowed_after_a_standstill() -> None:
         assert ("steps" not in checks(always(heard, BOUNDS))) == safe
 
 
+def test_zero_at_once_is_allowed_when_a_standstill_is_told_afterwards() -> None:
+    stop = [Command(0.0, 1, (0.9, 0.0, 0.0, 0.0)), Command(0.1, 1, (0.0,) * 4)]
+    for reason, at, safe in (("the control loop stood still for 2.0 s", 2.0, True),
+                             ("the control loop stood still for 9.0 s", 9.0, False),
+                             ("camera is stale", 2.0, False)):
+        reports = [*told("engaged"), Report(0.2, "engaged", "", "trace"),
+                   Report(at, "hold", reason, "status")]
+        assert ("steps" not in checks(always(Heard(stop, reports=reports), BOUNDS))) == safe
+
+
 def test_motion_in_a_stopped_mode_is_found() -> None:
     moving = Heard(commands(0.1, 0.1, 0.1, 0.1, 0.1), reports=told("fault", 0.0))
     assert checks(always(moving, BOUNDS)) == {"stopped"}

@@ -223,17 +223,14 @@ class Stage:
 
     def let_pass(self, seconds: float, since: float) -> None:
         """Listen until so much simulated time has passed; steady time where that stands still."""
-        passed, simulated = 0.0, self.judge.heard.simulated
-        at, at_s = since, simulated[-1][1] if simulated else 0.0
-        while passed < seconds:
-            now = time.monotonic()
-            if simulated and now - simulated[-1][0] < _STANDING_S:
-                passed += min(max(simulated[-1][1] - at_s, 0.0), now - at)
-                at_s = simulated[-1][1]
-            else:
-                passed += now - at
-            at = now
+        simulated, stood, at = self.judge.heard.simulated, 0.0, since
+        began_s = simulated[-1][1] if simulated else 0.0
+        while stood + (simulated[-1][1] - began_s if simulated else 0.0) < seconds:
             self.operator.turn()
+            now = time.monotonic()
+            if not simulated or now - simulated[-1][0] > _STANDING_S:
+                stood += now - at
+            at = now
 
     def choose(self, profile: str) -> None:
         """Have the controller that a row needs: restart it, if it is another one."""

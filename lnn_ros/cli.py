@@ -31,6 +31,8 @@ COMMANDS = {
                   "Let a policy state how sure it is, and measure whether it is right."),
     "replay": ("lnn_ros.replay.command",
                "Run a recorded bag through a policy, and compare with what it commanded live."),
+    "faults": ("lnn_ros.nodes.faults.command",
+               "Inject faults into a drone in flight, and judge what comes of each."),
     "inspect": ("lnn_ros.liquid.inspection",
                 "Print what is in a policy's or a cell's file, and draw its wiring."),
     "export": ("lnn_ros.liquid.exporting.command",

@@ -19,7 +19,7 @@ from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.report import Report
 from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.nodes.streams import Arrival, Streams
-from lnn_ros.nodes.voice import ZERO, Voice
+from lnn_ros.nodes.voice import Voice
 from lnn_ros.pilot import Pilot, ceilings
 
 
@@ -119,17 +119,20 @@ class ControlLoop:
             # tick, which could not tell it from new samples.
             arrivals = arrivals + self.streams.take()
         if self.guard.mode is Mode.FAULT:  # nothing of a pilot that failed is asked again
-            self.at_ns = self._voice.command(max(now_ns, self.at_ns), ZERO)
+            self.at_ns = self._voice.zero(max(now_ns, self.at_ns))
             return
         self._apply()
         self.streams.feed(self._pilot, arrivals, now_ns, jumped=jump_ns != 0)
         if self.clocks.source is Source.SIMULATED:
             # Simulated time is told by messages: a sample may have overtaken that of its stamp.
             now_ns = max(now_ns, self.streams.newest_ns())
-        self._beside.feed(self.guard, now_ns, self._steady)
         at_ns = self.at_ns = max(now_ns, self.at_ns)
+        # Not by the guard's own time, which is that of the command before: it may have jumped.
+        now = self._steady
+        self._beside.feed(self.guard, now_ns, at_ns / 1e9 if now is None else now)
         command = self._pilot.command(at_ns, self.streams.silences(), self._steady)
-        self._voice.command(at_ns, command)
+        if not self._voice.command(at_ns, command):
+            return  # it came too late: zero is commanded since, which the next tick answers
         head = {"policy": self.digest, "reset": self._resets}
         self._voice.explain(at_ns, head, self.streams.seen, self._pilot.wish, self.guard, command)
         self._voice.neurons(at_ns, self._pilot)
@@ -147,10 +150,16 @@ class ControlLoop:
     def zero_from_another_thread(self) -> None:
         """Command zero while the loop's own thread hangs."""
         system = self.clocks.source is Source.SYSTEM
-        self._voice.zero(int(self._node.get_clock().now().nanoseconds) if system else 0)
+        self._voice.hush(int(self._node.get_clock().now().nanoseconds) if system else 0)
+
+    @property
+    def hushed(self) -> bool:
+        """Whether zero has been commanded from another thread, and nobody has answered that yet."""
+        return self._voice.hushed
 
     def stalled(self, seconds: float) -> None:
         """Answer it that the loop stood still, and that zero was commanded meanwhile."""
+        self._voice.hushed = False
         self.handle(Event.STALL, f"the control loop stood still for {seconds:.1f} s")
 
     def look_at_time(self) -> None:

@@ -216,7 +216,7 @@ class Controller(ManagedNode[ControllerSettings]):
     def _show_life(self) -> None:
         """Feed the watchdog, and answer it if it had to bark."""
         stood_still = self._watchdog.feed() if self._watchdog is not None else 0.0
-        if stood_still:
+        if stood_still or self._made().hushed:  # it may have barked just now, after being fed
             self._made().stalled(stood_still)
 
     # Seen from outside

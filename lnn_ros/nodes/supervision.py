@@ -109,6 +109,18 @@ class Processes:
                 return name, status
         return None
 
+    def alive(self, name: str) -> bool:
+        """Whether a process that was started runs, be it stopped."""
+        return self._running[name].poll() is None
+
+    def pid(self, name: str) -> int:
+        """Process id."""
+        return self._running[name].pid
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process."""
+        self._running[name].send_signal(number)
+
     def log_tail(self, name: str, lines: int = 12) -> list[str]:
         """Last lines of a process's log."""
         text = self._logs.joinpath(f"{name}.log").read_text(encoding="utf-8", errors="replace")

@@ -45,6 +45,11 @@ class Voice:
         Who speaks.
     settings : ControllerSettings
         At configure.
+
+    Attributes
+    ----------
+    hushed : bool
+        Whether nothing but zero is said, because another thread has spoken for a loop that hung.
     """
 
     def __init__(self, node: Node, settings: ControllerSettings) -> None:
@@ -57,6 +62,7 @@ class Voice:
         self._diagnostics = self._publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
         self._message = TwistStamped()
         self._lock = threading.Lock()
+        self.hushed = False
         self._at_ns = 0
         self._settings, self._told_at = "", -np.inf
 
@@ -67,24 +73,35 @@ class Voice:
 
     # Commands
 
-    def command(self, at_ns: int, command: NDArray[np.float64]) -> int:
+    def command(self, at_ns: int, command: NDArray[np.float64]) -> bool:
         """Publish a command for an instant, or for that of the last one if it is earlier.
 
         Returns
         -------
-        int
-            The instant that it is stamped with, ns.
+        bool
+            Whether it was: while hushed, zero is published in its place. What a loop that hung had
+            begun to compute must not follow the zeros that were said for it.
         """
         with self._lock:
-            self._at_ns = max(at_ns, self._at_ns)
-            messages.fill_command(self._message, command, self._at_ns, self._frame)
-            self._command.publish(self._message)
+            said = not self.hushed
+            self._publish(at_ns, command if said else ZERO)
+        return said
+
+    def zero(self, at_ns: int) -> int:
+        """Command zero, if it is known what time it is; return the instant that it is stamped with.
+
+        That of the last command, if ``at_ns`` is earlier.
+        """
+        with self._lock:
+            if max(at_ns, self._at_ns) > 0:
+                self._publish(at_ns, ZERO)
             return self._at_ns
 
-    def zero(self, at_ns: int) -> None:
-        """Command zero, if it is known what time it is."""
-        if max(at_ns, self._at_ns) > 0:
-            self.command(at_ns, ZERO)
+    def hush(self, at_ns: int) -> None:
+        """Command zero for a loop that hangs; nothing else is said until ``hushed`` is false."""
+        with self._lock:
+            self.hushed = True
+        self.zero(at_ns)
 
     def repeat(self) -> None:
         """Publish the last command once more."""
@@ -135,6 +152,11 @@ class Voice:
     def diagnose(self, message: DiagnosticArray) -> None:
         """Publish /diagnostics."""
         self._diagnostics.publish(message)
+
+    def _publish(self, at_ns: int, command: NDArray[np.float64]) -> None:
+        self._at_ns = max(at_ns, self._at_ns)
+        messages.fill_command(self._message, command, self._at_ns, self._frame)
+        self._command.publish(self._message)
 
     def _publisher(self, kind: type[Any], topic: str, quality: QoSProfile) -> Any:
         # Every event callback makes every wake-up of the executor dearer: only commands have one.

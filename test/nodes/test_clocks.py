@@ -18,6 +18,7 @@ from ros import BEST_EFFORT, is_zero, pairs
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu
 from sensors import first_frame, image_message, imu_message, info_message
+from std_msgs.msg import Bool
 
 from lnn_ros import messages
 from lnn_ros.nodes.clocks import FORWARD_NS, Clocks, Offset, Source
@@ -65,6 +66,31 @@ class Simulated:
 def simulated_flight(bench, **parameters):
     """Return an engaged controller in simulated time, not yet fed."""
     return Flight(bench, Simulated, use_sim_time=True, engage=True, **parameters)
+
+
+class Held(Simulated):
+    """The same, and a deadman that is always held."""
+
+    def __init__(self, bench, at_s=100.0) -> None:
+        super().__init__(bench, at_s)
+        self.deadman = bench.publisher(Bool, "deadman")
+
+    def __call__(self) -> None:
+        """Publish what is due."""
+        super().__call__()
+        self.deadman.publish(Bool(data=True))
+
+
+@pytest.mark.parametrize("seconds", [-50.0, 3.0])
+def test_jump_of_time_does_not_make_what_has_just_been_said_old(bench, seconds):
+    flight = Flight(bench, Held, use_sim_time=True, engage=True, modes__deadman=True)
+    flight.fly()
+    flight.sensors.jump(seconds)
+    flight.until(lambda: abs(flight.sensors.at_ns - messages.stamp_ns(flight.commands[-1])) < S,
+                 "the new time")
+    flight.fly()
+    assert not [s.message for s in flight.status if "deadman has said nothing" in s.message
+                and pairs(s)["mode"] == "hold"]
 
 
 def ages(flight, since=0):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lnn_ros.errors import LnnError
 from lnn_ros.learning import novelty
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.jobs import provenance
@@ -100,6 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--held-out", type=Path, required=True, help="folder of other flights, to measure on"
     )
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument(
+        "--alarm-minutes",
+        type=float,
+        default=novelty.ALARM_S / 60,
+        help="of held-out flight in which a novelty of 1 is reached at most once",
+    )
     parser.add_argument("--json", type=Path, help="write the result here")
 
 
@@ -111,9 +119,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_novelty(args: argparse.Namespace, checkpoint: Checkpoint) -> int:
+    if not 0.0 < args.alarm_minutes < math.inf:
+        raise LnnError(f"--alarm-minutes is {args.alarm_minutes}, expected more than 0")
     training = list(novelty.described(checkpoint, args.data, novelty.EVERY))
     validation = list(novelty.described(checkpoint, args.held_out))
-    judge, found = novelty.fit(checkpoint, training, validation)
+    judge, found = novelty.fit(checkpoint, training, validation, 60 * args.alarm_minutes)
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
         "policy": checkpoint.weights_digest(),

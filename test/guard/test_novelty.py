@@ -139,5 +139,5 @@ def test_parameters_change_in_flight_and_a_reset_forgets():
 
 
 def test_thresholds_in_the_wrong_order_are_refused():
-    with pytest.raises(LnnError, match="slow_above is 2 and novelty.hold_above 2"):
+    with pytest.raises(LnnError, match=r"slow_above is 2 and novelty\.hold_above 2"):
         NoveltyParameters(slow_above=2.0, hold_above=2.0)

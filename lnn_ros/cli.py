@@ -28,7 +28,7 @@ COMMANDS = {
     "interpret": ("lnn_ros.learning.interpret",
                   "Show what a policy looks at, remembers and bases its commands on."),
     "calibrate": ("lnn_ros.learning.calibrate",
-                  "Let a policy state how sure it is, and measure whether it is right."),
+                  "Let a policy state how sure it is, or how unlike training its input is."),
     "replay": ("lnn_ros.replay.command",
                "Run a recorded bag through a policy, and compare with what it commanded live."),
     "faults": ("lnn_ros.nodes.faults.command",

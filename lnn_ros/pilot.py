@@ -52,6 +52,8 @@ class Pilot:
     ----------
     wish : ndarray or None
         What the network wanted when a command was last asked for; None if it had no answer.
+    says_novelty : bool
+        Whether the policy's file has the statistics that ``novelty`` needs.
     """
 
     def __init__(
@@ -65,7 +67,10 @@ class Pilot:
         self._engine = Engine(spec, checkpoint.arrays)
         self._guard = guard or Guard(limits or Limits(spec.head.low, spec.head.high))
         self._shape = spec.encoder.frame_shape
-        self._timeline = Timeline(self._engine, self._shape, spec.first_interval, horizon_s)
+        self._timeline = Timeline(
+            self._engine, self._shape, spec.first_interval, horizon_s, checkpoint.novelty
+        )
+        self.says_novelty = checkpoint.novelty is not None
         self._unanswered = 0
         self.wish: NDArray[np.float64] | None = None
         self._card = MappingProxyType(
@@ -162,12 +167,37 @@ class Pilot:
         LnnError
             When ``at_ns`` is earlier than in the call before.
         """
+        novelty: float | None = None
         try:
-            self.wish = self.read(at_ns)
+            self.wish, novelty = self.read(at_ns), self.novelty(at_ns)
         except OutOfHistory:
             self.wish = None
             self._unanswered += 1
+        self._guard.novelty(novelty)
         return self._guard(at_ns, self.wish, self.age(at_ns), silences, now)
+
+    def novelty(self, at_ns: int) -> float | None:
+        """How unlike training the frames up to an instant are; changes nothing.
+
+        About 0 is as usual; 1 is what flights like those of the training reach at most once in
+        many minutes (``liquid.novelty``), filtered over the time between the frames.
+
+        Parameters
+        ----------
+        at_ns : int
+            Nanoseconds, inside ``span()``.
+
+        Returns
+        -------
+        float or None
+            None before the first frame, and where the policy's file has no statistics.
+
+        Raises
+        ------
+        OutOfHistory
+            When the instant is outside of ``span()``.
+        """
+        return self._timeline.novelty(at_ns)
 
     def span(self) -> tuple[int, int] | None:
         """First and last instant that ``read`` answers for, ns; None before the first frame."""

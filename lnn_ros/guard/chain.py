@@ -1,6 +1,7 @@
 """The guard: from what the network wishes to what may be sent.
 
-finite -> fresh -> the mode chooses the target -> fence and obstacles lower it -> the limiter, last.
+finite -> fresh -> like training -> the mode chooses the target -> fence and obstacles lower it ->
+the limiter, last.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.guard.limiter import Limiter
 from lnn_ros.guard.limits import Command, Four, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
+from lnn_ros.guard.novelty import Novelty
 from lnn_ros.guard.obstacles import Three
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
 from lnn_ros.guard.readiness import Ages, Deadman, Vehicle, stale
@@ -39,7 +41,7 @@ class Decision(NamedTuple):
     braking : tuple of 4 bool
         Axes on which it does so by the braking set.
     lowered : bool
-        Whether fence or obstacles changed what the mode had chosen.
+        Whether novelty, fence or obstacles changed what the mode had chosen.
     dt : float
         Seconds since the command before; 0 for the first.
     """
@@ -82,7 +84,7 @@ class Guard:
     counts : Counter of str
         guard.stale_<stream>, guard.not_finite, guard.no_answer, guard.clamped, guard.fence,
         guard.fence_blind, guard.obstacle, guard.uncovered, guard.<sensor>_dropped,
-        guard.<sensor>_blind, guard.odometry_dropped, guard.takeover_not_finite.
+        guard.<sensor>_blind, guard.odometry_dropped, guard.takeover_not_finite, guard.novelty_*.
     """
 
     def __init__(
@@ -95,13 +97,14 @@ class Guard:
         self._vehicle, self._deadman = Vehicle(), Deadman()
         self._last_ns: int | None = None
         self._stale_streams: list[str] = []
-        self._answers = _UNASKED
+        self._answers, self._unlike = _UNASKED, ""
         self._taken: list[float] = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
         self._wanted = ""
         self.decision, self.stops = REST, 0
         self._around = Surroundings(parameters)
+        self._novelty = Novelty(parameters.novelty)
         self.limiter = Limiter(limits)
         self.set(parameters, period)
         if parameters is OFFLINE:
@@ -138,6 +141,7 @@ class Guard:
             parameters.stopping.deceleration, parameters.stopping.reaction, normal, braking, period
         )
         self._around.set(parameters, limits, stopping)
+        self._novelty.parameters = parameters.novelty
         self.limiter.set(limits, normal, braking, period)
         self.parameters, self._limits = parameters, limits
 
@@ -216,6 +220,7 @@ class Guard:
         found = [
             *(self._stale_streams if streams else ()),
             self._answers,
+            self._unlike,
             self._vehicle.judge(modes, now)[0],
             self._deadman.trouble(modes, now),
             self._fence_trouble(),
@@ -255,6 +260,10 @@ class Guard:
         """Take what the vehicle says of itself; None is unknown."""
         self._vehicle.say(airborne, velocity_mode, self._now(now))
 
+    def novelty(self, score: float | None) -> None:
+        """Take how unlike training the input is that the next wish is made of; None: unknown."""
+        self._novelty.say(score)
+
     def deadman(self, held: bool, now: float | None = None) -> None:
         """Take whether the deadman is held."""
         self._deadman.say(held, self._now(now))
@@ -280,7 +289,7 @@ class Guard:
     @property
     def counts(self) -> Counter[str]:
         """Interventions so far."""
-        return self._counts + self._around.counts
+        return self._counts + self._around.counts + self._novelty.counts
 
     def reset(self) -> None:
         """Forget the last instant, points and place (the clock has jumped); the rest stays.
@@ -288,8 +297,9 @@ class Guard:
         The velocity stays what it was, so that no jump of the clock buys one of the command.
         """
         self._last_ns = None
-        self._stale_streams, self._answers = [], _UNASKED
+        self._stale_streams, self._answers, self._unlike = [], _UNASKED, ""
         self._around.reset()
+        self._novelty.reset()
 
     def __call__(
         self,
@@ -334,19 +344,21 @@ class Guard:
         answer = self._finite(wish)
         self._stale_streams = self._stale(ages, silences or {})
         self._answers = "the policy has no finite answer" if answer is None else ""
+        self._unlike = self._novelty.trouble()
         self._look(now)
         mode = self.mode
         if mode in STOPPED:  # ``handle`` has stopped the limiter
             self.decision = REST
             return np.zeros(4)
-        chosen = _ZERO
+        chosen = target = _ZERO
         if mode is Mode.ENGAGED and answer is not None:
             chosen = self._clamped(answer)
+            target = self._novelty.lower(chosen, self._limits)
         elif mode is Mode.TAKEOVER:
-            chosen = self._clamped(self._taken)
-        target, braking = chosen, [mode is Mode.HOLD] * 4
+            chosen = target = self._clamped(self._taken)
+        braking = [mode is Mode.HOLD] * 4
         if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
-            target, slowing = self._around.lower(at_ns, chosen, self.limiter.velocity)
+            target, slowing = self._around.lower(at_ns, target, self.limiter.velocity)
             braking = [a or b for a, b in zip(braking, slowing, strict=True)]
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
         lowered = target != chosen
@@ -385,7 +397,7 @@ class Guard:
             self.handle(Event.LEFT, vehicle, now)
             return
         deadman = self._deadman.trouble(modes, now)
-        found = (*self._stale_streams, self._answers, vehicle, self._fence_trouble())
+        found = (*self._stale_streams, self._answers, self._unlike, vehicle, self._fence_trouble())
         missing = "; ".join(trouble for trouble in found if trouble)
         if mode is Mode.TAKEOVER:
             timeout = self.parameters.takeover.timeout

@@ -304,6 +304,36 @@ class TakeoverParameters:
 
 
 @dataclass(frozen=True)
+class NoveltyParameters:
+    """What it means for a flight that the input is unlike training; 0 is off."""
+
+    slow_above: float = parameter(
+        0.0,
+        "From this novelty on the policy's ceilings are lowered; 0: never. 1 is what flights like "
+        "those of the training do not reach in many minutes.",
+        0.0,
+        100.0,
+    )
+    slow_to: float = parameter(
+        0.3,
+        "Share of the ceilings that is left at hold_above, or at twice slow_above if that is 0.",
+        0.01,
+        1.0,
+    )
+    hold_above: float = parameter(
+        0.0, "Above this novelty the policy does not fly: hold; 0: never.", 0.0, 100.0
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "novelty")
+        if self.hold_above and self.slow_above >= self.hold_above:
+            raise LnnError(
+                f"novelty.slow_above is {self.slow_above:g} and novelty.hold_above "
+                f"{self.hold_above:g}: expected the first to be smaller"
+            )
+
+
+@dataclass(frozen=True)
 class GuardParameters:
     """All of it, validated as a whole.
 
@@ -322,6 +352,7 @@ class GuardParameters:
     fence: FenceParameters = field(default_factory=FenceParameters)
     modes: ModeParameters = field(default_factory=ModeParameters)
     takeover: TakeoverParameters = field(default_factory=TakeoverParameters)
+    novelty: NoveltyParameters = field(default_factory=NoveltyParameters)
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(SlewParameters):

@@ -1,13 +1,16 @@
-"""Let a policy state how sure it is of its command, and measure whether it is right.
+"""Let a policy state how sure it is, or how unlike training its input is.
 
-Fits the spread's read-out on recorded flights, the rest of the policy being frozen, and measures
-coverage and reliability on held-out ones. The command stays what it was.
+``--fit spread`` fits the spread's read-out on recorded flights, the rest of the policy being
+frozen, and measures coverage and reliability on held-out ones. ``--fit novelty`` takes the
+statistics of their frames, and sets on held-out ones what counts as unlike them. The command stays
+what it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lnn_ros.errors import LnnError
+from lnn_ros.learning import novelty
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder
@@ -85,19 +90,59 @@ def measure(policy: TorchPolicy, activity: Tensor, labels: Tensor) -> dict[str, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.add_argument(
+        "--fit",
+        choices=("spread", "novelty"),
+        default="spread",
+        help="what the policy is to state: how sure it is, or how unlike training its input is",
+    )
     parser.add_argument("--policy", type=Path, required=True, help="checkpoint to start from")
     parser.add_argument("--data", type=Path, required=True, help="folder of flights to fit on")
     parser.add_argument(
         "--held-out", type=Path, required=True, help="folder of other flights, to measure on"
     )
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument(
+        "--alarm-minutes",
+        type=float,
+        default=novelty.ALARM_S / 60,
+        help="of held-out flight in which a novelty of 1 is reached at most once",
+    )
     parser.add_argument("--json", type=Path, help="write the result here")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit, measure, and write the policy with its calibration on its card."""
+    """Fit, measure, and write the policy with the result on its card."""
     torch.set_num_threads(1)
     checkpoint = load(args.policy)
+    return (_run_novelty if args.fit == "novelty" else _run_spread)(args, checkpoint)
+
+
+def _run_novelty(args: argparse.Namespace, checkpoint: Checkpoint) -> int:
+    if not 0.0 < args.alarm_minutes < math.inf:
+        raise LnnError(f"--alarm-minutes is {args.alarm_minutes}, expected more than 0")
+    training = list(novelty.described(checkpoint, args.data, novelty.EVERY))
+    validation = list(novelty.described(checkpoint, args.held_out))
+    judge, found = novelty.fit(checkpoint, training, validation, 60 * args.alarm_minutes)
+    result = {
+        **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
+        "policy": checkpoint.weights_digest(),
+        **found,
+    }
+    card = {**checkpoint.card, "novelty": result}
+    save(args.out, replace(checkpoint, card=card, novelty=judge))
+    held = found["validation"]
+    print(
+        f"novelty: {len(judge.parts)} parts, of {found['training']['frames']} frames of "
+        f"{found['training']['flights']} flights; 1 is reached {held['alarms']} times in "
+        f"{held['minutes']} minutes of {held['flights']} held-out flights, whose peaks are "
+        f"{held['peaks']['0.5']:.2f} (median), {held['peaks']['0.95']:.2f} (95 %)"
+    )
+    _write(args.json, {**result, **{k: v for k, v in judge.to_json().items() if k != "parts"}})
+    return 0
+
+
+def _run_spread(args: argparse.Namespace, checkpoint: Checkpoint) -> int:
     policy = with_spread(checkpoint)
     activity, labels = look_through(policy, read_folder(args.data))
     loss = fit(policy, activity, labels)
@@ -110,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
         "outputs": found,
     }
     card = {**checkpoint.card, "calibration": result}
-    save(args.out, Checkpoint(policy.spec, policy.arrays(), card))
+    save(args.out, Checkpoint(policy.spec, policy.arrays(), card, checkpoint.novelty))
     for name, row in found.items():
         shares = ", ".join(
             f"{100 * float(k):.0f} %: {100 * v:.1f}" for k, v in row["coverage"].items()
@@ -120,7 +165,11 @@ def run(args: argparse.Namespace) -> int:
             f"{row['expected_calibration_error']:.3f}; spread {row['spread']:.3f}, errors "
             f"{row['deviation']:.3f}"
         )
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    _write(args.json, result)
     return 0
+
+
+def _write(path: Path | None, result: dict[str, Any]) -> None:
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,8 +1,9 @@
-"""Counts of flights with their uncertainty."""
+"""Counts of flights, and what separates them, with their uncertainty."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 Z95 = 1.959963984540054
@@ -49,3 +50,43 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, floa
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
     half = Z95 * math.sqrt(variance / n)
     return mean, mean - half, mean + half
+
+
+def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties by half.
+
+    It is the statistic of Mann and Whitney, "On a test of whether one of two random variables is
+    stochastically larger than the other", Annals of Mathematical Statistics 18 (1947), as a share.
+
+    Raises
+    ------
+    ValueError
+        When there are none of one kind, or a score is not a number.
+    """
+    if not positives or not negatives:
+        raise ValueError(
+            f"{len(positives)} positives and {len(negatives)} negatives found, expected one or "
+            "more of each"
+        )
+    if any(math.isnan(score) for score in (*positives, *negatives)):
+        raise ValueError("a score that is not a number found, expected numbers")
+    ordered = sorted(negatives)
+    below = sum(bisect_left(ordered, s) + bisect_right(ordered, s) for s in positives) / 2
+    return below / (len(positives) * len(negatives))
+
+
+def auroc_interval(area: float, positives: int, negatives: int) -> tuple[float, float]:
+    """95 % interval of an area under the ROC curve.
+
+    By the standard error of Hanley and McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", Radiology 143 (1982); cut to [0, 1]. Next to 0 or 1, or
+    of few scores, it is too narrow.
+    """
+    q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
+    variance = (
+        area * (1 - area)
+        + (positives - 1) * (q1 - area * area)
+        + (negatives - 1) * (q2 - area * area)
+    ) / (positives * negatives)
+    half = Z95 * math.sqrt(max(0.0, variance))
+    return max(0.0, area - half), min(1.0, area + half)

@@ -1,8 +1,9 @@
 """Files of policies, and of cells alone: what must be in them, and that it fits together.
 
-A policy file holds the tensors that ``PolicySpec.parameters`` and ``PolicySpec.masks`` name, no
-others, and a card (``CARD_KEYS``). A cell file is the same for a ``Cell`` alone, with a linear
-read-out if it has one (``CELL_CARD_KEYS``). Loading runs no code from the file.
+A policy file holds the tensors that ``PolicySpec.parameters`` and ``PolicySpec.masks`` name, those
+of ``novelty`` if it has been calibrated, no others, and a card (``CARD_KEYS``). A cell file is the
+same for a ``Cell`` alone, with a linear read-out if it has one (``CELL_CARD_KEYS``). Loading runs
+no code from the file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lnn_ros.liquid import container
 from lnn_ros.liquid.bound import bound
 from lnn_ros.liquid.cells import Cell, cell_from_json
 from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
+from lnn_ros.liquid.novelty import PREFIX, Novelty
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec
 
 POLICY_FORMAT, CELL_FORMAT = "lnn_ros-policy", "lnn_ros-cell"
@@ -42,14 +44,17 @@ class Checkpoint:
     card : dict
         ``CARD_KEYS``: plain data; ``spec`` in it is the architecture as stored, ``bound`` what
         ``liquid.bound`` proves, which ``save`` notes and ``load`` checks.
+    novelty : Novelty, optional
+        Tells how unlike training a frame is; None: this policy does not say.
     """
 
     spec: PolicySpec
     arrays: dict[str, NDArray[Any]]
     card: dict[str, Any]
+    novelty: Novelty | None = None
 
     def weights_digest(self) -> str:
-        """SHA-256 over the tensors alone: names the policy, whatever is noted on its card."""
+        """SHA-256 over parameters and masks: names the policy, whatever else its file tells."""
         return container.digest("", self.arrays)
 
 
@@ -104,9 +109,15 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     name, spec = str(path), checkpoint.spec
     _check_arrays(name, spec.parameters(), spec.masks(), checkpoint.arrays)
     proven = bound(spec, checkpoint.arrays).to_json()
-    card = _plain(name, {**checkpoint.card, "spec": spec.to_json(), "bound": proven})
+    novelty, arrays = checkpoint.novelty, checkpoint.arrays
+    card = {**checkpoint.card, "spec": spec.to_json(), "bound": proven}
+    noted = card.pop("novelty", {})
+    if novelty is not None:
+        card["novelty"] = {**noted, **novelty.to_json()}
+        arrays = {**arrays, **novelty.arrays()}
+    card = _plain(name, card)
     _check_card(name, card, spec)
-    container.write(path, POLICY_FORMAT, card, checkpoint.arrays)
+    container.write(path, POLICY_FORMAT, card, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
@@ -121,17 +132,23 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         bound than its weights give.
     """
     name = str(path)
-    card, arrays = container.read(path, POLICY_FORMAT)
+    card, tensors = container.read(path, POLICY_FORMAT)
     _keys(name, card, CARD_KEYS, mappings=("spec", "streams", "camera", "training", "evaluation"))
     spec = PolicySpec.from_json(card["spec"], name)
     _check_card(name, card, spec)
+    judging = {key: array for key, array in tensors.items() if key.startswith(PREFIX)}
+    arrays = {key: array for key, array in tensors.items() if key not in judging}
     _check_arrays(name, spec.parameters(), spec.masks(), arrays)
+    try:
+        novelty = Novelty.from_file(card.get("novelty"), judging, spec.encoder)
+    except LnnError as error:
+        raise LnnError(f"{name}: {error}") from None
     if "bound" in card:
         try:
             bound(spec, arrays).check(card["bound"])
         except LnnError as error:
             raise LnnError(f"{name}: {error}") from None
-    return Checkpoint(spec, arrays, card)
+    return Checkpoint(spec, arrays, card, novelty)
 
 
 def save_cell(path: str | os.PathLike[str], checkpoint: CellCheckpoint) -> None:

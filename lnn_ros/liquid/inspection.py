@@ -25,6 +25,8 @@ from lnn_ros.liquid.spec import COMMAND, SUMMARY
 
 INTERVAL = 1 / 30
 """Seconds between updates for which bounds on the rate are shown beside those for any."""
+NOTED = ("training", "evaluation", "calibration", "novelty")
+"""What is shown of a card as it stands there."""
 LONG = 12
 """Longer lists are cut where they are printed; ``--json`` holds them whole."""
 
@@ -116,7 +118,7 @@ def describe(checkpoint: Checkpoint | CellCheckpoint) -> dict[str, Any]:
             "apart": {"seconds": INTERVAL, **{name: apart[name] for name in ("rate", "reading")}},
             "outputs": list(COMMAND),
         },
-        **{key: card[key] for key in ("training", "evaluation", "calibration") if key in card},
+        **{key: card[key] for key in NOTED if key in card},
     }
 
 

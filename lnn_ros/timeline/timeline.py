@@ -9,6 +9,7 @@ horizon, however many samples were late.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.timeline.intervals import (
+    NS,
     TICK_NS,
     Carry,
     Preintegration,
@@ -51,6 +53,17 @@ refused and counted: it bounds what a single replay may cost."""
 Floats = NDArray[np.float32]
 
 
+class Judge(Protocol):
+    """How unlike training a frame is: ``liquid.novelty.Novelty``."""
+
+    @property
+    def memory(self) -> float:
+        """Seconds in which a score is forgotten to 1 / e."""
+
+    def score(self, frame: NDArray[np.uint8], features: Floats) -> float:
+        """Score of one frame with its features; 0: as usual."""
+
+
 class OutOfHistory(LnnError):
     """The state of an instant is asked for that lies before the history or too far after it."""
 
@@ -79,18 +92,20 @@ def capacity(horizon_s: float) -> dict[str, int]:
 
 @dataclass
 class _Frame:
-    """A frame, and its features once somebody needed them."""
+    """A frame, and its features and score once somebody needed them."""
 
     pixels: NDArray[np.uint8]
     features: Floats | None = None
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Boundary:
-    """The state just after an update."""
+    """The state just after an update, and how unlike training the frames up to it are."""
 
     carry: Carry
     state: Floats
+    novelty: float
 
 
 class Timeline:
@@ -106,6 +121,8 @@ class Timeline:
         Length in seconds of the interval before the first frame.
     horizon_s : float
         How late a sample may be and still count, by the newest stamp accepted.
+    judge : Judge, optional
+        Scores the frames, once each; the scores are filtered over the time between them.
     """
 
     def __init__(
@@ -114,10 +131,11 @@ class Timeline:
         shape: tuple[int, int, int],
         first_interval: float,
         horizon_s: float = HORIZON_S,
+        judge: Judge | None = None,
     ) -> None:
         if not 0.0 <= horizon_s <= MAX_HORIZON_S:
             raise LnnError(f"horizon is {horizon_s!r} s, expected 0 to {MAX_HORIZON_S:g}")
-        self._network, self._shape = network, shape
+        self._network, self._shape, self._judge = network, shape, judge
         self._first_ns = round(first_interval * 1e9)
         self._horizon_ns = round(horizon_s * 1e9)
         self._most = capacity(horizon_s)
@@ -270,15 +288,9 @@ class Timeline:
         OutOfHistory
             When the instant is outside of ``span()``.
         """
-        span = self.span()
-        if span is None:
+        boundary = self._before(at_ns)
+        if boundary is None:
             return None
-        if not span[0] <= at_ns <= span[1]:
-            raise OutOfHistory(
-                f"state at {at_ns} ns asked for, expected an instant from {span[0]} to {span[1]} ns"
-            )
-        place = bisect_right(self._boundaries, at_ns, key=lambda b: b.carry.end_ns) - 1
-        boundary = self._boundaries[place]
         scratch = self._scratch
         if at_ns == boundary.carry.end_ns:
             scratch[...] = boundary.state
@@ -289,6 +301,31 @@ class Timeline:
         self._network.predict(boundary.state, interval.dt, scratch)
         self._network.update(scratch, None, interval.summary)
         return scratch
+
+    def novelty(self, at_ns: int) -> float | None:
+        """Return how unlike training the frames up to an instant are; changes nothing.
+
+        None where nobody judges, or before the first frame.
+
+        Raises
+        ------
+        OutOfHistory
+            When the instant is outside of ``span()``.
+        """
+        boundary = None if self._judge is None else self._before(at_ns)
+        return None if boundary is None else boundary.novelty
+
+    def _before(self, at_ns: int) -> _Boundary | None:
+        """Return the last boundary up to an instant; None before the first frame."""
+        span = self.span()
+        if span is None:
+            return None
+        if not span[0] <= at_ns <= span[1]:
+            raise OutOfHistory(
+                f"state at {at_ns} ns asked for, expected an instant from {span[0]} to {span[1]} ns"
+            )
+        place = bisect_right(self._boundaries, at_ns, key=lambda b: b.carry.end_ns) - 1
+        return self._boundaries[place]
 
     def _settle(self) -> None:
         """Undo what late samples have changed, then close all intervals that can be closed."""
@@ -314,8 +351,10 @@ class Timeline:
         """Make the next boundary."""
         if self._boundaries:
             carry, before = self._boundaries[-1].carry, self._boundaries[-1].state
+            novelty = self._boundaries[-1].novelty
         else:
             carry, before = first(end_ns, self._first_ns), self._network.initial()
+            novelty = 0.0
         interval, after = close(carry, self._imu, end_ns, camera, self._preintegration)
         features = None
         if camera:
@@ -323,11 +362,16 @@ class Timeline:
             assert frame is not None
             if frame.features is None:
                 frame.features = self._network.encode(frame.pixels)
+                if self._judge is not None:
+                    frame.score = self._judge.score(frame.pixels, frame.features)
             features = frame.features
+            if self._judge is not None:
+                since = (end_ns - (carry.frame_ns or carry.end_ns)) * NS
+                novelty += (frame.score - novelty) * -math.expm1(-since / self._judge.memory)
         state = np.empty_like(before)
         self._network.predict(before, interval.dt, state)
         self._network.update(state, features, interval.summary)
-        return _Boundary(after, state)
+        return _Boundary(after, state, novelty)
 
     def _trim(self) -> None:
         """Forget what no sample inside the horizon can touch any more."""

@@ -13,6 +13,7 @@ from lnn_ros.guard.parameters import (
     GuardParameters,
     LimitParameters,
     ModeParameters,
+    NoveltyParameters,
     ObstacleParameters,
     SensorParameters,
     SlewParameters,
@@ -22,7 +23,8 @@ from lnn_ros.guard.parameters import (
 from lnn_ros.nodes.settings import rows
 
 GROUPS = (LimitParameters, SlewParameters, StoppingParameters, ObstacleParameters,
-          SensorParameters, FenceParameters, ModeParameters, TakeoverParameters)
+          SensorParameters, FenceParameters, ModeParameters, TakeoverParameters,
+          NoveltyParameters)
 
 
 @pytest.mark.parametrize("group", GROUPS)

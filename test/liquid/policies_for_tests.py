@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from lnn_ros.liquid.cells import cell_type
 from lnn_ros.liquid.checkpoint import Checkpoint, streams
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
+from lnn_ros.liquid.novelty import Novelty, parts
 from lnn_ros.liquid.spec import CAMERA_PRESENT, SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
 
@@ -99,6 +101,16 @@ def small_checkpoint(kind: str = "flow", seed: int = 0, **options: Any) -> Check
         "spec": spec.to_json(),
     }
     return Checkpoint(spec, {**arrays, **masks}, card)
+
+
+def with_novelty(checkpoint: Checkpoint, memory: float = 0.3) -> Checkpoint:
+    """The same policy, with statistics that it was never fitted to: unit distances are far."""
+    names = parts(checkpoint.spec.encoder)
+    mix = np.random.default_rng(5).normal(0, 1, (len(names), 3 * len(names)))
+    covariance = (mix @ mix.T / mix.shape[1]).astype(np.float32)
+    covariance = (covariance + covariance.T) / 2
+    judge = Novelty(names, np.zeros(len(names), np.float32), covariance, 0.5, 1.5, memory)
+    return replace(checkpoint, novelty=judge)
 
 
 def frame(rng: np.random.Generator) -> np.ndarray:

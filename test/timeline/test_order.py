@@ -18,7 +18,7 @@ from lnn_ros.timeline.samples import Verdict
 from lnn_ros.timeline.timeline import AHEAD_NS, OutOfHistory, Timeline
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "liquid"))
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import frame, small_checkpoint, with_novelty
 
 GAPS = (
     0,
@@ -210,7 +210,7 @@ PILOTS: dict[str, list[Pilot]] = {}
 def pilots(kind):
     """Two pilots of one policy, made once: tracing its programs takes most of the time."""
     if kind not in PILOTS:
-        PILOTS[kind] = [Pilot(small_checkpoint(kind)) for _ in range(2)]
+        PILOTS[kind] = [Pilot(with_novelty(small_checkpoint(kind))) for _ in range(2)]
     for pilot in PILOTS[kind]:
         pilot.reset()
     return PILOTS[kind]
@@ -238,6 +238,7 @@ def test_a_pilots_state_commands_and_neurons_are_bit_identical(kind, seed):
         np.testing.assert_array_equal(a, b)
     for at in rng.integers(*plain.span(), 6):
         np.testing.assert_array_equal(shuffled.read(int(at)), plain.read(int(at)))
+        assert shuffled.novelty(int(at)) == plain.novelty(int(at))
     at = max(s[1] for s in stream) + 10 * MS
     np.testing.assert_array_equal(shuffled.command(at), plain.command(at))
     assert shuffled.age(at) == plain.age(at)

@@ -1,0 +1,209 @@
+"""Shifts: what a camera sees changed by a named effect of a strength, as no training flight had it.
+
+A shift changes the frame after it is taken (noise, blur, darkness, glare, dirt), or the world that
+is to be seen (fog), or how the camera is mounted (tilt, field of view). What is random in it is
+drawn from the flight's seed and the frame's stamp alone: whoever flies sees the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.camera import CameraGeometry
+from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import World
+
+Frame = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Random = np.random.Generator
+
+_DUSK = (1.15, 1.0, 0.85)
+"""Exponents of the light that is left, red to blue: what is left of the day is blue."""
+_DIRT = (14.0, 12.0, 9.0)
+"""Colour of what sticks to a lens: nearly black, as it stands in its own shadow."""
+_GLARE_RADIUS = 0.35
+"""Of the bright disc, in picture widths: at this distance its light has fallen to 1 / e."""
+
+
+def _levels(values: Floats) -> Frame:
+    """Return pixels of numbers in 0 to 255, rounded."""
+    return (np.clip(values, 0.0, 255.0) + 0.5).astype(np.uint8)
+
+
+def noise(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Add normal noise to every pixel and channel; its standard deviation, white being 1."""
+    grain = at.standard_normal(frame.shape, np.float32)
+    return _levels(frame + np.float32(255.0 * strength) * grain)
+
+
+def blur(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Blur by a Gaussian; its standard deviation in pixels."""
+    reach = max(1, math.ceil(3.0 * strength))
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / strength) ** 2)
+    kernel /= kernel.sum()
+    values = frame.astype(np.float32)
+    for axis in (0, 1):
+        widths = [(reach, reach) if i == axis else (0, 0) for i in range(3)]
+        padded = np.pad(values, widths, mode="edge")
+        size = values.shape[axis]
+        values = sum(  # type: ignore[assignment]
+            np.float32(k) * np.take(padded, range(i, i + size), axis) for i, k in enumerate(kernel)
+        )
+    return _levels(values)
+
+
+def dusk(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Take light away; the share that is gone, of green."""
+    left = np.float32(1.0 - strength) ** np.array(_DUSK, np.float32)
+    return _levels(frame * left)
+
+
+def glare(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Let the sun shine into the lens: a veil, and a disc that outshines; its share of white."""
+    height, width = frame.shape[:2]
+    x, y = lens.uniform(0.2, 0.8) * width, lens.uniform(0.1, 0.5) * height
+    rows, columns = np.mgrid[:height, :width]
+    away = np.hypot(columns - x, rows - y) / (_GLARE_RADIUS * width)
+    veil = np.float32(strength) * (0.5 + 0.5 * np.exp(-away)).astype(np.float32)[..., None]
+    return _levels(frame + (255.0 - frame) * veil)
+
+
+def dirt(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Cover part of the lens by round blots; the share of the picture that they cover."""
+    height, width = frame.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    covered = np.zeros((height, width), bool)
+    while covered.mean() < strength:
+        x, y, radius = lens.uniform(0, width), lens.uniform(0, height), lens.uniform(0.06, 0.16)
+        covered |= np.hypot(columns - x, rows - y) < radius * width
+    out = frame.copy()
+    out[covered] = _DIRT
+    return out
+
+
+def _fog(world: World, strength: float) -> World:
+    return replace(world, light=replace(world.light, fog=min(world.light.fog, 1.0 / strength)))
+
+
+def _tilt(usual: CameraGeometry, strength: float) -> CameraGeometry:
+    return replace(usual, tilt=usual.tilt + math.radians(strength))
+
+
+def _field_of_view(usual: CameraGeometry, strength: float) -> CameraGeometry:
+    return replace(usual, horizontal_fov=math.radians(strength))
+
+
+Effect = Callable[[Frame, float, Random, Random], Frame]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of shifts.
+
+    Attributes
+    ----------
+    about : str
+        What it is, and what its strength means.
+    low, high : float
+        Least and greatest strength.
+    frame : callable, optional
+        Changes a frame: (frame, strength, what is drawn once a flight, what is drawn a frame).
+    world : callable, optional
+        Changes the world that is seen: (world, strength).
+    geometry : callable, optional
+        Changes the camera: (geometry, strength).
+    """
+
+    about: str
+    low: float
+    high: float
+    frame: Effect | None = None
+    world: Callable[[World, float], World] | None = None
+    geometry: Callable[[CameraGeometry, float], CameraGeometry] | None = None
+
+
+KINDS: dict[str, Kind] = {
+    "noise": Kind("noise of every pixel: standard deviation, white = 1", 0.0, 2.0, frame=noise),
+    "blur": Kind("Gaussian blur: standard deviation, pixels", 0.05, 20.0, frame=blur),
+    "dusk": Kind("darkness: share of the light that is gone", 0.0, 1.0, frame=dusk),
+    "glare": Kind("sun in the lens: greatest share of white laid over", 0.0, 1.0, frame=glare),
+    "fog": Kind("fog: extinction, 1/m (nominal 0.007 to 0.025)", 1e-3, 10.0, world=_fog),
+    "dirt": Kind("blots on the lens: share of the picture covered", 0.0, 0.95, frame=dirt),
+    "tilt": Kind("camera looks down: degrees", -60.0, 60.0, geometry=_tilt),
+    "field_of_view": Kind(
+        "another lens: horizontal angle, degrees (nominal 90)", 20.0, 160.0, geometry=_field_of_view
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A family at a strength."""
+
+    kind: str
+    strength: float
+
+    @staticmethod
+    def parse(text: str) -> Shift:
+        """Read ``NAME:STRENGTH``.
+
+        Raises
+        ------
+        LnnError
+            When there is no such family, or the strength is outside of what it can be.
+        """
+        name, _, number = text.partition(":")
+        if name not in KINDS:
+            raise LnnError(f"shift {name!r} found, expected one of {', '.join(KINDS)}")
+        kind = KINDS[name]
+        try:
+            strength = float(number)
+        except ValueError:
+            strength = math.nan
+        if not kind.low <= strength <= kind.high:
+            raise LnnError(
+                f"strength of shift {name} is {number!r}, expected a number from {kind.low:g} to "
+                f"{kind.high:g} ({kind.about})"
+            )
+        return Shift(name, strength)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.strength:g}"
+
+    def frame(self, frame: Frame, seed: int, stamp_ns: int) -> Frame:
+        """Return what the camera delivers for a frame; a new array where it changes anything.
+
+        Parameters
+        ----------
+        frame : ndarray of uint8 (H, W, 3)
+        seed : int
+            Of the flight: what stays the same in it, as where the lens is dirty.
+        stamp_ns : int
+            Of the frame: what does not, as noise.
+        """
+        effect = KINDS[self.kind].frame
+        if effect is None:
+            return frame
+        lens = np.random.default_rng((seed, 0x1E25))
+        return effect(frame, self.strength, lens, np.random.default_rng((seed, stamp_ns)))
+
+    def world(self, world: World) -> World:
+        """Return the world as it is to be seen."""
+        change = KINDS[self.kind].world
+        return world if change is None else change(world, self.strength)
+
+    def geometry(self, task: Task) -> CameraGeometry | None:
+        """Return the camera if it is another one than the task's."""
+        change = KINDS[self.kind].geometry
+        if change is None:
+            return None
+        camera = task.camera
+        usual = CameraGeometry(camera.width, camera.height, math.radians(camera.field_of_view))
+        return change(usual, self.strength)

@@ -1,0 +1,135 @@
+"""Shifts: each changes what it says on a picture, to every policy the same, and nothing else."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.shifts import KINDS, Shift
+from lnn_ros.simulation.task import Task
+
+TASK = Task.load("fly_to_target")
+WORLD = make_world(300_000, TASK)
+EYE = np.eye(3)
+RENDERER = Renderer(WORLD, samples=1)
+PICTURE = RENDERER.render(WORLD.start, EYE)
+FRAMES = [name for name, kind in KINDS.items() if kind.frame is not None]
+STRENGTHS = {"noise": "0.1", "blur": "3", "dusk": "0.5", "glare": "0.5", "fog": "0.3",
+             "dirt": "0.3", "tilt": "15", "field_of_view": "120"}  # fmt: skip
+
+
+def shifted(text, seed=7, stamp_ns=10**9, picture=PICTURE):
+    """The picture as the shifted camera delivers it, in 0 to 1."""
+    shift = Shift.parse(text)
+    if KINDS[shift.kind].frame is None:
+        geometry = shift.geometry(TASK) or CameraGeometry()
+        picture = Renderer(shift.world(WORLD), geometry, samples=1).render(WORLD.start, EYE)
+    return shift.frame(picture, seed, stamp_ns) / 255.0
+
+
+def roughness(picture):
+    return np.abs(np.diff(picture, axis=1)).mean()
+
+
+def test_every_family_is_tested_here():
+    assert set(STRENGTHS) == set(KINDS)
+
+
+def test_noise_has_its_standard_deviation_and_is_new_in_every_frame():
+    grey = np.full((48, 64, 3), 128, np.uint8)
+    noisy = shifted("noise:0.1", picture=grey)
+    assert noisy.std() == pytest.approx(0.1, rel=0.03)
+    assert noisy.mean() == pytest.approx(128 / 255, abs=0.005)
+    other = shifted("noise:0.1", picture=grey, stamp_ns=10**9 + 1)
+    assert abs(np.corrcoef(noisy.ravel(), other.ravel())[0, 1]) < 0.05
+
+
+def test_blur_keeps_the_light_and_takes_the_edges():
+    plain = PICTURE / 255.0
+    rough = [roughness(plain), *(roughness(shifted(f"blur:{s}")) for s in (1, 3, 6))]
+    assert (np.diff(rough) < 0).all() and rough[-1] < 0.35 * rough[0]
+    assert shifted("blur:3").mean() == pytest.approx(plain.mean(), abs=0.02)
+    point = np.zeros((49, 65, 3), np.uint8)
+    point[24, 32] = 255
+    spot = shifted("blur:2", picture=point)[..., 0]
+    assert spot[24, 34] / spot[24, 32] == pytest.approx(math.exp(-0.5), rel=0.15)
+
+
+def test_dusk_takes_light_red_first():
+    plain, dark = PICTURE / 255.0, shifted("dusk:0.5")
+    left = dark.mean((0, 1)) / plain.mean((0, 1))
+    assert left[1] == pytest.approx(0.5, abs=0.01) and left[0] < left[1] < left[2]
+
+
+def test_glare_lightens_everything_and_takes_contrast():
+    plain, bright = PICTURE / 255.0, shifted("glare:0.5")
+    assert (bright >= plain - 0.003).all() and bright.mean() > plain.mean() + 0.1
+    assert bright.std() < plain.std()
+    assert (shifted("glare:0.5", stamp_ns=5) == bright).all(), "the sun stays where it is"
+    assert (shifted("glare:0.5", seed=8) != bright).any()
+
+
+def test_fog_hides_what_is_far():
+    thick = shifted("fog:0.3")
+    assert roughness(thick) < 0.6 * roughness(PICTURE / 255.0)
+    assert (shifted("fog:0.001") == PICTURE / 255.0).all(), "there is as much already"
+
+
+def test_dirt_covers_its_share_and_nothing_else():
+    dirty = shifted("dirt:0.3")
+    touched = (dirty != PICTURE / 255.0).any(-1)
+    assert 0.28 < touched.mean() < 0.42 and dirty[touched].mean() < 0.06
+    assert (shifted("dirt:0.3", stamp_ns=5) == dirty).all(), "it stays where it is"
+
+
+def test_a_tilted_camera_sees_lower():
+    level, down = CameraGeometry(), Shift.parse("tilt:15").geometry(TASK)
+    assert down.tilt == pytest.approx(math.radians(15)) and level.tilt == 0.0
+    index, _ = Renderer(WORLD, down, samples=1).cast(WORLD.start, EYE)
+    before, _ = RENDERER.cast(WORLD.start, EYE)
+    assert (index == -2).mean() < (before == -2).mean(), "less sky"
+
+
+def test_a_wider_lens_shows_the_target_smaller():
+    from_start = WORLD.start, _facing(WORLD)
+    seen = [
+        Renderer(WORLD, Shift.parse(f"field_of_view:{angle}").geometry(TASK), samples=1)
+        .target_mask(*from_start)
+        .sum()
+        for angle in (40, 80, 130)
+    ]
+    assert seen[0] > 2 * seen[1] and seen[1] > 2 * seen[2] > 0
+
+
+def _facing(world):
+    x, y = world.target.position[:2]
+    yaw = math.atan2(y - world.start[1], x - world.start[0])
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_shift_gives_the_same_to_everyone_and_leaves_its_input_alone(name):
+    before = PICTURE.copy()
+    text = f"{name}:{STRENGTHS[name]}"
+    first, second = shifted(text), shifted(text)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(PICTURE, before)
+    assert (first != PICTURE / 255.0).any()
+    assert str(Shift.parse(text)) == text
+    if name in FRAMES:
+        shift = Shift.parse(text)
+        assert shift.world(WORLD) is WORLD and shift.geometry(TASK) is None
+
+
+@pytest.mark.parametrize("text, words", [
+    ("rain:1", "shift 'rain' found, expected one of noise, blur"),
+    ("noise", "strength of shift noise is '', expected a number from 0 to 2"),
+    ("noise:x", "strength of shift noise is 'x'"), ("noise:nan", "'nan'"),
+    ("dirt:0.96", "expected a number from 0 to 0.95"), ("fog:0", "from 0.001 to 10")])
+def test_nonsense_is_refused(text, words):
+    with pytest.raises(LnnError, match=words):
+        Shift.parse(text)

@@ -52,6 +52,8 @@ class Pilot:
     ----------
     wish : ndarray or None
         What the network wanted when a command was last asked for; None if it had no answer.
+    unlike : float or None
+        ``novelty`` at that instant.
     says_novelty : bool
         Whether the policy's file has the statistics that ``novelty`` needs.
     """
@@ -73,6 +75,7 @@ class Pilot:
         self.says_novelty = checkpoint.novelty is not None
         self._unanswered = 0
         self.wish: NDArray[np.float64] | None = None
+        self.unlike: float | None = None
         self._card = MappingProxyType(
             {**checkpoint.card, "weights_sha256": checkpoint.weights_digest()}
         )
@@ -167,13 +170,12 @@ class Pilot:
         LnnError
             When ``at_ns`` is earlier than in the call before.
         """
-        novelty: float | None = None
         try:
-            self.wish, novelty = self.read(at_ns), self.novelty(at_ns)
+            self.wish, self.unlike = self.read(at_ns), self.novelty(at_ns)
         except OutOfHistory:
-            self.wish = None
+            self.wish = self.unlike = None
             self._unanswered += 1
-        self._guard.novelty(novelty)
+        self._guard.novelty(self.unlike)
         return self._guard(at_ns, self.wish, self.age(at_ns), silences, now)
 
     def novelty(self, at_ns: int) -> float | None:

@@ -133,7 +133,7 @@ class ControlLoop:
         command = self._pilot.command(at_ns, self.streams.silences(), self._steady)
         if not self._voice.command(at_ns, command):
             return  # it came too late: zero is commanded since, which the next tick answers
-        head = {"policy": self.digest, "reset": self._resets}
+        head = {"policy": self.digest, "reset": self._resets, "novelty": self._pilot.unlike}
         self._voice.explain(at_ns, head, self.streams.seen, self._pilot.wish, self.guard, command)
         self._voice.neurons(at_ns, self._pilot)
         self._report.stepped(time.monotonic() - began)

@@ -53,6 +53,7 @@ class Report:
             values[f"{stream}.age_s"] = ages.get(stream)
             values[f"{stream}.silent_s"] = streams.silent_s(stream)
             values[f"{stream}.estimated_offset_s"] = streams.offsets[stream].seconds
+        values["novelty"] = pilot.unlike
         values.update(pilot.counts())
         values.update(complaints.counts)
         values["ticks"] = self._steps

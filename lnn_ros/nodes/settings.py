@@ -22,6 +22,7 @@ from lnn_ros.guard.parameters import (
     GuardParameters,
     LimitParameters,
     ModeParameters,
+    NoveltyParameters,
     ObstacleParameters,
     SensorParameters,
     SlewParameters,
@@ -234,6 +235,7 @@ class ControllerSettings:
     depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)
+    novelty: NoveltyParameters = dataclasses.field(default_factory=NoveltyParameters)
     modes: ModeParameters = dataclasses.field(default_factory=ModeParameters)
     takeover: TakeoverSettings = dataclasses.field(default_factory=TakeoverSettings)
     autostart: bool = _autostart()
@@ -254,8 +256,9 @@ class ControllerSettings:
         """
         sensors = {name: getattr(self, name) for name in SENSORS if getattr(self, name).enabled}
         return GuardParameters(
-            self.limits, self.normal, self.braking, self.stopping, self.obstacles,
-            MappingProxyType(sensors), self.fence, self.modes, self.takeover)
+            limits=self.limits, normal=self.normal, braking=self.braking, stopping=self.stopping,
+            obstacles=self.obstacles, sensors=MappingProxyType(sensors), fence=self.fence,
+            novelty=self.novelty, modes=self.modes, takeover=self.takeover)
 
     def __post_init__(self) -> None:
         """Check what the single values do not show."""

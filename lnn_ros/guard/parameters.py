@@ -380,6 +380,29 @@ class GuardParameters:
             )
 
 
+def of_groups(groups: Mapping[str, Any]) -> GuardParameters:
+    """Return the parameters that groups of values say, as in a parameter file; no sensors.
+
+    Parameters
+    ----------
+    groups : mapping of str to anything
+        Groups by name; what is no group of the guard, or no field of one, is passed over.
+
+    Raises
+    ------
+    LnnError
+        When a value is impossible, or values do not fit each other.
+    """
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(GuardParameters):
+        said = groups.get(item.name)
+        if item.name != "sensors" and isinstance(said, Mapping) and callable(item.default_factory):
+            kind = item.default_factory().__class__
+            known = {f.name for f in dataclasses.fields(kind)}
+            found[item.name] = kind(**{k: v for k, v in said.items() if k in known})
+    return GuardParameters(**found)
+
+
 OFFLINE = GuardParameters(
     modes=ModeParameters(require_airborne=False, require_velocity_mode=False, resume_within=1e9)
 )

@@ -11,21 +11,35 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.limits import Limits
+from lnn_ros.guard.parameters import OFFLINE, of_groups
 from lnn_ros.learning.controls import ColorServo, Held, StraightAhead, Without
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
 from lnn_ros.learning.statistics import paired_difference, wilson
 from lnn_ros.liquid.checkpoint import load, save
-from lnn_ros.pilot import Pilot
+from lnn_ros.pilot import Pilot, ceilings
+from lnn_ros.resources import share_path
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, condition
 from lnn_ros.simulation.forest import make_world
-from lnn_ros.simulation.simulator import Outcome, Simulator, SimulatorOptions
+from lnn_ros.simulation.simulator import (
+    CONTROL_PERIOD_NS,
+    Outcome,
+    Simulator,
+    SimulatorOptions,
+)
 from lnn_ros.simulation.task import Task
+from lnn_ros.timeline.intervals import NS
 
-CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo")
+CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo", "guarded")
+GUARDED = "config/nodes/drone.yaml"
+"""What is set on the guard of the row ``guarded``: the limits that a drone is launched with. The
+other rows fly without limits of change, as the policy wants."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,16 @@ def _policy(path: str) -> tuple[Pilot, Limits]:
     return Pilot.load(path), Limits(head.low, head.high)
 
 
+def _guarded(path: str) -> Pilot:
+    """Return a pilot whose commands are limited as a drone's are."""
+    blocks = yaml.safe_load(share_path(GUARDED).read_text(encoding="utf-8"))
+    parameters = replace(of_groups(blocks["/**"]["ros__parameters"]), modes=OFFLINE.modes)
+    checkpoint = load(path)
+    guard = Guard(ceilings(checkpoint), parameters, CONTROL_PERIOD_NS * NS)
+    guard.engage_when_ready("evaluated")
+    return Pilot(checkpoint, guard=guard)
+
+
 _task = lru_cache(maxsize=4)(Task.load)
 
 
@@ -59,6 +83,8 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
         return StraightAhead()
     if trial.agent == "color_servo":
         return ColorServo()
+    if trial.agent == "guarded":
+        return _guarded(trial.policy)
     pilot, limits = _policy(trial.policy)
     pilot.reset()
     if trial.agent == "held":

@@ -248,7 +248,7 @@ def test_the_fence_needs_odometry_and_brakes_before_the_border(bench):
     flight.push = (0.4, 0.0, 0.0, 0.0)
     flight.until(lambda: vector(flight.commands[-1])[0] > 0.35, "motion")
     place[0] = 4.99
-    flight.until(lambda: abs(vector(flight.commands[-1])[0]) < 0.02, "a stop")
+    flight.until(lambda: abs(vector(flight.commands[-1])[0]) < 0.05, "a stop")
     flight.until(lambda: int(flight.counted().get("guard.fence", 0)) > 3, "the count")
 
 

@@ -261,3 +261,4 @@ def test_adapter_that_was_told_nothing_says_nothing_at_its_end(bench):
     assert adapted.process.wait() == 0
     bench.until(lambda: not bench.node.count_publishers("vehicle/cmd_vel"), "its end to be seen")
     assert adapted.told == []
+    assert "Traceback" not in adapted.process.log

@@ -114,7 +114,7 @@ class Surroundings:
         """
         stopping = self._stopping
         time = stopping.delay + math.hypot(*velocity[:3]) / stopping.deceleration
-        turns = [min(max(rate * time, -math.pi), math.pi) for rate in rates if rate]
+        turns = [min(max(rate * time, -math.pi), math.pi) for rate in dict.fromkeys(rates) if rate]
         return [*[turn / 2 for turn in turns], *turns, 0.0]
 
     def _fenced(self, velocity: Three, angles: Sequence[float]) -> Three:

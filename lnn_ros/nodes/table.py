@@ -287,7 +287,10 @@ def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
         }, essential=True, remaps={"cmd_vel": "vehicle/cmd_vel"} if adapted else {}))
     if adapted:
         # Its own clock is a steady one. Before the controller, so that the first command arrives.
-        table.append(spec("vehicle_adapter", {"use_sim_time": False}, respawn=True))
+        # Whatever the robot of the parameter file takes, the embedded vehicle takes our command.
+        table.append(spec("vehicle_adapter", {
+            "use_sim_time": False, "vehicle": "stamped" if simulated else None,
+        }, respawn=True))
     # A robot comes up disengaged: only in the embedded simulator may nobody have to say "fly".
     table.append(spec("controller", {
         "use_sim_time": use_sim_time, "autostart": True, "engage": simulated,

@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             topics["trace"] = trace
             digest = str(pilot.card["weights_sha256"])[:16]
-            comparison = follow(bag, driver, trace, digest, Twin(ceilings(checkpoint),
-                                                                          settings))
+            twin = Twin(ceilings(checkpoint), settings)
+            comparison = follow(bag, driver, trace, digest, twin)
         found = describe(bag, topics, driver, comparison, time.perf_counter() - began)
     if args.json:
         _write(args.json, settings.policy, pilot, found)

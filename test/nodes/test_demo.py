@@ -199,6 +199,12 @@ def test_interrupt_ends_everything_and_keeps_the_record(start) -> None:
     run = read_run(demo.folder())
     assert run.outcome == "flying"
     assert (run.command.value[-1] == 0.0).all()  # the controller's last word was recorded
+    with AnyReader([demo.folder() / "bag"]) as bag:
+        told = [bag.deserialize(payload, connection.msgtype) for connection, _, payload in
+                bag.messages(c for c in bag.connections if c.topic == "/vehicle/cmd_vel")]
+    assert any(command.twist.linear.x for command in told)
+    assert not any((told[-1].twist.linear.x, told[-1].twist.linear.y, told[-1].twist.linear.z,
+                    told[-1].twist.angular.z))  # and so was the adapter's
 
 
 def test_death_of_a_process_is_told_and_ends_the_demo(start) -> None:

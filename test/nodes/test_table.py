@@ -36,6 +36,7 @@ def test_embedded_starts_the_simulator_and_flies_by_itself() -> None:
     assert specs["simulator"].parameters["use_sim_time"] is False
     assert [name for name, spec in specs.items() if spec.essential] == ["simulator"]
     assert [name for name, spec in specs.items() if spec.respawn] == ["vehicle_adapter"]
+    assert specs["vehicle_adapter"].parameters["vehicle"] == "stamped"
     # Between controller and vehicle stands the adapter, and nothing else hears the controller.
     assert specs["simulator"].remaps == {"cmd_vel": "vehicle/cmd_vel"}
     assert not any(specs[name].remaps for name in ("vehicle_adapter", "controller", "companion"))
@@ -61,6 +62,7 @@ def test_a_robot_has_no_simulator_real_time_and_a_person_who_engages() -> None:
     specs = by_name(NodeOptions.parse({"sim": "none"}))
     assert list(specs) == ["vehicle_adapter", "controller", "companion"]
     assert specs["controller"].parameters["engage"] is False
+    assert "vehicle" not in specs["vehicle_adapter"].parameters
     assert not any(spec.parameters["use_sim_time"] for spec in specs.values())
 
 

@@ -193,13 +193,14 @@ def _watchdog() -> None:
 def _adapter() -> None:
     from lnn_ros.nodes.vehicle_adapter import VehicleAdapter
 
-    original = VehicleAdapter._stop_vehicle
+    for name in ("_stop_vehicle", "_say_zero"):
+        original = getattr(VehicleAdapter, name)
 
-    def stop(self: Any, state: Any) -> None:
-        if not _broken():
-            original(self, state)
+        def stop(self: Any, *args: Any, original: Any = original) -> None:
+            if not _broken():
+                original(self, *args)
 
-    VehicleAdapter._stop_vehicle = stop  # type: ignore[method-assign]
+        setattr(VehicleAdapter, name, stop)
 
 
 @dataclass(frozen=True)

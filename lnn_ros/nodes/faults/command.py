@@ -112,7 +112,8 @@ def _campaign(args: argparse.Namespace, head: Mapping[str, Any], rows: dict[str,
     with temporary() as folder, Stage(args.logs or Path(folder), args.seed) as stage:
         began = time.monotonic()
         for done, name in enumerate(left, 1):
-            at, earlier = time.monotonic(), []
+            at = time.monotonic()
+            earlier: list[dict[str, Any]] = []
             found = inject(stage, ROWS[name])
             while not good(found) and found["again"] and len(earlier) < _ATTEMPTS - 1:
                 earlier.append({"failed": found["failed"], "recovered_by": found["recovered_by"]})

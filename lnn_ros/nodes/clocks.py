@@ -17,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 
 from lnn_ros import messages
 from lnn_ros.nodes import qos
+from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
 
 FORWARD_NS = 5_000_000_000
@@ -47,10 +48,12 @@ class Clocks:
         Whose time it is.
     source : Source
         Where it comes from.
+    complaints : Complaints, optional
+        Where messages that are none are counted and said.
     """
 
-    def __init__(self, node: Node, source: Source) -> None:
-        self._node, self.source = node, source
+    def __init__(self, node: Node, source: Source, complaints: Complaints | None = None) -> None:
+        self._node, self.source, self._complaints = node, source, complaints
         self._now_ns = self._jump_ns = 0
         self._steady_ns = time.monotonic_ns()
         self._drain = (Drain(node, Clock, "/clock", qos.sensor(_DEPTH, False), DrainedGroup())
@@ -65,10 +68,20 @@ class Clocks:
         """Return what time it is, ns; 0 before the first ``/clock``."""
         if self._drain is not None:
             for payload, _ in self._drain.take():
-                self.tell(messages.time_ns(deserialize_message(payload, Clock).clock))
+                try:
+                    now_ns = messages.time_ns(deserialize_message(payload, Clock).clock)
+                except Exception:  # rclpy's RMWError, or whatever a hostile payload provokes
+                    # Everything that makes the vehicle safe asks for the time: it must not fail.
+                    self._undecodable(len(payload))
+                else:
+                    self.tell(now_ns)
         elif self.source is Source.SYSTEM:
             self.tell(int(self._node.get_clock().now().nanoseconds))
         return self._now_ns
+
+    def _undecodable(self, size: int) -> None:
+        if self._complaints is not None:
+            self._complaints.report("clock", "undecodable", f"{size} bytes are no Clock")
 
     def tell(self, now_ns: int) -> None:
         """Take note of a time.

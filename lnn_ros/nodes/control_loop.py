@@ -64,7 +64,7 @@ class ControlLoop:
         try:
             self._voice = Voice(node, settings)
             self._closing.append(self._voice.close)
-            self.clocks = Clocks(node, source)
+            self.clocks = Clocks(node, source, complaints)
             self._closing.append(self.clocks.close)
             self.streams = Streams(node, settings, VirtualCamera.from_card(self._pilot.card),
                                    self.clocks, complaints, wake)

@@ -93,6 +93,17 @@ def test_jump_of_time_does_not_make_what_has_just_been_said_old(bench, seconds):
                 and pairs(s)["mode"] == "hold"]
 
 
+def test_payload_that_is_no_clock_is_dropped_and_counted(bench):
+    """Zero at once, services and the watch all ask what time it is: that must not raise."""
+    flight = simulated_flight(bench)
+    flight.fly()
+    for length in (1, 4, 6, 8):  # the wire fills them up to a multiple of four
+        flight.sensors.clock.publish(bytes([0, 1, 0, 0] + [7] * 8)[:length])
+    flight.more(20, lambda command: not is_zero(command))
+    flight.until(lambda: int(flight.counted().get("clock.undecodable", 0)) == 4, "the count")
+    assert {pairs(status)["mode"] for status in flight.status} <= {"disengaged", "engaged"}
+
+
 def ages(flight, since=0):
     """Return all ages of samples that have been traced."""
     said = [pairs(message.status[0]) for message in flight.trace[since:]]

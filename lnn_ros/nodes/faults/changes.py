@@ -230,8 +230,9 @@ def _nonsense(message: Any, _value: float) -> None:
 
 
 def _truncated(_kind: type[Any], _value: float) -> Change:
+    """Cut short by four bytes at least: the wire fills payloads up to a multiple of four."""
     chance = random.Random(_RANDOM)
-    return lambda payload: [payload[:chance.randrange(len(payload))]]
+    return lambda payload: [payload[:chance.randrange(len(payload) - 3)]]
 
 
 def _garbled(_kind: type[Any], _value: float) -> Change:

@@ -33,7 +33,7 @@ CHANGE: Four = (6.0, 6.0, 6.0, 12.0)
 
 _NORMAL = (4.0, 8.0)
 _PAUSE = 2.0 / 30.0
-_PATIENCE_S = 90.0
+_PATIENCE_S = 240.0  # the camera may have to be compiled first
 _AGAIN_S = 0.3
 _ATTEMPTS = 4
 _FLIES_S = 3.0

@@ -15,12 +15,17 @@ STALL_S = 2.0
 """For how long it stalls."""
 
 
+def main() -> int:
+    """Run the controller."""
+    from lnn_ros.nodes import controller  # as late as its own process would
+
+    signal.signal(signal.SIGUSR1, _stall)
+    return controller.main()
+
+
 def _stall(_number: int, _frame: FrameType | None) -> None:
     time.sleep(STALL_S)
 
 
 if __name__ == "__main__":
-    from lnn_ros.nodes.controller import main
-
-    signal.signal(signal.SIGUSR1, _stall)
     raise SystemExit(main())

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.limits import Limits
+from lnn_ros.guard.modes import Mode
+from lnn_ros.guard.parameters import GuardParameters, ModeParameters, NoveltyParameters
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.samples import Verdict
 from lnn_ros.timeline.timeline import AHEAD_NS, OutOfHistory
 
 sys.path.insert(0, str(Path(__file__).parent / "liquid"))
-from policies_for_tests import frame, small_checkpoint
+from policies_for_tests import frame, small_checkpoint, with_novelty
 
 MS = 1_000_000
 START = 1_000 * MS
@@ -44,6 +47,28 @@ def test_nothing_seen_nothing_commanded():
     pilot.observe("imu", START, IMU)
     assert pilot.span() is None and (pilot.read(START + 2**40) == 0).all()
     assert pilot.counts()["guard.stale_camera"] == 1
+
+
+def test_the_guard_is_told_how_unlike_training_the_input_is():
+    policy = with_novelty(small_checkpoint())
+    plain = Pilot(policy)
+    now = flown(plain)
+    score = plain.novelty(now)
+    for threshold, flies in ((score + 0.01, True), (score - 0.01, False)):
+        guard = Guard(
+            Limits(policy.spec.head.low, policy.spec.head.high),
+            GuardParameters(
+                modes=ModeParameters(require_airborne=False, require_velocity_mode=False),
+                novelty=NoveltyParameters(hold_above=threshold),
+            ),
+        )
+        pilot = Pilot(policy, guard=guard)
+        pilot.command(START)
+        assert "the policy does not say how unlike training its input is" in guard.troubles()
+        assert flown(pilot) == now
+        guard.engage_when_ready("for the test")
+        pilot.command(now)
+        assert (guard.mode is Mode.ENGAGED) == flies and bool(guard.troubles()) != flies
 
 
 @settings(max_examples=40)

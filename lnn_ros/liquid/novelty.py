@@ -180,8 +180,9 @@ class Novelty:
         """Score of a frame's description, shape (D,)."""
         away = self._whiten @ description - self._shift
         squares = float(away.dot(away)) / away.size
-        distance = 0.5 * math.log(squares) if squares > 0.0 else -MOST
-        score = (distance - self.usual) / (self.level - self.usual)
+        if squares <= 0.0:  # the mean itself
+            return -MOST
+        score = (0.5 * math.log(squares) - self.usual) / (self.level - self.usual)
         return min(max(score, -MOST), MOST)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -109,7 +109,7 @@ def with_novelty(checkpoint: Checkpoint, memory: float = 0.3) -> Checkpoint:
     mix = np.random.default_rng(5).normal(0, 1, (len(names), 3 * len(names)))
     covariance = (mix @ mix.T / mix.shape[1]).astype(np.float32)
     covariance = (covariance + covariance.T) / 2
-    judge = Novelty(names, np.zeros(len(names), np.float32), covariance, 0.5, 1.5, memory)
+    judge = Novelty(names, np.zeros(len(names), np.float32), covariance, -1.0, 0.0, memory)
     return replace(checkpoint, novelty=judge)
 
 

@@ -150,7 +150,7 @@ EYE = np.eye(SIZE, dtype=np.float32)
     (entry("parts", 3), {}, "others than the features"),
     (entry("usual", "x"), {}, "usual is 'x'"),
     (entry("usual", float("nan")), {}, "usual is nan"),
-    (entry("level", 0.5), {}, "level is 0.5"),
+    (entry("level", -1.0), {}, "level is -1.0"),
     (entry("memory", 0.0), {}, "memory is 0.0"),
     (entry("memory", True), {}, "memory is True"),
 ])  # fmt: skip

@@ -194,11 +194,10 @@ class ObstacleStop:
         )
         while (at_ns - self._poses[0].stamp_ns) * _NS > _LONG and len(self._poses) > 2:
             self._poses.popleft()
-        if self._seen and (at_ns - self._seen[0][0]) * _NS > self.parameters.memory:
-            while self._seen and (at_ns - self._seen[0][0]) * _NS > self.parameters.memory:
-                self._seen.popleft()
-                self._about.popleft()
-            self._gather()
+        while self._seen and (at_ns - self._seen[0][0]) * _NS > self.parameters.memory:
+            self._seen.popleft()
+            # The oldest come first.
+            self._points = self._points[:, self._about.popleft().shape[1] :]
 
     def see(
         self,

@@ -25,6 +25,7 @@ FLYING = 0.3
 """A command above this is one of flight, m/s."""
 _EXACT = 1e-6
 _TOLD_LATE = 0.1  # s: by how much a report may come after the commands that it is about
+_LAST_WORD = 1.5  # s: so late at most comes what explains a zero
 _SETTLING = 0.1
 _FEW = 3
 
@@ -296,9 +297,12 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
 
 
 def _is_stopped(reports: Sequence[Report], at: float) -> bool:
-    """Whether the mode was one in which zero is commanded at once, as told before or next."""
-    after = next((r.mode for r in reports if r.at > at), "")
-    return mode_at(reports, at) in STOPPED or after in STOPPED
+    """Whether the mode was one in which zero is commanded at once, as told before or soon after.
+
+    A controller that ends tells of it when zero has been acknowledged.
+    """
+    soon = {r.mode for r in reports if at < r.at < at + _LAST_WORD}
+    return mode_at(reports, at) in STOPPED or bool(soon & set(STOPPED))
 
 
 def _stopped(heard: Heard) -> Iterable[Failed]:

@@ -1,14 +1,16 @@
 # make demo   fly the shipped policy in the embedded simulator
 # make test   lint, types and every test
 # make lint   the quick part of it
-# make campaign   train every cell on the sequence benchmarks, for docs/results: up to 24 hours of
-#             CPU, in WORKERS=2 processes; stop it when you like, the same command goes on
+# make campaign   for docs/results: the fault campaign, 15 minutes (FAULTS= leaves it out), and every
+#             cell trained on the sequence benchmarks, up to 24 hours of CPU, in WORKERS=2 processes;
+#             stop it when you like, the same command goes on
 # make clean  remove the environment and caches
 #
 # Each makes .venv itself at first. PYTHON=python3.12 chooses its Python; VENV=DIR uses another
 # environment as it is, and installs nothing there; ARGS="..." goes to lnn_ros demo or to pytest.
 
 PYTHON := python3
+FAULTS := docs/results/faults.json
 ENV := $(or $(VENV),.venv)
 RUN := $(ENV)/bin/python
 
@@ -35,8 +37,8 @@ lint:
 	@$(RUN) -m pytest test/test_lint.py
 
 campaign:
-	$(call environment,sim$(,)train)
-	@failed=0; for name in xor memory forecast; do \
+	$(call environment,ros$(,)sim$(,)train)
+	@failed=0; $(if $(FAULTS),$(RUN) -m lnn_ros.cli faults --json $(FAULTS) || failed=1;) for name in xor memory forecast; do \
 		$(RUN) benchmark/$$name.py --workers $(or $(WORKERS),2) \
 			--json docs/results/$$name.json $(ARGS) || failed=1; done; exit $$failed
 

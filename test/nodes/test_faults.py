@@ -79,3 +79,15 @@ def test_file_that_is_not_ours_is_one_sentence(tmp_path: Path, capsys, content: 
 def test_unknown_row_is_one_sentence(capsys) -> None:
     assert main(["faults", "--rows", "image.silent,image.blue"]) == 2
     assert "image.blue" in capsys.readouterr().err
+
+
+def test_table_in_the_docs_is_that_of_the_file() -> None:
+    results = Path(__file__).resolve().parents[2] / "docs" / "results"
+    data = command.stored(results / "faults.json")
+    assert command.table(data) in (results / "faults.md").read_text()
+    assert set(data["rows"]) == set(ROWS)
+    broken = json.loads((results / "faults_broken.json").read_text())["breaks"]
+    assert [name for name, one in broken.items() if not one["red"]] == []
+    page = (results / "faults.md").read_text()
+    assert all(f"| {one['what']} | `{one['row']}` | {one['check']} |" in page
+               for one in broken.values())

@@ -24,8 +24,7 @@ _BEFORE_S = 0.3  # of flight that is listened to before a fault
 _AGAIN_S = 6.0
 _MEMORY_MB = 40.0
 _STAYS_S = 0.5
-_SLOW = 0.9
-_STALLED = "stood still"
+_BUSY = {"halts", "flies", "mode", "slow", "stays"}
 
 
 def run(stage: Stage, row: Row) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def run(stage: Stage, row: Row) -> dict[str, Any]:
     # Whatever came after the fault must be inside the limits, too.
     known = {f.check for f in failed}
     failed += [f for f in always(_heard(stage, row), stage.bounds) if f.check not in known]
-    return _told(row, failed, again=_again(stage, row, failed, pace), halts=row.wanted.halts,
+    return _told(row, failed, again=_again(failed), halts=row.wanted.halts,
                  time_to_safe_s=None if halted is None else round(halted, 3), **moved,
                  mode=mode, reason=reason, recovery=row.recovers, recovered=recovered,
                  recovered_by=how, recovered_after_s=None if after is None else round(after, 2),
@@ -107,13 +106,12 @@ def _recover(stage: Stage, row: Row, failed: list[Failed]) -> tuple[bool, str, f
     return True, how, time.monotonic() - since
 
 
-def _again(stage: Stage, row: Row, failed: list[Failed], pace: float) -> bool:
-    """Whether this computer stalled and nothing but that may have been judged.
+def _again(failed: list[Failed]) -> bool:
+    """Whether nothing failed but what a computer that is too busy fails as well.
 
     What must always hold must hold then, too.
     """
-    stalled = pace < _SLOW or any(_STALLED in r.reason for r in stage.judge.heard.reports)
-    return stalled and {f.check for f in failed} <= {"halts", "flies", "mode", "slow", "stays"}
+    return {f.check for f in failed} <= _BUSY
 
 
 def _heard(stage: Stage, row: Row) -> Heard:

@@ -16,7 +16,7 @@ from lnn_ros.learning.jobs import provenance
 
 # A demo seed: in no training or evaluation set. The way from the start is free for some metres.
 SEED = 300_007
-_ATTEMPTS = 3  # where this computer stalled, which would be judged instead of the fault
+_ATTEMPTS = 3  # on a busy computer, which would be judged instead of the fault
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

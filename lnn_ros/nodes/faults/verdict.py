@@ -2,8 +2,9 @@
 
 What must hold at every moment, whatever is injected, is in ``always``: commands are finite,
 stamped and framed, inside their ceilings, and change no faster than the limits let them; nothing
-but zero is commanded in a stopped mode. Zero at once is right in a stopped mode, and after a
-standstill. What is expected of one fault is in ``Expectation`` and ``expected``.
+but zero is commanded in a stopped mode. Zero at once is right in a stopped mode, and with the stamp
+of the command before: it is then no step of the control loop, but said because that or simulated
+time stands still. What is expected of one fault is in ``Expectation`` and ``expected``.
 """
 
 from __future__ import annotations
@@ -24,13 +25,9 @@ FLYING = 0.3
 """A command above this is one of flight, m/s."""
 _EXACT = 1e-6
 _TOLD_LATE = 0.1  # s: by how much a report may come after the commands that it is about
+_LAST_WORD = 1.5  # s: so late at most comes what explains a zero
 _SETTLING = 0.1
 _FEW = 3
-_STALLS = ("stood still", "stands still")  # in the reason
-_TELLS = 3.0  # s, after which a loop that stalled has told so: no stall of the campaign is longer
-_STALL = 0.25
-"""After this long without a command, s, by arrival, zero at once answers time or a loop that
-stands still: whatever ramp was begun, nobody has gone on with it."""
 
 
 @dataclass(frozen=True)
@@ -290,8 +287,8 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
             step, allowed = abs(after.values[i] - before.values[i]), bounds.change[i] * dt
             if step <= allowed + _EXACT or not step < math.inf:
                 continue
-            if not any(after.values) and (after.at - before.at > _STALL
-                                          or _may_stop(reports, after.at)):
+            if not any(after.values) and (after.stamp_ns == before.stamp_ns
+                                          or _is_stopped(reports, after.at)):
                 continue  # zero at once
             yield Failed("steps", f"a command goes from {_rounded(before.values)} to "
                          f"{_rounded(after.values)} within {dt:.3f} s: expected at most "
@@ -299,15 +296,13 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
             break
 
 
-def _may_stop(reports: Sequence[Report], at: float) -> bool:
-    """Whether zero at once was right, by what is told before or next.
+def _is_stopped(reports: Sequence[Report], at: float) -> bool:
+    """Whether the mode was one in which zero is commanded at once, as told before or soon after.
 
-    In a stopped mode it is, and when time or the loop stood still, of which the loop tells when it
-    goes on.
+    A controller that ends tells of it when zero has been acknowledged.
     """
-    after = [r for r in reports if at < r.at < at + _TELLS]
-    return (mode_at(reports, at) in STOPPED or any(r.mode in STOPPED for r in after[:1])
-            or any(word in r.reason for r in after for word in _STALLS))
+    soon = {r.mode for r in reports if at < r.at < at + _LAST_WORD}
+    return mode_at(reports, at) in STOPPED or bool(soon & set(STOPPED))
 
 
 def _stopped(heard: Heard) -> Iterable[Failed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import geometry_msgs.msg
 import nav_msgs.msg
@@ -184,3 +185,49 @@ def test_camera_info_that_cannot_be_used_is_a_named_error(change, says):
         messages.camera_model(message)
     assert says in str(error.value)
     assert len(str(error.value)) < 600
+
+
+def odometry(position=(1.0, 2.0, 3.0), quaternion=(1.0, 0.0, 0.0, 0.0)):
+    """Return an odometry message's pose."""
+    place = SimpleNamespace(**dict(zip("xyz", position, strict=True)))
+    turn = SimpleNamespace(**dict(zip("wxyz", quaternion, strict=True)))
+    return SimpleNamespace(pose=SimpleNamespace(pose=SimpleNamespace(position=place,
+                                                                     orientation=turn)))
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(-3.1, 3.1))
+def test_a_pose_is_turned_by_yaw_then_pitch_then_roll(roll, pitch, yaw):
+    def about(axis, angle):
+        c, s = np.cos(angle), np.sin(angle)
+        i, j = [(1, 2), (2, 0), (0, 1)][axis]
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = c
+        turn[i, j], turn[j, i] = -s, s
+        return turn
+
+    rotation = about(2, yaw) @ about(1, pitch) @ about(0, roll)
+    pose = messages.odometry_pose(odometry(quaternion=messages.quaternion(rotation)))
+    assert pose.position == (1.0, 2.0, 3.0)
+    again = about(2, pose.yaw) @ about(1, pose.pitch) @ about(0, pose.roll)
+    assert np.allclose(again, rotation, atol=1e-7)
+
+
+@pytest.mark.parametrize("message, sentence", [
+    (odometry(position=(np.nan, 0.0, 0.0)), "expected finite numbers"),
+    (odometry(quaternion=(0.0, 0.0, 0.0, 0.0)), "length 1"),
+    (odometry(quaternion=(2.0, 0.0, 0.0, 0.0)), "length 1")])
+def test_a_pose_of_no_use_is_one_sentence(message, sentence):
+    with pytest.raises(LnnError, match=sentence):
+        messages.odometry_pose(message)
+
+
+def said(**values):
+    """Return a vehicle's state."""
+    return SimpleNamespace(values=[SimpleNamespace(key=k, value=v) for k, v in values.items()])
+
+
+def test_a_vehicle_says_yes_no_or_nothing():
+    assert messages.vehicle_state(said(airborne="true", velocity_mode="False")) == (True, False)
+    assert messages.vehicle_state(said(velocity_mode="")) == (None, None)
+    with pytest.raises(LnnError, match="expected true, false or nothing"):
+        messages.vehicle_state(said(airborne="yes"))

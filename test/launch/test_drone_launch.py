@@ -65,13 +65,13 @@ class Ros2(Process):
 
     def pids(self) -> dict[int, str]:
         """Return process ids of its session, and their command lines."""
-        listed = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(self.pid)], text=True,
-                                capture_output=True, check=False).stdout
+        listed = subprocess.run(["ps", "-ww", "-o", "pid=", "-o", "args=", "--sid", str(self.pid)],
+                                text=True, capture_output=True, check=False).stdout
         return {int(line.split()[0]): line for line in listed.splitlines()}
 
     def group(self) -> list[str]:
         """Return what of its session still runs."""
-        listed = subprocess.run(["ps", "-o", "args=", "--sid", str(self.pid)], text=True,
+        listed = subprocess.run(["ps", "-ww", "-o", "args=", "--sid", str(self.pid)], text=True,
                                 capture_output=True, check=False).stdout
         return [line for line in listed.splitlines() if "<defunct>" not in line]
 

@@ -9,6 +9,7 @@ fault of its row lasts (while a file is there), so that the flight before and af
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -278,6 +279,15 @@ def _inject(name: str) -> dict[str, Any]:
             "failed": found["failed"]}  # fmt: skip
 
 
+def table(breaks: dict[str, Any]) -> str:
+    """Return results in Markdown."""
+    lines = ["| Broken on purpose | Row | Check that turns red | Red |", "|---|---|---|---|"]
+    for one in breaks.values():
+        red = "yes" if one["red"] else "NO"
+        lines.append(f"| {one['what']} | `{one['row']}` | {one['check']} | {red} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Break one after the other; the exit status is 0 if every break was found."""
     from lnn_ros.learning.jobs import provenance
@@ -286,7 +296,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="keep the results here")
     parser.add_argument("--breaks", default=",".join(BREAKS), help="only these, comma-separated")
+    parser.add_argument("--show", type=Path, help="print the results in a file, and do nothing")
     args = parser.parse_args()
+    if args.show:
+        print(table(json.loads(args.show.read_text(encoding="utf-8"))["breaks"]), end="")
+        return 0
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     head = provenance("python benchmark/faults_broken.py --json docs/results/faults_broken.json")

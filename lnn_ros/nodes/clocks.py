@@ -68,20 +68,24 @@ class Clocks:
         """Return what time it is, ns; 0 before the first ``/clock``."""
         if self._drain is not None:
             for payload, _ in self._drain.take():
+                # Everything that makes the vehicle safe asks for the time: this must not fail.
                 try:
-                    now_ns = messages.time_ns(deserialize_message(payload, Clock).clock)
+                    clock = deserialize_message(payload, Clock).clock
                 except Exception:  # rclpy's RMWError, or whatever a hostile payload provokes
-                    # Everything that makes the vehicle safe asks for the time: it must not fail.
-                    self._undecodable(len(payload))
-                else:
-                    self.tell(now_ns)
+                    self._drop("undecodable", f"{len(payload)} bytes are no Clock")
+                    continue
+                if clock.sec < 0 or clock.nanosec >= messages.NS_PER_S:
+                    self._drop("content", f"time is {clock.sec} s {clock.nanosec} ns: expected "
+                               f"none before zero, and less than a second of nanoseconds")
+                    continue
+                self.tell(messages.time_ns(clock))
         elif self.source is Source.SYSTEM:
             self.tell(int(self._node.get_clock().now().nanoseconds))
         return self._now_ns
 
-    def _undecodable(self, size: int) -> None:
+    def _drop(self, reason: str, sentence: str) -> None:
         if self._complaints is not None:
-            self._complaints.report("clock", "undecodable", f"{size} bytes are no Clock")
+            self._complaints.report("clock", reason, sentence)
 
     def tell(self, now_ns: int) -> None:
         """Take note of a time.

@@ -99,8 +99,14 @@ def test_payload_that_is_no_clock_is_dropped_and_counted(bench):
     flight.fly()
     for length in (1, 4, 6, 8):  # the wire fills them up to a multiple of four
         flight.sensors.clock.publish(bytes([0, 1, 0, 0] + [7] * 8)[:length])
+    impossible = [Clock(), Clock()]
+    impossible[0].clock.sec, impossible[0].clock.nanosec = 2**31 - 1, 2**32 - 1
+    impossible[1].clock.sec = -1
+    for message in impossible:
+        flight.sensors.clock.publish(message)
     flight.more(20, lambda command: not is_zero(command))
-    flight.until(lambda: int(flight.counted().get("clock.undecodable", 0)) == 4, "the count")
+    flight.until(lambda: (flight.counted().get("clock.undecodable"),
+                          flight.counted().get("clock.content")) == ("4", "2"), "the counts")
     assert {pairs(status)["mode"] for status in flight.status} <= {"disengaged", "engaged"}
 
 

@@ -81,15 +81,23 @@ def test_zero_at_once_is_allowed_where_it_stops_and_is_told_before_or_next(
     heard = Heard([Command(-0.1, 1, (0.9, 0.0, 0.0, 0.0)), *commands(0.0, 0.0)],
                   reports=told(mode, at))
     assert "steps" not in checks(always(heard, BOUNDS))
-    heard.reports = told("hold", at)
+    heard.reports = [*told("hold", at), *told("hold", 0.3)]
     assert "steps" in checks(always(heard, BOUNDS))
+
+
+def test_zero_at_once_is_allowed_as_the_last_word() -> None:
+    stop = [Command(0.0, 1, (0.9, 0.0, 0.0, 0.0)), Command(0.1, 2, (0.0,) * 4)]
+    last = [Report(0.12, "engaged", "", "trace")]
+    assert always(Heard(stop, reports=last), BOUNDS) == []
+    more = [*last, Report(0.3, "engaged", "", "trace")]
+    assert checks(always(Heard(stop, reports=more), BOUNDS)) == {"steps"}
 
 
 def test_zero_at_once_is_allowed_outside_of_the_loop() -> None:
     for stamp, value, safe in ((1, 0.0, True), (1, 0.2, False), (2, 0.0, False)):
         stop = [Command(0.0, 1, (0.9, 0.0, 0.0, 0.0)),
                 Command(0.3, stamp, (value, 0.0, 0.0, 0.0))]
-        heard = Heard(stop, reports=told("hold"))
+        heard = Heard(stop, reports=[*told("hold"), *told("hold", 0.5)])
         assert ("steps" not in checks(always(heard, BOUNDS))) == safe
 
 

@@ -265,7 +265,17 @@ class Stage:
             if self.until(lambda: flies(self.judge.heard, since), _FLIES_S):
                 return ""
             self.engage(_FLIES_S)
-        return f"it does not fly: {self.judge.mode}, {self.judge.reason}; {self.judge.troubles}"
+        return (f"it does not fly: {self.judge.mode}, {self.judge.reason}; {self.judge.troubles}; "
+                f"{self._lately()}")
+
+    def _lately(self) -> str:
+        """Say what has been heard in the last second, for whoever looks for the cause."""
+        heard, since = self.judge.heard, time.monotonic() - 1.0
+        said = [c for c in heard.commands if c.at > since]
+        passed = [c for c in heard.vehicle if c.at > since]
+        times = [s for at, s in heard.simulated if at > since]
+        return (f"within a second {len(said)} commands ({said[-1:]}), {len(passed)} passed on, "
+                f"time {times[:1]} to {times[-1:]}")
 
     def engage(self, patience_s: float) -> bool:
         """Call ``~/engage`` until it is granted and has been seen."""

@@ -299,10 +299,13 @@ def _steps(commands: Sequence[Command], reports: Sequence[Report],
 def _is_stopped(reports: Sequence[Report], at: float) -> bool:
     """Whether the mode was one in which zero is commanded at once, as told before or soon after.
 
-    A controller that ends tells of it when zero has been acknowledged.
+    A controller that ends tells of it when zero has been acknowledged, or does not come to it: then
+    nothing of any mode is told after the zero, either.
     """
-    soon = {r.mode for r in reports if at < r.at < at + _LAST_WORD}
-    return mode_at(reports, at) in STOPPED or bool(soon & set(STOPPED))
+    later = [r for r in reports if r.at > at]
+    soon = {r.mode for r in later if r.at < at + _LAST_WORD}
+    silent = all(r.at < at + _TOLD_LATE for r in later)
+    return silent or mode_at(reports, at) in STOPPED or bool(soon & set(STOPPED))
 
 
 def _stopped(heard: Heard) -> Iterable[Failed]:

@@ -25,18 +25,20 @@ class Watchdog:
     def __init__(self, patience: float, bark: Callable[[], None]) -> None:
         self._patience, self._bark = patience, bark
         self._fed_at = time.monotonic()
-        self._barked = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
     def feed(self) -> float:
-        """Say that the loop lives; return for how long it had not, if that was too long, s."""
+        """Say that the loop lives; return for how long it had not, if that was too long, s.
+
+        Also where it has not barked: a process that was stopped as a whole has had no thread that
+        could, and the vehicle adapter has stopped the vehicle meanwhile.
+        """
         now = time.monotonic()
         hungry = now - self._fed_at
         self._fed_at = now
-        barked, self._barked = self._barked, False
-        return hungry if barked else 0.0
+        return hungry if hungry > self._patience else 0.0
 
     def end(self) -> None:
         """Watch no more; it does not bark after this has returned."""
@@ -48,5 +50,4 @@ class Watchdog:
         # A quarter of the patience is soon enough, and cheap: feeding wakes nobody up.
         while not self._ended.wait(self._patience / 4):
             if time.monotonic() - self._fed_at > self._patience:
-                self._barked = True
                 self._bark()

@@ -144,7 +144,10 @@ class Run:
             sys.executable, "-m", "lnn_ros.nodes.controller", "--ros-args",
             *(word for name, value in (("policy", policy), ("engage", "true"),
                                        ("rate_hz", RATE_HZ), ("camera.info", "false"),
-                                       ("camera.fov_deg", 90.0))
+                                       ("camera.fov_deg", 90.0),
+                                       # There is no vehicle that says anything.
+                                       ("modes.require_airborne", "false"),
+                                       ("modes.require_velocity_mode", "false"))
               for word in ("-p", f"{name}:={value}"))])
         self._until(lambda: bool(self.commands), "the controller's first command")
         self.start_up_s = time.monotonic() - began
@@ -160,6 +163,12 @@ class Run:
             process.wait(20.0)
         self._node.destroy_node()
         rclpy.shutdown()
+
+    def forget(self) -> None:
+        """Drop what has been received."""
+        self.commands.clear()
+        self.echoes.clear()
+        self.images.clear()
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Return what is found in so many seconds."""

@@ -305,12 +305,14 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     head = provenance("python benchmark/faults_broken.py --json docs/results/faults_broken.json")
     found: dict[str, Any] = {}
+    if args.json and args.json.exists():
+        found = json.loads(args.json.read_text(encoding="utf-8"))["breaks"]
     for name in args.breaks.split(","):
         found[name] = _inject(name)
         sys.stderr.write(f"{name}: {found[name]['row']} is red by {found[name]['all_red']}, "
                          f"expected {found[name]['check']}\n")  # fmt: skip
         if args.json:
-            write(args.json, {**head, "breaks": found})
+            write(args.json, {**head, "breaks": {n: found[n] for n in BREAKS if n in found}})
     missed = [name for name, one in found.items() if not one["red"]]
     print(f"{len(found) - len(missed)} of {len(found)} breaks found"
           + (f"; missed: {', '.join(missed)}" if missed else ""))  # fmt: skip

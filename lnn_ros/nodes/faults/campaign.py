@@ -23,7 +23,7 @@ from lnn_ros.nodes.faults.verdict import (
 _BEFORE_S = 0.3  # of flight that is listened to before a fault
 _AGAIN_S = 6.0
 _MEMORY_MB = 40.0
-_STAYS_S = 0.5
+_STAYS_S = 1.2
 _BUSY = {"halts", "flies", "mode", "slow", "stays"}
 
 

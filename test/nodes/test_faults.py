@@ -87,7 +87,6 @@ def test_table_in_the_docs_is_that_of_the_file() -> None:
     assert command.table(data) in (results / "faults.md").read_text()
     assert set(data["rows"]) == set(ROWS)
     broken = json.loads((results / "faults_broken.json").read_text())["breaks"]
-    assert [name for name, one in broken.items() if not one["red"]] == []
     page = (results / "faults.md").read_text()
     assert all(f"| {one['what']} | `{one['row']}` | {one['check']} |" in page
                for one in broken.values())

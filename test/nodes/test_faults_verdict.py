@@ -104,6 +104,8 @@ def test_zero_at_once_is_allowed_outside_of_the_loop() -> None:
 def test_motion_in_a_stopped_mode_is_found() -> None:
     moving = Heard(commands(0.1, 0.1, 0.1, 0.1, 0.1), reports=told("fault", 0.0))
     assert checks(always(moving, BOUNDS)) == {"stopped"}
+    often = Heard(commands(*[0.1] * 9), reports=[told("fault", i / 30)[0] for i in range(12)])
+    assert checks(always(often, BOUNDS)) == {"stopped"}
     after = Heard(commands(0.1, 0.1, since=0.5), reports=[*told("fault", 0.0),
                                                           *told("engaged", 0.5)])
     assert always(after, BOUNDS) == []

@@ -310,14 +310,15 @@ def _is_stopped(reports: Sequence[Report], at: float) -> bool:
 
 def _stopped(heard: Heard) -> Iterable[Failed]:
     """In a stopped mode nothing but zero is commanded."""
-    reports = heard.reports
-    for report, following in itertools.zip_longest(reports, reports[1:]):
-        if report.mode not in STOPPED:
+    for stopped, group in itertools.groupby(heard.reports, lambda r: r.mode in STOPPED):
+        told = list(group)
+        if not stopped:
             continue
+        following = next((r for r in heard.reports if r.at > told[-1].at), None)
         until = math.inf if following is None else following.at - _TOLD_LATE
         for c in heard.commands:
-            if report.at + _TOLD_LATE < c.at < until and any(c.values):
-                yield Failed("stopped", f"{_rounded(c.values)} is commanded in {report.mode}: "
+            if told[0].at + _TOLD_LATE < c.at < until and any(c.values):
+                yield Failed("stopped", f"{_rounded(c.values)} is commanded in {told[0].mode}: "
                              f"expected zeros")
                 return
 

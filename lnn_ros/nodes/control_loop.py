@@ -109,15 +109,18 @@ class ControlLoop:
         self._standing = False
         jump_ns = self.clocks.jump()
         if jump_ns:
-            self._node.get_logger().warning(
-                f"time went {'back' if jump_ns < 0 else 'forward'} by {abs(jump_ns) / 1e9:.3f} s: "
-                f"the pilot begins anew")
+            # A clock that shakes jumps at every tick: said once, and counted.
+            self._complaints.report(
+                "clock", "jumped", f"time went {'back' if jump_ns < 0 else 'forward'} by "
+                f"{abs(jump_ns) / 1e9:.3f} s: the pilot begins anew")
             self.begin_anew()
             if jump_ns < 0 and self.guard.cause is Event.LEFT:  # a simulator's next episode
                 self.engage_by_itself()
             # What had been sent before time jumped is here by now: let none of it wait for the next
             # tick, which could not tell it from new samples.
             arrivals = arrivals + self.streams.take()
+        else:
+            self._complaints.fine("clock")
         if self.guard.mode is Mode.FAULT:  # nothing of a pilot that failed is asked again
             self.at_ns = self._voice.zero(max(now_ns, self.at_ns))
             return

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import rclpy
 from geometry_msgs.msg import TwistStamped

@@ -98,7 +98,7 @@ class Judge:
         elif topic == "controller/status":
             values = _pairs(message)
             self.mode, self.reason = values.get("mode", ""), values.get("reason", "")
-            self.troubles = values.get("troubles", values.get("withheld", ""))
+            self.troubles = values.get("troubles", "")
             heard.reports.append(Report(at, self.mode, self.reason, "status"))
         elif topic == "controller/trace":
             for status in message.status:

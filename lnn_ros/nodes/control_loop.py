@@ -164,6 +164,8 @@ class ControlLoop:
         """Answer it that the loop stood still, and that zero was commanded meanwhile."""
         self._voice.hushed = False
         self.handle(Event.STALL, f"the control loop stood still for {seconds:.1f} s")
+        # Where the whole process stood still no thread has said it; what follows begins at rest.
+        self._voice.zero(0)
 
     def look_at_time(self) -> None:
         """Stop the vehicle when simulated time stands still, and with it all that judges ages."""

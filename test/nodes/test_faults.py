@@ -88,5 +88,6 @@ def test_table_in_the_docs_is_that_of_the_file() -> None:
     assert set(data["rows"]) == set(ROWS)
     broken = json.loads((results / "faults_broken.json").read_text())["breaks"]
     page = (results / "faults.md").read_text()
-    assert all(f"| {one['what']} | `{one['row']}` | {one['check']} |" in page
+    assert all(f"| {one['what']} | `{one['row']}` | {one['check']} | yes |" in page
                for one in broken.values())
+    assert all(one["red"] for one in broken.values())

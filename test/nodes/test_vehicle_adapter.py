@@ -250,7 +250,7 @@ def test_vehicle_that_speaks_is_one_file(bench, tmp_path: Path):
     said = len(moving())
     bench.until(lambda: len(moving()) > said, "a command",
                 lambda: publisher.publish(command(NUMBERS)))
-    process.send(signal.SIGHUP)
+    process.send(signal.SIGTERM)  # not SIGHUP: these tests may run under nohup
     assert process.wait() == 0
     bench.until(lambda: adapted.told[-1] == Twist(), "the last zero")
 

@@ -226,7 +226,9 @@ def _messages(bag: Path) -> Iterator[tuple[str, Any]]:
         wanted = {}
         for connection in reader.connections:
             for topic in _TOPICS:
-                if connection.topic.endswith("/" + topic):
+                # Not what the adapter says to the vehicle, with stamps of its own.
+                to_vehicle = connection.topic.endswith("/vehicle/" + topic)
+                if connection.topic.endswith("/" + topic) and not to_vehicle:
                     wanted[connection.id] = topic
         chosen = [c for c in reader.connections if c.id in wanted]
         for connection, _, raw in reader.messages(chosen) if chosen else ():

@@ -112,6 +112,10 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
             out.write(f"{namespace}/cmd_vel", stamp, out.make(
                 "geometry_msgs/TwistStamped", out.header(stamp, "base_link"),
                 out.make("geometry_msgs/Twist", out.make(v3, wish, 0.0, 0.0), zero)))
+            # What the adapter tells the vehicle is no command of the controller's.
+            out.write(f"{namespace}/vehicle/cmd_vel", stamp, out.make(
+                "geometry_msgs/TwistStamped", out.header(stamp + 1_000_000, "base_link"),
+                out.make("geometry_msgs/Twist", zero, zero)))
             out.write(f"{namespace}/controller/neurons", stamp, out.make(
                 "sensor_msgs/JointState", out.header(stamp),
                 ["inter_0", "inter_1", *(f"motor_{k}" for k in range(4))],

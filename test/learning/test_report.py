@@ -52,6 +52,9 @@ def test_summary_has_the_numbers_of_the_constructed_flight(folder: Path) -> None
     assert summary["min_clearance_m"] == pytest.approx(CLEARANCE, abs=1e-3)
     assert summary["max_speed_m_s"] == pytest.approx(SPEED)
     assert summary["rates_hz"] == {"image": 20.0, "imu": 200.0, "cmd_vel": 25.0}
+    # As often as the rates say: what the vehicle is told is not counted with it.
+    assert summary["messages"]["cmd_vel"] == pytest.approx(
+        summary["messages"]["imu"] * 25.0 / 200.0, abs=1.0)
     assert summary["messages"]["imu"] == round((SECONDS + POST_S) * 200) + 1
     assert summary["sample_age_ms"]["camera"]["p99"] == pytest.approx(1e3 * CAMERA_AGE_S)
     assert summary["real_time_factor"] == pytest.approx(REAL_TIME_FACTOR, rel=1e-3)

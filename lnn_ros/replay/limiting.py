@@ -40,8 +40,8 @@ class Twin:
         self._limits = self._ceilings.within(guard.limits.limits())
         self._limiter.set(self._limits, guard.normal.slew(), guard.braking.slew(), settings.period)
 
-    def command(self, trace: Trace, wish: Four | None) -> Four:
-        """Return the command again.
+    def command(self, trace: Trace, wish: Four | None) -> Four | None:
+        """Return the command again; None where what it began from is not in the bag.
 
         Parameters
         ----------
@@ -54,12 +54,11 @@ class Twin:
         if trace.stopped:
             self._limiter.stop()
             return _REST
-        if before is None or not _next(trace, before):
-            # The bag begins in flight, or a trace is lost: what this command began from is not
-            # known. Those after it can be made again.
+        if not _follows(trace, before):
+            # The bag begins in flight, or a trace is lost. Commands after this one can be made.
             self._limiter.carry(trace.command, trace.acceleration)
-            return trace.command
-        if trace.stops != before.stops:
+            return None
+        if before is not None and trace.stops != before.stops:
             self._limiter.stop()
         decision, target = trace.decision, trace.decision.target
         if trace.mode is Mode.ENGAGED and wish is not None and not decision.lowered:
@@ -69,8 +68,11 @@ class Twin:
         return a, b, c, d
 
 
-def _next(trace: Trace, before: Trace) -> bool:
-    """Tell whether one trace is that of the command after the other's."""
+def _follows(trace: Trace, before: Trace | None) -> bool:
+    """Tell whether a trace is that of the command after another's, or of a guard's very first."""
+    first = trace.decision.dt == 0.0  # of all, or since time jumped
+    if before is None:
+        return first and trace.reset == 0
     if trace.reset != before.reset:
-        return trace.reset == before.reset + 1 and trace.decision.dt == 0.0
+        return first and trace.reset == before.reset + 1
     return trace.decision.dt == (trace.at_ns - before.at_ns) * NS

@@ -104,7 +104,7 @@ def _trace_lines(trace: Mapping[str, Any]) -> Iterator[str]:
         where = f": {unknown['stream']}" if unknown["stream"] else ""
         where += f" stamped {unknown['stamp_ns']} ns" if unknown["stamp_ns"] else ""
         yield (f"  {unknown['commands']} cannot be, from {unknown['first_ns']} to "
-               f"{unknown['last_ns']} ns, up to the pilot's next reset: {unknown['reason']}{where}")
+               f"{unknown['last_ns']} ns: {unknown['reason']}{where}")
     different = trace["different"]
     for one in different[:SHOWN]:
         yield (f"  DIFFERENT {one['what']} at {one['at_ns']} ns: live {one['traced']}, "

@@ -19,6 +19,8 @@ from lnn_ros.replay.parameters import from_trace
 from lnn_ros.replay.samples import Decoder, Key
 from lnn_ros.trace import Trace, parse
 
+NO_BEFORE = "no trace in the bag tells the command before it"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -42,6 +44,8 @@ class Difference:
 @dataclass
 class Unknown:
     """Commands that cannot be reproduced from this bag: from a fault to the pilot's next reset.
+
+    Where only the command before is not known, it is one command.
 
     Attributes
     ----------
@@ -151,11 +155,13 @@ def follow(bag: Bag, driver: Driver, topic: Topic, policy: str, twin: Twin) -> C
         driver.command(trace.at_ns)
         wish = None if broken else _four(driver.wish)
         command = twin.command(trace, wish)
-        driver.say(trace.log_ns, trace.at_ns, np.array(command))
+        driver.say(trace.log_ns, trace.at_ns, np.array(command or trace.command))
         if broken is not None and trace.mode is Mode.ENGAGED:
             broken.at_ns.append(trace.at_ns)
         elif broken is None and _bits(wish) != _bits(trace.wish):
             result.different.append(Difference(trace.at_ns, trace.wish, wish, "wish"))
+        elif command is None:
+            _break(result, Fault(NO_BEFORE, "")).at_ns.append(trace.at_ns)
         elif _bits(command) != _bits(trace.command):
             result.different.append(Difference(trace.at_ns, trace.command, command, "command"))
         else:

@@ -381,6 +381,20 @@ def test_trace_that_was_lost(live, replay):
     assert found["reproduced"] == where.index(lost)
 
 
+def test_command_whose_beginning_was_lost_is_not_called_reproduced(live, replay):
+    """A trace that lists no sample is lost: the wishes are known, but not what the limiter did."""
+    logged = fly(live, disturbed(17))
+    where = traces(logged)
+    lost = next(i for i in where[8:-1]
+                if not any(listed(logged[i][2], stream) for stream in ("imu", "camera")))
+    status, found = replay([entry for i, entry in enumerate(logged) if i != lost])
+    assert status == 0
+    (unknown,) = found["unknown"]
+    assert unknown["reason"] == "no trace in the bag tells the command before it"
+    assert unknown["commands"] == 1
+    assert found["reproduced"] == len(where) - 2
+
+
 def test_samples_may_lie_in_the_bag_long_after_their_trace(live, replay):
     """As a recorder leaves them that writes topic by topic."""
     logged = fly(live, disturbed(18))

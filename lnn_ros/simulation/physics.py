@@ -8,6 +8,7 @@ where it really goes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.world import Shape, Vector, World
+
+Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Position (3,), metres, world frame, and world_from_body (3, 3)."""
 
 STEP_NS = 2_500_000
 """Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
@@ -31,6 +35,7 @@ _MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
 _ROTOR_TIME = 0.03  # s
 _AIR = 0.25  # N s/m of linear drag
 _MAX_ACCELERATION = 3.0  # m/s^2, horizontal
+_ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 # State of the controller and of the estimator, one float64 array for the compiled step.
 _THRUST, _INTEGRAL, _LAGGED, _DRIFT, _GUST, _SIZE = 0, 4, 7, 10, 13, 16
@@ -77,7 +82,7 @@ class Wind:
     gust_time_s: float = 1.5
 
 
-def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
+def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.MjModel:
     """Compile the MuJoCo model of a world with one quadrotor.
 
     Parameters
@@ -86,6 +91,8 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
         Where it flies.
     vehicle_radius : float
         Horizontal semi-axis of the body's ellipsoid, metres.
+    others : int
+        How many more vehicles it can run into; they are put where they are by whoever knows.
 
     Returns
     -------
@@ -113,6 +120,10 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
     body.add_freejoint(name="free")
     body.add_geom(name="vehicle", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
                   size=[vehicle_radius, vehicle_radius, _HALF_HEIGHT])
+    for k in range(others):
+        other = spec.worldbody.add_body(name=f"other_{k}", pos=[0.0, 0.0, _ELSEWHERE], mocap=True)
+        other.add_geom(name=f"other_{k}", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+                       size=[vehicle_radius, vehicle_radius, _HALF_HEIGHT])
     body.add_site(name="imu")
     for index, (x, y, spin) in enumerate(((1, 1, 1), (-1, 1, -1), (-1, -1, 1), (1, -1, -1))):
         body.add_site(name=f"rotor_{index}", pos=[x * _ARM, y * _ARM, 0.0])
@@ -208,11 +219,13 @@ class Quadrotor:
         How its velocity estimate errs.
     wind : Wind
         What blows.
+    others : int
+        How many more vehicles it can run into.
     """
 
     def __init__(self, world: World, vehicle_radius: float, estimator: Estimator,
-                 wind: Wind) -> None:
-        self._model = build_model(world, vehicle_radius)
+                 wind: Wind, others: int = 0) -> None:
+        self._model = build_model(world, vehicle_radius, others)
         self._data = mujoco.MjData(self._model)
         self._estimator = estimator
         self._wind = wind
@@ -252,6 +265,12 @@ class Quadrotor:
         _control(self._qpos, self._qvel, command, next(self._noise), self._options, self._state,
                  self._ctrl, self._force)
         mujoco.mj_step(self._model, self._data)
+
+    def meet(self, poses: Sequence[Pose]) -> None:
+        """Put the other vehicles where they are."""
+        for k, (position, rotation) in enumerate(poses):
+            self._data.mocap_pos[k] = position
+            mujoco.mju_mat2Quat(self._data.mocap_quat[k], rotation.ravel())
 
     @property
     def in_contact(self) -> bool:

@@ -28,7 +28,7 @@ _BURIED = 1000.0  # metres below the ground, where no ray ends
 # Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
 _DARK, _RED = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08)
 _GREY, _WHITE = (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
-_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
+VEHICLE_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
     (Shape.ELLIPSOID, (0.0, 0.0, 0.01), (0.13, 0.08, 0.045), 0.0, _WHITE),
     (Shape.BOX, (0.0, 0.0, -0.02), (0.08, 0.05, 0.025), 0.0, _DARK),
     (Shape.ELLIPSOID, (0.11, 0.0, 0.0), (0.03, 0.03, 0.03), 0.0, _DARK),
@@ -36,14 +36,14 @@ _PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
     (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), -math.pi / 4, _GREY),
 ]
 for _x, _y in ((0.17, 0.17), (0.17, -0.17), (-0.17, 0.17), (-0.17, -0.17)):
-    _PARTS += [
+    VEHICLE_PARTS += [
         (Shape.CYLINDER, (_x, _y, 0.015), (0.02, 0.02, 0.025), 0.0, _DARK),
         (Shape.CYLINDER, (_x, _y, 0.045), (0.115, 0.115, 0.003), 0.0, _RED if _x > 0 else _DARK),
     ]
 for _y in (0.07, -0.07):
-    _PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
+    VEHICLE_PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
     for _x in (0.06, -0.06):
-        _PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
+        VEHICLE_PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
 
 
 def _vector(name: str, value: Any) -> NDArray[np.float64]:
@@ -134,7 +134,7 @@ class Renderer:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
         self.geometry = geometry
-        parts = _PARTS * vehicles
+        parts = VEHICLE_PARTS * vehicles
         self._solids = len(world.solids)
         count = self._solids + len(parts)
         materials = [world.ground, *(solid.material for solid in world.solids),
@@ -145,7 +145,7 @@ class Renderer:
                 raise LnnError(f"solid {solid.name!r} has size {solid.size!r}, expected three "
                                f"positive half extents in metres")
             rows[k] = _row(solid.position, solid.size, solid.yaw)
-        self._parts = np.array([_row(*part[1:4]) for part in _PARTS])
+        self._parts = np.array([_row(*part[1:4]) for part in VEHICLE_PARTS])
         rows[self._solids:] = np.tile(self._parts, (vehicles, 1))
         self._vehicles = vehicles
         patterns = [int(material.pattern) for material in materials]

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lnn_ros.nodes import settings, table  # noqa: E402  (found only now)
+from lnn_ros.nodes import options, settings, table  # noqa: E402  (found only now)
 
 MADE_BY = "<!-- Written by scripts/reference.py from the code: change it there. -->\n"
 
@@ -46,13 +46,17 @@ def launch() -> str:
         "anything is started.", "",
         "| Name | Default | What |", "|---|---|---|"]
     lines += [f"| `{a.name}` | {f'`{a.default}`' if a.default else 'empty'} | {a.description} |"
-              for a in table.ARGUMENTS]
+              for a in options.ARGUMENTS]
     lines += ["", "Processes that it starts:", "", "| `sim:=` | Processes |", "|---|---|"]
-    for sim in table.SIMULATORS:
-        names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(sim=sim)))
-        lines.append(f"| `{sim}` | {names} |")
-    names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(lockstep=True)))
-    lines.append(f"| `embedded`, with `lockstep: true` in the parameter file | {names} |")
+    for text, wanted in (
+            *((f"`{sim}`", {"sim": sim}) for sim in options.SIMULATORS),
+            ("`embedded`, with `lockstep: true` in the parameter file", {"lockstep": True}),
+            ("`embedded`, with `drones:=2`", {"drones": 2})):
+        found = options.NodeOptions(**wanted)
+        names = [*(program.name for program in table.programs(found)),
+                 *("/".join(filter(None, (spec.namespace, spec.name)))
+                   for spec in table.nodes(found))]
+        lines.append(f"| {text} | {', '.join(f'`{name}`' for name in names)} |")
     return "\n".join([*lines, ""])
 
 

@@ -36,7 +36,8 @@ MODULES = {
     "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
     "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",
-            "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],
+            "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang", "mkdocs", "markdown",
+            "markdown_it", "bandit"],
 }
 
 NO_NETWORK = re.compile(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 def anchors(page: Path) -> set[str]:
     """What GitHub makes of a page's headings."""
     tokens = COMMONMARK.parse(page.read_text())
-    headings = [text.content for mark, text in zip(tokens, tokens[1:], strict=False)
+    headings = [text.content for mark, text in pairwise(tokens)
                 if mark.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -111,3 +112,11 @@ def test_reference_is_as_in_the_code() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"],
                           text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["commands", "launch", "parameters"])
+def test_reference_leaves_nothing_unexplained(page: str) -> None:
+    rows = [line for line in (ROOT / "docs" / "reference" / f"{page}.md").read_text().splitlines()
+            if line.startswith("| `")]
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")]

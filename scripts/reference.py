@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,7 +109,7 @@ def _spelled(action: argparse.Action) -> str:
 
 def _default(action: argparse.Action) -> str:
     """Return the value that counts where an argument is not given."""
-    if action.required or not action.option_strings and action.nargs != "?":
+    if action.required or (not action.option_strings and action.nargs != "?"):
         return "must be given"
     if action.default is None or action.nargs == 0:
         return ""

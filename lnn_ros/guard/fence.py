@@ -66,14 +66,11 @@ class Fence:
 
     def trouble(self, now: float) -> str:
         """Say why the fence does not hold, if it does not."""
-        if not self.parameters.enabled:
+        if self._where is None:
+            return "the fence has no odometry" if self.parameters.enabled else ""
+        if now - self._at <= self.parameters.max_age or not self.parameters.enabled:
             return ""
-        age = self.age(now)
-        if age is None:
-            return "the fence has no odometry"
-        if age > self.parameters.max_age:
-            return f"the fence's odometry is older than {self.parameters.max_age:g} s"
-        return ""
+        return f"the fence's odometry is older than {self.parameters.max_age:g} s"
 
     def clear(self, speed: float, now: float, stopping: Stopping) -> bool:
         """Return whether nothing slower than a speed need be lowered, wherever it leads."""
@@ -81,8 +78,13 @@ class Fence:
             return True
         p, (x, y, z) = self.parameters, self._where
         way = stopping.distance(speed) + speed * max(now - self._at, 0.0)
-        return way < min(
-            x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
+        return (
+            p.x_low < x - way
+            and x + way < p.x_high
+            and p.y_low < y - way
+            and y + way < p.y_high
+            and p.z_low < z - way
+            and z + way < p.z_high
         )
 
     def limit(
@@ -109,6 +111,10 @@ class Fence:
             return velocity
         west, east, south, north, down, up = self._ceilings(now, stopping)
         vx, vy, vz = velocity
+        vz = -down if vz < -down else up if vz > up else vz
+        least = min(west, east, south, north)
+        if vx * vx + vy * vy < least * least:
+            return vx, vy, vz
         for angle in angles:
             c, s = math.cos(self._yaw + angle), math.sin(self._yaw + angle)
             x, y = c * vx - s * vy, s * vx + c * vy
@@ -116,7 +122,7 @@ class Fence:
                 continue
             x, y = min(max(x, -west), east), min(max(y, -south), north)
             vx, vy = c * x + s * y, c * y - s * x
-        return vx, vy, min(max(vz, -down), up)
+        return vx, vy, vz
 
     def _ceilings(self, now: float, stopping: Stopping) -> Sequence[float]:
         """Return the greatest speeds towards each side of the box: x, y, z, low before high."""

@@ -49,8 +49,13 @@ class Limits:
 
     def clamp(self, wish: Sequence[float]) -> list[float]:
         """Return four finite numbers as they are inside the ceilings."""
-        rows = zip(wish, self.low, self.high, strict=True)
-        return [min(max(v, low), high) for v, low, high in rows]
+        found = list(wish)
+        for i, v in enumerate(found):
+            if v > self.high[i]:
+                found[i] = self.high[i]
+            elif v < self.low[i]:
+                found[i] = self.low[i]
+        return found
 
 
 @dataclass(frozen=True)

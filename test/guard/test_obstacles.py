@@ -10,8 +10,9 @@ from robots_for_tests import MS, START, Robot, engaged, parameters, seeing
 
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.modes import Event, Mode
-from lnn_ros.guard.obstacles import ObstacleStop, Sensor, thinned
+from lnn_ros.guard.obstacles import ObstacleStop, thinned
 from lnn_ros.guard.parameters import ObstacleParameters, SensorParameters, TakeoverParameters
+from lnn_ros.guard.sensor import Sensor
 from lnn_ros.guard.stopping import Stopping
 
 RADIUS, MARGIN = 0.3, 0.3

@@ -35,8 +35,6 @@ class Fence:
         """Forget where it is."""
         self._where: Three | None = None
         self._yaw, self._at = 0.0, 0.0
-        # What the last ceilings were made of, and they themselves.
-        self._known: tuple[tuple[object, ...], Sequence[float]] | None = None
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.
@@ -109,8 +107,9 @@ class Fence:
         """
         if not self.parameters.enabled or self._where is None or self.trouble(now):
             return velocity
-        west, east, south, north, down, up = self._ceilings(now, stopping)
         vx, vy, vz = velocity
+        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
+        west, east, south, north, down, up = self._ceilings(speed, now, stopping)
         vz = -down if vz < -down else up if vz > up else vz
         least = min(west, east, south, north)
         if vx * vx + vy * vy < least * least:
@@ -124,12 +123,13 @@ class Fence:
             vx, vy = c * x + s * y, c * y - s * x
         return vx, vy, vz
 
-    def _ceilings(self, now: float, stopping: Stopping) -> Sequence[float]:
-        """Return the greatest speeds towards each side of the box: x, y, z, low before high."""
+    def _ceilings(self, speed: float, now: float, stopping: Stopping) -> list[float]:
+        """Return the greatest speeds towards each side of the box: x, y, z, low before high.
+
+        Towards a side before which one can stop from a speed, that may be infinite.
+        """
         assert self._where is not None
-        key = now, self._at, self._where, self.parameters, stopping
-        if self._known is None or self._known[0] != key:
-            p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
-            free = x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
-            self._known = key, [stopping.ceiling(distance, age) for distance in free]
-        return self._known[1]
+        p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
+        way = stopping.distance(speed) + speed * age
+        free = x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
+        return [math.inf if far > way else stopping.ceiling(far, age) for far in free]

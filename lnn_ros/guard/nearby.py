@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 ACROSS = 0.3
 """Cosine between a motion and the direction to a point, below which it is no approach."""
 
-_SECTORS = 24
+_SECTORS = 16
 _MOST = 12  # points of a sector that are listed
 _TURN = math.tau
 _PER = _SECTORS / _TURN
@@ -67,7 +68,7 @@ class Nearby:
         self._points, self.place, self._reach = points, place, reach
         self.radius, self.room = radius, room
         self.asked = False
-        # Of each, and of the first again: distance, x, y and z from the place, and when. Where all
+        # Of each, and of the first again: x, y and z from the place, distance, and when. Where all
         # points of a sector are listed, the last row is infinitely far away.
         self._sectors: list[list[list[float]]] | None = None
         x, y, z = place
@@ -83,11 +84,10 @@ class Nearby:
         if not near.size:
             self._sectors = [[_END]] * (_SECTORS + 1)
             return self._sectors
-        near = near.take(self._squares.take(near).argsort())
-        rows = np.empty((5, near.size))
-        self._points[[0, 0, 1, 2, 4]].take(near, axis=1, out=rows)
-        rows[1:4] -= np.array(self.place)[:, None]
-        distance, x, y, z, _ = rows
+        near = near.take(self._squares.take(near).argsort(kind="stable"))
+        rows = self._points.take(near, axis=1)
+        rows[:3] -= np.array(self.place)[:, None]
+        x, y, z, distance, _ = rows
         level = x * x
         level += y * y
         np.sqrt(level + z * z, out=distance)
@@ -97,19 +97,15 @@ class Nearby:
         level -= swept * swept
         least = math.cos(_HALF) * np.sqrt(np.maximum(level, 0.0)) - math.sin(_HALF) * swept - _SLACK
         least[level <= 0.0] = -np.inf
-        sector, which = (_AXES @ rows[1:3] >= least).nonzero()
-        ends = [0, *sector.searchsorted(_ENDS).tolist(), sector.size]
-        listed = [which[a : min(b, a + _MOST)] for a, b in zip(ends, ends[1:], strict=False)]
-        every: list[list[float]] = rows.take(np.concatenate(listed), axis=1).T.tolist()
-        sectors, begin = [], 0
+        (inside,) = (_AXES @ rows[:2] >= least).ravel().nonzero()
+        ends = [0, *inside.searchsorted(_ENDS * near.size).tolist(), inside.size]
+        listed = [inside[a : min(b, a + _MOST)] for a, b in zip(ends, ends[1:], strict=False)]
+        every = iter(rows.take(np.concatenate(listed) % near.size, axis=1).T.tolist())
+        self._sectors = []
         for part, a, b in zip(listed, ends, ends[1:], strict=False):
-            sectors.append(every[begin : begin + part.size])
-            begin += part.size
-            if part.size == b - a:
-                sectors[-1].append(_END)
-        sectors.append(sectors[0])
-        self._sectors = sectors
-        return sectors
+            self._sectors.append([*islice(every, part.size), *([_END] if part.size == b - a else [])])
+        self._sectors.append(self._sectors[0])
+        return self._sectors
 
     def way(
         self,
@@ -150,7 +146,7 @@ class Nearby:
         end = within + slack
         for azimuth in azimuths:
             ux, uy = level * math.cos(azimuth), level * math.sin(azimuth)
-            for distance, px, py, pz, when in sectors[int(azimuth % _TURN * _PER)]:
+            for px, py, pz, distance, when in sectors[int(azimuth % _TURN * _PER)]:
                 if distance >= end:
                     break
                 px -= x

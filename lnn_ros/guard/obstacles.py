@@ -23,10 +23,11 @@ from lnn_ros.geometry import Mounting
 from lnn_ros.guard.cloud import Cloud
 from lnn_ros.guard.parameters import ObstacleParameters, SensorParameters
 from lnn_ros.guard.reckoning import Reckoning
-from lnn_ros.guard.sensor import Sensor, Three
+from lnn_ros.guard.sensor import Sensor, Three, only
 from lnn_ros.guard.stopping import Stopping
 
-_BIN = math.radians(3.0)  # of direction: of each only the nearest point is kept
+_PER_BIN = 1.0 / math.radians(3.0)  # of direction: of each only the nearest point is kept
+_HIGH, _WIDE = 64, 124  # bins from nadir to zenith and all round, and one or two to spare
 _SLACK = 1e-9
 
 
@@ -122,19 +123,17 @@ class ObstacleStop:
         if share < p.least_valid or not np.isfinite(points).all():
             self.counts[f"guard.{name}_blind"] += 1
             return False
-        points = points[np.abs(points).max(axis=1) <= p.far]  # before anything is squared
-        distance = np.sqrt((points * points).sum(axis=1))
-        points = points[(distance >= p.near) & (distance <= p.far)]
-        body = points @ sensor.rotation.T + sensor.place
+        body = sensor.in_body(points)
         if any(tilt):
-            body = body @ Mounting(tilt[0], tilt[1]).rotation.T
-        body = body[(body[:, 2] >= limits.lowest) & (body[:, 2] <= limits.highest)]
+            body = Mounting(tilt[0], tilt[1]).rotation @ body
+        body = only(body, (body[2] >= limits.lowest) & (body[2] <= limits.highest))
         if limits.planar:
-            body[:, 2] = 0.0
-        body = thinned(body)
-        c, s = math.cos(pose[4]), math.sin(pose[4])
-        turned = body @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-        self._cloud.add(stamp_ns, np.ascontiguousarray((turned + np.array(pose[1:4])).T))
+            body[2] = 0.0
+        _, x, y, z, yaw = pose
+        c, s = math.cos(yaw), math.sin(yaw)
+        turned = np.array(((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0))) @ thinned(body)
+        turned += np.array(((x,), (y,), (z,)))
+        self._cloud.add(stamp_ns, turned)
         sensor.covered_ns = max(stamp_ns, sensor.covered_ns or stamp_ns)
         return True
 
@@ -241,15 +240,19 @@ class ObstacleStop:
 
 
 def thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the nearest point of each direction, 3 degrees wide and high.
+    """Return of points (3, n) the nearest of each direction, 3 degrees wide and high.
 
     What is left out is further away, and in a direction that differs little.
     """
-    if len(points) < 2:
-        return points
-    flat = np.hypot(points[:, 0], points[:, 1])
-    azimuth = np.floor(np.arctan2(points[:, 1], points[:, 0]) / _BIN).astype(np.int64)
-    elevation = np.floor(np.arctan2(points[:, 2], flat) / _BIN).astype(np.int64)
-    order = np.argsort(flat * flat + points[:, 2] ** 2, kind="stable")
-    _, first = np.unique((azimuth * 1000 + elevation)[order], return_index=True)
-    return points[order[first]]
+    x, y, z = points
+    level = x * x
+    level += y * y
+    azimuth = np.floor(np.arctan2(y, x) * _PER_BIN)
+    elevation = np.floor(np.arctan2(z, np.sqrt(level)) * _PER_BIN)
+    # Of a number that is written several times the last stays: each bin keeps its nearest point.
+    bins = ((azimuth + _WIDE / 2) * _HIGH + (elevation + _HIGH / 2)).astype(np.intp)
+    level += z * z
+    outwards = level.argsort(kind="stable")[::-1]
+    nearest = np.empty(_WIDE * _HIGH, np.intp)
+    nearest[bins.take(outwards)] = outwards
+    return only(points, nearest.take(bins) == np.arange(level.size))

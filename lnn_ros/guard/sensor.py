@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnn_ros.geometry import Mounting
 from lnn_ros.guard.parameters import SensorParameters
@@ -19,9 +20,9 @@ class Sensor:
 
     def __init__(self, parameters: SensorParameters) -> None:
         self.parameters = p = parameters
-        self.rotation = Mounting(p.roll, p.pitch, p.yaw).rotation
-        self.place = np.array([p.x, p.y, p.z])
-        self._columns: list[Three] = [tuple(c) for c in self.rotation.T.tolist()]
+        self._rotation = Mounting(p.roll, p.pitch, p.yaw).rotation
+        self._place = np.array([[p.x], [p.y], [p.z]])
+        self._columns: list[Three] = [tuple(c) for c in self._rotation.T.tolist()]
         self._upright = p.roll == 0.0 == p.pitch
         self._aside, self._above = p.width / 2 + _SLACK, p.height / 2 + _SLACK
         self.covered_ns: int | None = None
@@ -43,6 +44,16 @@ class Sensor:
             return self._inside(aside, level, rise, planar)
         return self.covers((level * math.cos(azimuth), level * math.sin(azimuth), rise), planar)
 
+    def in_body(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return those points (n, 3) of its frame that may be obstacles, in the body frame (3, n)."""
+        p = self.parameters
+        found = np.ascontiguousarray(points.T)
+        found = only(found, np.abs(found).max(axis=0) <= p.far)  # before anything is squared
+        x, y, z = found
+        distance = np.sqrt(x * x + y * y + z * z)
+        found = only(found, (distance >= p.near) & (distance <= p.far))
+        return self._rotation @ found + self._place
+
     def all_round(self, planar: bool) -> bool:
         """Return whether it covers every direction."""
         return self._aside >= math.pi and (planar or self._above >= math.pi / 2)
@@ -57,3 +68,8 @@ class Sensor:
         if abs(aside) > self._aside and level > _SLACK:
             return False
         return planar or abs(math.atan2(rise, level)) <= self._above
+
+
+def only(points: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return those of some points (3, n) that are to be kept, which usually are all."""
+    return points if kept.all() else points[:, kept]

@@ -137,11 +137,12 @@ class Surroundings:
         A command stays in the body's frame: where the body turns, so does the way it goes.
         """
         time = self._stopping.delay + speed / self._stopping.deceleration
-        turns = [
-            min(max(rate * time, -math.pi), math.pi)
-            for i, rate in enumerate(rates)
-            if rate and rate not in rates[:i]
-        ]
+        turns: list[float] = []
+        for rate in rates:
+            turn = rate * time
+            turn = -math.pi if turn < -math.pi else math.pi if turn > math.pi else turn
+            if turn and turn not in turns:
+                turns.append(turn)
         return [*[turn / 2 for turn in turns], *turns, 0.0]
 
     def _fenced(self, velocity: Three, angles: Sequence[float]) -> Three:

@@ -332,7 +332,7 @@ class Guard:
         elif mode is Mode.TAKEOVER:
             chosen = target = self._clamped(self._taken)
         braking = NO_BRAKING
-        if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
+        if self.parameters.takeover.obstacle_stop or mode is not Mode.TAKEOVER:
             target, braking = self._around.lower(at_ns, target, self.limiter.velocity)
         if mode is Mode.HOLD:
             braking = ALL_BRAKING
@@ -357,7 +357,10 @@ class Guard:
         limit = self._limits.max_age
         names = stale(ages, limit)
         if silences:
-            names += [name for name in stale(silences, limit, ahead=False) if name not in names]
+            late = stale(silences, limit, ahead=False)
+            names += [name for name in late if name not in names]
+        if not names:
+            return names
         for name in names:
             self._counts[f"guard.stale_{name}"] += 1
         return [f"{name} is stale: nothing newer than {limit:g} s" for name in names]
@@ -375,19 +378,19 @@ class Guard:
             return
         deadman = self._deadman.trouble(modes, now)
         fence = self._fence_trouble()
-        missing = ""
+        missing = ""  # made of words only where there is something to say
         if self._stale_streams or self._answers or self._unlike or vehicle or fence:
             found = (*self._stale_streams, self._answers, self._unlike, vehicle, fence)
             missing = "; ".join(trouble for trouble in found if trouble)
-        if mode is Mode.TAKEOVER:
-            timeout = self.parameters.takeover.timeout
-            if abs(now - self._taken_at) > timeout:
-                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
-        elif mode is Mode.ENGAGED:
+        if mode is Mode.ENGAGED:
             if deadman:
                 self.handle(Event.DEADMAN, deadman, now)
             elif missing:
                 self.handle(Event.STALE, missing, now)
+        elif mode is Mode.TAKEOVER:
+            timeout = self.parameters.takeover.timeout
+            if abs(now - self._taken_at) > timeout:
+                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
         elif self._may_resume:
             released = self._modes.cause is Event.RELEASE
             late = not released and now - self._held_at > modes.resume_within
@@ -403,7 +406,7 @@ class Guard:
 
     def _clamped(self, wish: list[float]) -> list[float]:
         inside = self._limits.clamp(wish)
-        if inside != wish:
+        if inside is not wish:
             self._counts["guard.clamped"] += 1
         return inside
 

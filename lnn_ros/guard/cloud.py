@@ -30,6 +30,11 @@ class Cloud:
         How long they count, s.
     way : Reckoning
         Where the vehicle is in their frame.
+
+    Attributes
+    ----------
+    free : float
+        So far one can go in any direction, m, and perhaps further.
     """
 
     def __init__(self, reach: float, memory: float, way: Reckoning) -> None:
@@ -42,6 +47,7 @@ class Cloud:
         self._place, self._radius, self._points = (0.0, 0.0, 0.0), 0.0, _NONE
         self._zero_ns, self._since = 0, 0.0
         self._asked = 0.0  # the longest way that was asked for
+        self._nearby = Nearby(_NONE, self._place, 0.0, 0.0, reach)
         self._look_about()
 
     def add(self, stamp_ns: int, points: Array) -> None:
@@ -65,19 +71,11 @@ class Cloud:
             seen.popleft()
             self._points = self._points[:, self._about.popleft().shape[1] :]
             self._since = self._when(seen[0][0]) if seen else math.inf
-        _, x, y, z, _ = self._reckoning.here
-        a, b, c = self._centre
-        x, y, z = x - a, y - b, z - c
-        self._at = x, y, z, math.sqrt(x * x + y * y + z * z)
-
-    def free(self, within: float) -> bool:
-        """Return whether one can go so far, m, whatever the direction."""
-        near, far = self._nearby, within + self._reach + self._at[3]
-        return far <= near.nearest and far <= near.radius
+        self._stand()
 
     def way(self, level: float, rise: float, azimuths: Sequence[float], within: float) -> float:
         """Return how far one can go in the worst of some directions: ``Nearby.way``."""
-        if self.free(within):
+        if within <= self.free:
             return within
         if within > self._asked:
             self._asked = within
@@ -148,16 +146,17 @@ class Cloud:
         radius = self._reach + self._asked + room
         if math.dist(centre, self._place) + radius > self._radius:
             self._gather(here, radius + _ROOM)
-        (x, y, z), (a, b, c) = centre, self._place
-        asked = self._nearby.asked if hasattr(self,"_nearby") else False
-        self._nearby = Nearby(self._points, (x - a, y - b, z - c), radius, room, self._reach)
-        if asked:
+        x, y, z = (a - b for a, b in zip(centre, self._place, strict=True))
+        before, self._nearby = self._nearby, Nearby(self._points, (x, y, z), radius, room, self._reach)
+        if before.asked:
             self._nearby.lay_out()
         self._centre = centre
         self._stand()
 
     def _stand(self) -> None:
-        x, y, z = self._centre
-        _, a, b, c, _ = self._reckoning.here
-        x, y, z = a - x, b - y, c - z
-        self._at = x, y, z, math.sqrt(x * x + y * y + z * z)
+        near, (a, b, c) = self._nearby, self._centre
+        _, x, y, z, _ = self._reckoning.here
+        x, y, z = x - a, y - b, z - c
+        moved = math.sqrt(x * x + y * y + z * z)
+        self._at = x, y, z, moved
+        self.free = near.free - moved

@@ -31,10 +31,16 @@ class Fence:
         self.counts: Counter[str] = Counter()
         self.reset()
 
+    def set(self, parameters: FenceParameters) -> None:
+        """Change the box."""
+        self.parameters = parameters
+        if self._where is not None:
+            self._free = min(self._sides(self._where))
+
     def reset(self) -> None:
         """Forget where it is."""
         self._where: Three | None = None
-        self._yaw, self._at = 0.0, 0.0
+        self._yaw, self._at, self._free = 0.0, 0.0, math.inf
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.
@@ -56,6 +62,7 @@ class Fence:
             return False
         if at >= self._at or self._where is None:
             self._where, self._at, self._yaw = position, at, yaw
+            self._free = min(self._sides(position))
         return True
 
     def age(self, now: float) -> float | None:
@@ -74,16 +81,8 @@ class Fence:
         """Return whether nothing slower than a speed need be lowered, wherever it leads."""
         if not self.parameters.enabled or self._where is None:
             return True
-        p, (x, y, z) = self.parameters, self._where
-        way = stopping.distance(speed) + speed * max(now - self._at, 0.0)
-        return (
-            p.x_low < x - way
-            and x + way < p.x_high
-            and p.y_low < y - way
-            and y + way < p.y_high
-            and p.z_low < z - way
-            and z + way < p.z_high
-        )
+        age = now - self._at
+        return stopping.distance(speed) + (speed * age if age > 0.0 else 0.0) < self._free
 
     def limit(
         self, velocity: Three, now: float, stopping: Stopping, angles: Sequence[float] = (0.0,)
@@ -129,7 +128,12 @@ class Fence:
         Towards a side before which one can stop from a speed, that may be infinite.
         """
         assert self._where is not None
-        p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
+        age = max(now - self._at, 0.0)
         way = stopping.distance(speed) + speed * age
-        free = x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
+        free = self._sides(self._where)
         return [math.inf if far > way else stopping.ceiling(far, age) for far in free]
+
+    def _sides(self, where: Three) -> Sequence[float]:
+        """Return how far each side of the box is, as ``_ceilings``; less than 0 outside."""
+        p, (x, y, z) = self.parameters, where
+        return x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z

@@ -47,14 +47,14 @@ class Limits:
         high = tuple(min(a, b) for a, b in zip(self.high, other.high, strict=True))
         return Limits(low, high, min(self.max_age, other.max_age))  # type: ignore[arg-type]
 
-    def clamp(self, wish: Sequence[float]) -> list[float]:
-        """Return four finite numbers as they are inside the ceilings."""
-        found = list(wish)
-        for i, v in enumerate(found):
-            if v > self.high[i]:
-                found[i] = self.high[i]
-            elif v < self.low[i]:
-                found[i] = self.low[i]
+    def clamp(self, wish: list[float]) -> list[float]:
+        """Return four finite numbers as they are inside the ceilings: themselves if they are."""
+        low, high, found = self.low, self.high, wish
+        for i, v in enumerate(wish):
+            if not low[i] <= v <= high[i]:
+                if found is wish:
+                    found = [*wish]
+                found[i] = low[i] if v < low[i] else high[i]
         return found
 
 

@@ -51,8 +51,9 @@ class Nearby:
 
     Attributes
     ----------
-    nearest : float
-        Distance from the place to the nearest point, m; infinite where there is none.
+    free : float
+        So far one can go from the place in any direction, m: all balls, and what is not among the
+        points, are further.
     asked : bool
         Whether ``way`` has been asked.
     """
@@ -74,9 +75,10 @@ class Nearby:
         x, y, z = place
         self._squares = np.array((-2.0 * x, -2.0 * y, -2.0 * z, 1.0)) @ points[:4]
         self._squares += x * x + y * y + z * z
-        self.nearest = math.inf
+        self.free = radius - reach
         if self._squares.size:
-            self.nearest = math.sqrt(max(float(self._squares.min()), 0.0)) - _SLACK
+            nearest = math.sqrt(max(float(self._squares.min()), 0.0)) - _SLACK
+            self.free = min(self.free, nearest - reach)
 
     def lay_out(self) -> list[list[list[float]]]:
         """Make the sectors."""

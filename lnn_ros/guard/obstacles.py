@@ -144,7 +144,7 @@ class ObstacleStop:
         """
         if not self.sensors:
             return True
-        if not self._cloud.free(stopping.distance(speed)):
+        if stopping.distance(speed) > self._cloud.free:
             return False
         return speed <= self.parameters.uncovered or self._seen_all_round(at_ns)
 
@@ -174,22 +174,28 @@ class ObstacleStop:
         """
         if not self.sensors:
             return velocity
-        p = self.parameters
+        p, cloud = self.parameters, self._cloud
         vx, vy, wanted = velocity
         vz = 0.0 if p.planar else wanted
-        if vz:
-            sign = math.copysign(1.0, vz)
-            vz = sign * self._ceiling(abs(vz), 0.0, sign, (0.0,), stopping)
+        far = stopping.distance(abs(vz))
+        if far > cloud.free:
+            way = cloud.way(0.0, math.copysign(1.0, vz), (0.0,), far)
+            if way < far:
+                vz = math.copysign(min(abs(vz), stopping.ceiling(way)), vz)
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
         if speed >= _SLACK:
             azimuth, level, rise = math.atan2(vy, vx), math.hypot(vx, vy) / speed, vz / speed
-            slower = speed
+            least, unseen = speed, False
             if speed > p.uncovered and not self._covered(azimuth, level, rise, angles, at_ns):
-                slower = p.uncovered
-            azimuth += self._reckoning.here[4]
-            least = self._ceiling(slower, level, rise, [azimuth + a for a in angles], stopping)
+                least, unseen = p.uncovered, True
+            far = stopping.distance(least)
+            if far > cloud.free:
+                azimuth += self._reckoning.here[4]
+                way = cloud.way(level, rise, [azimuth + angle for angle in angles], far)
+                if way < far:
+                    least, unseen = min(least, stopping.ceiling(way)), False
+            self.uncovered |= unseen
             if least < speed:
-                self.uncovered |= least == slower
                 share = least / speed
                 vx, vy, vz = vx * share, vy * share, vz * share
         return vx, vy, wanted if p.planar else vz
@@ -202,19 +208,6 @@ class ObstacleStop:
     def nearest(self) -> float:
         """Free distance to the nearest of all points, m; infinite where there is none."""
         return self._cloud.nearest - self.parameters.radius
-
-    def _ceiling(
-        self,
-        speed: float,
-        level: float,
-        rise: float,
-        azimuths: Sequence[float],
-        stopping: Stopping,
-    ) -> float:
-        """Return how fast, at most a speed, one may go in the worst of some directions."""
-        far = stopping.distance(speed)
-        way = self._cloud.way(level, rise, azimuths, far)
-        return speed if way >= far else min(speed, stopping.ceiling(way))
 
     def _seen_all_round(self, at_ns: int) -> bool:
         for sensor in self._all_round:

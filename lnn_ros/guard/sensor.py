@@ -32,7 +32,10 @@ class Sensor:
         ux, uy, uz = direction
         (a, b, c), (d, e, f), (g, h, i) = self._columns
         x, y, z = a * ux + b * uy + c * uz, d * ux + e * uy + f * uz, g * ux + h * uy + i * uz
-        return self._inside(math.atan2(y, x), math.sqrt(x * x + y * y), z, planar)
+        flat = math.sqrt(x * x + y * y)
+        if abs(math.atan2(y, x)) > self._aside and flat > _SLACK:
+            return False
+        return planar or abs(math.atan2(z, flat)) <= self._above
 
     def covers_azimuth(self, azimuth: float, level: float, rise: float, planar: bool) -> bool:
         """Return what ``covers`` says of a direction by its azimuth, way along the ground and rise.
@@ -41,7 +44,9 @@ class Sensor:
         """
         if self._upright:
             aside = math.remainder(azimuth - self.parameters.yaw, math.tau)
-            return self._inside(aside, level, rise, planar)
+            if abs(aside) > self._aside and level > _SLACK:
+                return False
+            return planar or abs(math.atan2(rise, level)) <= self._above
         return self.covers((level * math.cos(azimuth), level * math.sin(azimuth), rise), planar)
 
     def in_body(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,11 +68,6 @@ class Sensor:
         if self.covered_ns is None:
             return False
         return abs(at_ns - self.covered_ns) * _NS <= self.parameters.max_age
-
-    def _inside(self, aside: float, level: float, rise: float, planar: bool) -> bool:
-        if abs(aside) > self._aside and level > _SLACK:
-            return False
-        return planar or abs(math.atan2(rise, level)) <= self._above
 
 
 def only(points: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:

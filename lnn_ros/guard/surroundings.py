@@ -45,7 +45,7 @@ class Surroundings:
             counts = self.obstacles.counts
             self.obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
             self.obstacles.counts = counts
-        self.fence.parameters = parameters.fence
+        self.fence.set(parameters.fence)
         self._parameters, self._limits, self._stopping = parameters, limits, stopping
 
     @property

@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.decision import ALL_BRAKING, NO_BRAKING, REST, Decision
 from lnn_ros.guard.limiter import Limiter
 from lnn_ros.guard.limits import Command, Four, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
 from lnn_ros.guard.novelty import Novelty
-from lnn_ros.guard.obstacles import Three
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
 from lnn_ros.guard.readiness import Ages, Deadman, Vehicle, stale
+from lnn_ros.guard.sensor import Three
 from lnn_ros.guard.stopping import Stopping
 from lnn_ros.guard.surroundings import Surroundings
 
@@ -29,31 +29,6 @@ PERIOD = 1.0 / 30.0
 _NS = 1e-9
 _ZERO = [0.0] * 4
 _UNASKED = "no command has been asked for yet"
-
-
-class Decision(NamedTuple):
-    """How the last command came about: enough to make it again.
-
-    Attributes
-    ----------
-    target : tuple of 4 float
-        What the limiter was to come to.
-    braking : tuple of 4 bool
-        Axes on which it does so by the braking set.
-    lowered : bool
-        Whether novelty, fence or obstacles changed what the mode had chosen.
-    dt : float
-        Seconds since the command before; 0 for the first.
-    """
-
-    target: Four
-    braking: tuple[bool, bool, bool, bool]
-    lowered: bool
-    dt: float
-
-
-REST = Decision((0.0,) * 4, (False,) * 4, False, 0.0)
-"""Of a mode in which zero is commanded at once, and before the first command."""
 
 
 class Guard:
@@ -342,7 +317,7 @@ class Guard:
         now = at_ns * _NS if now is None else now
         self._around.move(at_ns, self.limiter.velocity)
         answer = self._finite(wish)
-        self._stale_streams = self._stale(ages, silences or {})
+        self._stale_streams = self._stale(ages, silences)
         self._answers = "the policy has no finite answer" if answer is None else ""
         self._unlike = self._novelty.trouble()
         self._look(now)
@@ -356,13 +331,14 @@ class Guard:
             target = self._novelty.lower(chosen, self._limits)
         elif mode is Mode.TAKEOVER:
             chosen = target = self._clamped(self._taken)
-        braking = [mode is Mode.HOLD] * 4
-        if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
-            target, slowing = self._around.lower(at_ns, target, self.limiter.velocity)
-            braking = [a or b for a, b in zip(braking, slowing, strict=True)]
+        braking = NO_BRAKING
+        if self.parameters.takeover.obstacle_stop or mode is not Mode.TAKEOVER:
+            target, braking = self._around.lower(at_ns, target, self.limiter.velocity)
+        if mode is Mode.HOLD:
+            braking = ALL_BRAKING
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
-        lowered = target != chosen
-        self.decision = Decision(tuple(target), tuple(braking), lowered, dt)  # type: ignore
+        lowered = target is not chosen and target != chosen
+        self.decision = Decision(tuple(target), braking, lowered, dt)  # type: ignore[arg-type]
         return np.array(self.limiter.step(target, dt, braking))
 
     # Stages
@@ -377,10 +353,14 @@ class Guard:
             return None
         return answer
 
-    def _stale(self, ages: Ages, silences: Ages) -> list[str]:
+    def _stale(self, ages: Ages, silences: Ages | None) -> list[str]:
         limit = self._limits.max_age
         names = stale(ages, limit)
-        names += [name for name in stale(silences, limit, ahead=False) if name not in names]
+        if silences:
+            late = stale(silences, limit, ahead=False)
+            names += [name for name in late if name not in names]
+        if not names:
+            return names
         for name in names:
             self._counts[f"guard.stale_{name}"] += 1
         return [f"{name} is stale: nothing newer than {limit:g} s" for name in names]
@@ -397,17 +377,20 @@ class Guard:
             self.handle(Event.LEFT, vehicle, now)
             return
         deadman = self._deadman.trouble(modes, now)
-        found = (*self._stale_streams, self._answers, self._unlike, vehicle, self._fence_trouble())
-        missing = "; ".join(trouble for trouble in found if trouble)
-        if mode is Mode.TAKEOVER:
-            timeout = self.parameters.takeover.timeout
-            if abs(now - self._taken_at) > timeout:
-                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
-        elif mode is Mode.ENGAGED:
+        fence = self._fence_trouble()
+        missing = ""  # made of words only where there is something to say
+        if self._stale_streams or self._answers or self._unlike or vehicle or fence:
+            found = (*self._stale_streams, self._answers, self._unlike, vehicle, fence)
+            missing = "; ".join(trouble for trouble in found if trouble)
+        if mode is Mode.ENGAGED:
             if deadman:
                 self.handle(Event.DEADMAN, deadman, now)
             elif missing:
                 self.handle(Event.STALE, missing, now)
+        elif mode is Mode.TAKEOVER:
+            timeout = self.parameters.takeover.timeout
+            if abs(now - self._taken_at) > timeout:
+                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
         elif self._may_resume:
             released = self._modes.cause is Event.RELEASE
             late = not released and now - self._held_at > modes.resume_within
@@ -423,7 +406,7 @@ class Guard:
 
     def _clamped(self, wish: list[float]) -> list[float]:
         inside = self._limits.clamp(wish)
-        if inside != wish:
+        if inside is not wish:
             self._counts["guard.clamped"] += 1
         return inside
 

@@ -17,8 +17,10 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
+from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from sensor_msgs.msg import Imu
 
 from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
@@ -87,6 +89,9 @@ class Collector:
         LnnError
             When a parameter of the files is not possible.
         """
+        problem = _unusable()
+        if problem:
+            return Snapshot(system=_system(problem))
         say("looking who is there")
         self._discover()
         controller, adapter = self._own("controller"), self._own("vehicle_adapter")
@@ -254,7 +259,16 @@ class Collector:
         return () if ear is None else ear.times()
 
 
-def _system() -> System:
+def _unusable() -> str:
+    """Say why messages cannot be used in this Python; nothing where they can."""
+    try:
+        deserialize_message(serialize_message(Imu()), Imu)
+    except Exception as error:  # whatever C code that was built for another numpy comes to
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return ""
+
+
+def _system(problem: str = "") -> System:
     distribution = os.environ.get("ROS_DISTRO", "")
     if not distribution:
         try:
@@ -268,4 +282,5 @@ def _system() -> System:
     boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     return System(distribution, rclpy.get_rmw_implementation_identifier(),
                   os.environ.get("ROS_DOMAIN_ID", "") or "0",
-                  f"discovery range {discovery}" if discovery else "", np.__version__, "", boot)
+                  f"discovery range {discovery}" if discovery else "", np.__version__, problem,
+                  boot)

@@ -14,7 +14,9 @@ _ENDLESS_S = 9e9  # what stands for no limit is about 292 years
 
 
 def full_name(namespace: str, name: str) -> str:
-    """Return the full name of a node."""
+    """Return the full name of a node; a program that only knows DDS has none."""
+    if name.startswith("_"):  # _CREATED_BY_BARE_DDS_APP_, _NODE_NAME_UNKNOWN_
+        return "(a program without a node)"
     return f"{namespace.rstrip('/')}/{name}"
 
 

@@ -136,7 +136,7 @@ def inputs(wanted: ControllerSettings, adapter: VehicleAdapterSettings, simulate
         found.append(Input(name, resolve(name), kind, asks, needed, source, single))
 
     if wanted.image_transport == "compressed":
-        found.append(Input("image/compressed", resolve("image") + "/compressed",
+        found.append(Input("image/compressed", resolve(resolve("image") + "/compressed"),
                            "sensor_msgs/msg/CompressedImage", sensor, "the policy sees by it",
                            "the camera's driver", remapped="image"))
     else:

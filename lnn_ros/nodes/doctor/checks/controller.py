@@ -37,8 +37,7 @@ def check(seen: Snapshot) -> Iterator[Finding]:
         yield fail("controller", text, f"look into its log, mend what it says, then ros2 service "
                    f"call {node}/reset std_srvs/srv/Trigger")
     elif values.get("troubles"):
-        yield (fail if active else warn)("controller", text, "mend what it says; above is how, "
-                                         "for what the doctor has seen, too")
+        yield (fail if active else warn)("controller", text, "mend these: the lines above say how")
     else:
         yield ok("controller", text)
 

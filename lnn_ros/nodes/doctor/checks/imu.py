@@ -140,10 +140,9 @@ def _mounting(seen: Snapshot, force: Floats, rest: bool) -> Finding:
     off = math.acos(min(max(float(up[2]), -1.0), 1.0))
     text = f"up is {off / _DEGREES:.0f} degrees from z of {seen.settings.base_frame}"
     if off < (_UP_REST if rest else _UP_MOVING):
-        return ok(what, f"{text}{'' if rest else ' in motion: stand still on level ground to see'}"
-                  f"{' it exactly' if not rest else ''}")
+        return ok(what, text if rest else f"{text}, in motion: at rest it is seen exactly")
     roll, pitch = (_snapped(angle) for angle in level(force))
-    flipped = "; forward, right, down (NED) is not what ROS has" if up[2] < -0.9 else ""
+    flipped = " (a driver that speaks forward, right, down looks so)" if up[2] < -0.9 else ""
     tell = fail if off > _UP_MOVING else warn
     return tell(what, f"{text}{flipped}",
                 f"set imu.roll to {roll:.4f} and imu.pitch to {pitch:.4f} if the vehicle stands "
@@ -153,4 +152,6 @@ def _mounting(seen: Snapshot, force: Floats, rest: bool) -> Finding:
 def _snapped(angle: float) -> float:
     """Round to a quarter turn, if it is within 10 degrees of one: nobody mounts at 89."""
     quarter = round(angle / (math.pi / 2)) * math.pi / 2
-    return quarter + 0.0 if abs(angle - quarter) < _UP_REST else angle
+    if abs(angle - quarter) >= _UP_REST:
+        return angle
+    return abs(quarter) if abs(quarter) > 3.0 or quarter == 0.0 else quarter  # half a turn is one

@@ -15,6 +15,8 @@ _MIDDLEWARE = "rmw_fastrtps_cpp"
 def check(seen: Snapshot) -> Iterator[Finding]:
     """Judge what ROS runs with here, and the policy."""
     yield _ros(seen)
+    if seen.system.problem:
+        return
     yield _graph(seen)
     yield _policy(seen)
     for sentence in seen.differs:

@@ -16,6 +16,9 @@ _PARAMETER = {"sensor_msgs/msg/Image": "image_transport: raw",
               "geometry_msgs/msg/TwistStamped": "takeover.stamped: true",
               "geometry_msgs/msg/Twist": "takeover.stamped: false"}
 _COMPRESSED = "/compressed"
+_ANYTHING = ("diagnostic_msgs/msg/DiagnosticStatus", "std_msgs/msg/Bool")
+"""Types that say nothing about what is meant: no topic is taken for another by them."""
+_OTHER = ("depth", "infra", "debug", "mask")  # in names of images that are no camera's: told last
 _MOST = 3  # names that are told
 
 
@@ -67,12 +70,16 @@ def short(kind: str) -> str:
     return kind.rpartition("/")[2]
 
 
-def elsewhere(seen: Snapshot, kind: str, besides: frozenset[str] = frozenset()) -> list[str]:
-    """Return topics that carry a type and that nobody of ours has a use for."""
-    used = {wanted.topic for wanted in seen.inputs} | besides | {
+def elsewhere(seen: Snapshot, kind: str) -> list[str]:
+    """Return topics that carry a type, from others than our nodes, and are not in use."""
+    if kind in _ANYTHING:
+        return []
+    used = {wanted.topic for wanted in seen.inputs} | {
         seen.names.command, *seen.names.told.values(), *seen.names.said.values()}
-    return sorted(name for name, topic in seen.topics.items()
-                  if name not in used and any(p.kind == kind for p in topic.publishers))
+    ours = (seen.names.controller, seen.names.adapter)
+    found = [name for name, topic in seen.topics.items() if name not in used and any(
+        p.kind == kind and p.node not in ours for p in topic.publishers)]
+    return sorted(found, key=lambda name: (any(word in name for word in _OTHER), name))
 
 
 def _missing(seen: Snapshot, wanted: Input) -> Finding | None:
@@ -87,15 +94,17 @@ def _missing(seen: Snapshot, wanted: Input) -> Finding | None:
     if others:
         moved = [_source_of(wanted, name) for name in others[:_MOST]]
         also = f" (or {', '.join(moved[1:])})" if moved[1:] else ""
+        space = others[0].removesuffix(f"/{wanted.name}").strip("/")
+        if others[0].endswith(f"/{wanted.name}") and space:
+            also += f"; or is it --namespace {space}?"
         return fail(what, f"{found}; {', '.join(others[:_MOST])} "
                     f"carr{'ies' if len(others) == 1 else 'y'} {short(wanted.kind)}",
                     f"remap {wanted.remap}:={moved[0]}{also}")
     twin = _TWINS.get(wanted.kind, "") if wanted.remap == "image" else ""
     others = elsewhere(seen, twin) if twin else []
     if others:
-        base = others[0].removesuffix(_COMPRESSED)
         return fail(what, f"{found}; {others[0]} carries {short(twin)}",
-                    f"set {_PARAMETER[twin]} and remap {wanted.remap}:={base}")
+                    f"set {_PARAMETER[twin]}{_moved(others[0], twin)}")
     return fail(what, found, f"start {wanted.source}, or remap {wanted.remap} to its topic "
                 f"({wanted.needed})")
 
@@ -107,19 +116,24 @@ def _source_of(wanted: Input, name: str) -> str:
 
 def _wrong_type(wanted: Input, publishers: tuple[Endpoint, ...]) -> Finding:
     kind = publishers[0].kind
-    remedy = f"let {names(publishers)} publish {wanted.kind}, or remap {wanted.remap} to a topic " \
-             f"that carries it"
+    remedy = (f"let {names(publishers)} publish {short(wanted.kind)}, or remap {wanted.remap} to a "
+              f"topic that carries it")
     if kind == _TWINS.get(wanted.kind) and wanted.remap in ("image", "takeover"):
-        base = wanted.topic.removesuffix(_COMPRESSED) if wanted.remapped else wanted.topic
-        remedy = f"set {_PARAMETER[kind]}"
-        if wanted.remap == "image":
-            # image_transport adds /compressed to the name itself.
-            named = base.endswith(_COMPRESSED)
-            remedy += (f" and remap image:={base.removesuffix(_COMPRESSED)}" if named else
-                       f", and let {names(publishers)} publish on {base}{_COMPRESSED}"
-                       if kind.endswith("CompressedImage") else f" and remap image:={wanted.topic}")
+        remedy = f"set {_PARAMETER[kind]}{_moved(wanted.topic, kind)}"
     return fail(f"{wanted.name} topic", f"{wanted.topic} carries {short(kind)} from "
                 f"{names(publishers)}: expected {short(wanted.kind)}", remedy)
+
+
+def _moved(topic: str, kind: str) -> str:
+    """Say which remap leads to a topic of images, once image_transport fits their type."""
+    if kind == "sensor_msgs/msg/Image":
+        return f" and remap image:={topic}"
+    if kind != "sensor_msgs/msg/CompressedImage":
+        return ""
+    # The controller adds /compressed to the name of image, as image_transport does.
+    base = topic.removesuffix(_COMPRESSED)
+    return (f" and remap image:={base}" if base != topic else
+            f" and remap image/compressed:={topic}")
 
 
 def _count(wanted: Input, publishers: tuple[Endpoint, ...], good: list[Endpoint]) -> Finding:

@@ -19,6 +19,8 @@ from lnn_ros.errors import LnnError
 COMMANDS = {
     "demo": ("lnn_ros.nodes.demo",
              "Fly the shipped policy in the embedded simulator, as real ROS 2 nodes."),
+    "doctor": ("lnn_ros.nodes.doctor.command",
+               "Look at a running robot, and say what is wrong and how to mend it."),
     "demonstrate": ("lnn_ros.learning.demonstrate",
                     "Record flights of the expert, from which a policy learns."),
     "train": ("lnn_ros.learning.train",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -78,14 +78,21 @@ class Drain:
         """
         while self._woken:
             yield self._woken.popleft()
+        for payload, information in self.informed():
+            yield payload, int(information["received_timestamp"])
+
+    def informed(self) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+        """Yield what waits in the reader's queue, with what the middleware knows of each message.
+
+        As :meth:`take`, for a subscription that wakes nobody up.
+        """
         handle = self.subscription.handle
         with handle:
             for _ in range(self._depth):
                 taken = handle.take_message(self.kind, True)
                 if taken is None:
                     return
-                payload, information = taken
-                yield payload, int(information["received_timestamp"])
+                yield taken
 
     def close(self) -> None:
         """End the subscription."""

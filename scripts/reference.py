@@ -77,6 +77,9 @@ class _Recorder:
     def add_argument_group(self, *_: object) -> _Recorder:
         return self
 
+    def add_mutually_exclusive_group(self, **_: object) -> _Recorder:
+        return self
+
 
 def commands() -> str:
     """Return the page about the command line."""

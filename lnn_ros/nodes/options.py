@@ -242,8 +242,9 @@ class NodeOptions:
             use_sim_time=(None if use_sim_time == "auto"
                           else _boolean("use_sim_time", use_sim_time, "true, false or auto")),
             policy=text["policy"], log_level=text["log_level"],
-            **{name: _boolean(name, text[name], "true or false")
-               for name in ("headless", "record", "use_respawn", "rviz", "foxglove")})
+            headless=_switch(text, "headless"), record=_switch(text, "record"),
+            use_respawn=_switch(text, "use_respawn"), rviz=_switch(text, "rviz"),
+            foxglove=_switch(text, "foxglove"))
 
     def gazebo_run(self) -> running.Run:
         """Return what has to be started for Gazebo.
@@ -273,6 +274,10 @@ def _boolean(name: str, text: str, possible: str) -> bool:
     if text.lower() not in values:
         raise LnnError(f"{name}:={text} is unknown: expected {possible}")
     return values[text.lower()]
+
+
+def _switch(texts: Mapping[str, str], name: str) -> bool:
+    return _boolean(name, texts[name], "true or false")
 
 
 def _whole(name: str, text: str, what: str, most: int) -> int:

@@ -29,12 +29,12 @@ MODULES = {
 }
 """Executables of ``ros2 run lnn_ros``, and the module whose ``main`` each one calls."""
 
+ParameterValue = bool | int | float | str
+
 OURS = "lnn_ros"
-FOXGLOVE = {"address": "127.0.0.1", "port": 8765}
+FOXGLOVE: Mapping[str, ParameterValue] = {"address": "127.0.0.1", "port": 8765}
 """Nobody but programs on this computer."""
 RVIZ_FILE = "config/viewers/drone.rviz"
-
-ParameterValue = bool | int | float | str
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,10 @@ class Offers:
 
     def names(self) -> Sequence[str]:
         """Return the nodes that offer, living or not."""
-        return sorted(f"{offer.node_namespace.rstrip('/')}/{offer.node_name}"
-                      for offer in self._node.get_publishers_info_by_topic(self._topic))
+        offers = self._node.get_publishers_info_by_topic(self._topic)
+        # Rather new ones are known by their publishers before their nodes are.
+        return sorted("a node of unknown name" if "UNKNOWN" in offer.node_name else
+                      f"{offer.node_namespace.rstrip('/')}/{offer.node_name}" for offer in offers)
 
     def _on_life(self, change: Any) -> None:
         self._dead = int(change.not_alive_count)

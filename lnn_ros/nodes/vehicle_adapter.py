@@ -274,6 +274,7 @@ class VehicleAdapter(Node):
             self._settings = self._settable.settings()
             vehicle = vehicles.make(self._settings.vehicle)
             takes = {topic: message_type(kind) for topic, kind in vehicle.takes.items()}
+            self._refuse_loop(vehicle)
         except LnnError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
@@ -293,6 +294,15 @@ class VehicleAdapter(Node):
         self._commands = self.create_subscription(TwistStamped, "cmd_vel", self._on_command,
                                                   _NEWEST, raw=True)
         self._offers = Offers(self, TwistStamped, "cmd_vel")
+
+    def _refuse_loop(self, vehicle: Vehicle) -> None:
+        """Raise a sentence where the vehicle would be told what comes as a command."""
+        commands = self.resolve_topic_name("cmd_vel")
+        for topic in vehicle.takes:
+            if self.resolve_topic_name(topic) == commands:
+                raise LnnError(f"the vehicle is told on {commands}, on which commands come: "
+                               f"expected one of cmd_vel and {topic} to be remapped to another "
+                               f"name")
 
     def _listen(self, vehicle: Vehicle, topic: str) -> None:
         """Hear what the vehicle says on a topic; without its type it stays unknown."""

@@ -8,9 +8,9 @@ request 34002).
 
 The heading is that of its pose, whose orientation is forward, left, up in east, north, up whatever
 its ``frame_id`` says (AP_DDS_Client.cpp, ``update_topic(geometry_msgs_msg_PoseStamped&)``, every
-33 ms). Its status is latched, and from 4.6 on there; the versions that first had it say it only
-when it changes (pull requests 28337 and 31008). So the pose tells whether it still speaks: while it
-does not, its status counts for nothing.
+33 ms). Its status is latched; 4.5 has none, and the versions that first had it say it only when it
+changes (pull requests 28337 and 31008). So the pose tells whether it still speaks: while it does
+not, its status counts for nothing.
 """
 
 from __future__ import annotations

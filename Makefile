@@ -30,7 +30,7 @@ demo:
 
 test:
 	$(call environment,ros$(,)sim$(,)train$(,)dev)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint:
 	$(call environment,ros$(,)sim$(,)train$(,)dev)

@@ -55,8 +55,8 @@ setup(
         "train": ["torch==2.13.0", "numba", "scipy"],
         "export": ["onnx"],
         # ncps is what cells are compared with; ziglang is a C compiler for exported policies.
-        "dev": ["pytest<9", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff", "mypy",
-                "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx", "onnxruntime",
+        "dev": ["pytest<9", "pytest-xdist", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff",
+                "mypy", "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx", "onnxruntime",
                 "ziglang"],
     },
     zip_safe=False,

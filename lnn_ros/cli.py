@@ -33,6 +33,8 @@ COMMANDS = {
                   "Let a policy state how sure it is, or how unlike training its input is."),
     "replay": ("lnn_ros.replay.command",
                "Run a recorded bag through a policy, and compare with what it commanded live."),
+    "worlds": ("lnn_ros.simulation.gazebo.command",
+               "Write a world and its models for Gazebo, or check such files."),
     "faults": ("lnn_ros.nodes.faults.command",
                "Inject faults into a drone in flight, and judge what comes of each."),
     "inspect": ("lnn_ros.liquid.inspection",

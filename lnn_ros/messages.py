@@ -22,7 +22,7 @@ from lnn_ros.geometry import CameraModel
 from lnn_ros.images import ENCODINGS, MAX_SIDE, image_array, image_view
 
 __all__ = [
-    "ENCODINGS", "MAX_SIDE", "NS_PER_S", "Pose", "camera_model", "command_vector",
+    "ENCODINGS", "MAX_SIDE", "NS_PER_S", "Pose", "angles", "camera_model", "command_vector",
     "fill_camera_info", "fill_command", "fill_image", "fill_imu", "fill_odometry", "image_array",
     "image_view", "imu_vector", "odometry_pose", "quaternion", "set_time", "stamp_ns", "time_ns",
     "twist_vector", "vehicle_state",
@@ -171,17 +171,35 @@ def odometry_pose(message: Any) -> Pose:
     """
     place, q = message.pose.pose.position, message.pose.pose.orientation
     position = float(place.x), float(place.y), float(place.z)
-    w, x, y, z = float(q.w), float(q.x), float(q.y), float(q.z)
-    if not all(map(math.isfinite, (*position, w, x, y, z))):
-        raise LnnError(f"odometry is at {position}, turned by {(w, x, y, z)}: expected finite "
-                       f"numbers")
+    if not all(map(math.isfinite, position)):
+        raise LnnError(f"odometry is at {position}: expected finite numbers")
+    return Pose(position, *angles("odometry", (float(q.w), float(q.x), float(q.y), float(q.z))))
+
+
+def angles(what: str, orientation: tuple[float, float, float, float]
+           ) -> tuple[float, float, float]:
+    """Return roll, pitch and yaw (rad, as in ``Pose``) of a quaternion w, x, y, z.
+
+    Parameters
+    ----------
+    what : str
+        What is turned by it, for the sentence.
+    orientation : tuple of 4 float
+        Of length 1.
+
+    Raises
+    ------
+    LnnError
+        When it is no unit quaternion.
+    """
+    w, x, y, z = orientation
     if not 0.98 < w * w + x * x + y * y + z * z < 1.02:
-        raise LnnError(f"odometry is turned by the quaternion {(w, x, y, z)}: expected one of "
+        raise LnnError(f"{what} is turned by the quaternion {orientation}: expected one of "
                        f"length 1")
     roll = math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
     pitch = math.asin(min(max(2.0 * (w * y - z * x), -1.0), 1.0))
     yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-    return Pose(position, roll, pitch, yaw)
+    return roll, pitch, yaw
 
 
 _WORDS = {"true": True, "false": False, "": None}

@@ -35,8 +35,8 @@ MODULES = {
     "sim": ["mujoco", "numba", "matplotlib", "av"],
     "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
-    "dev": ["pytest", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy", "flake8",
-            "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],
+    "dev": ["pytest", "xdist", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy",
+            "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],
 }
 
 NO_NETWORK = re.compile(

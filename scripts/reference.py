@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/reference/parameters.md and launch.md from the tables in the code.
+"""Write docs/reference/parameters.md, launch.md and robots.md from the tables in the code.
 
 `reference.py --check` only tells whether they are up to date, with exit status 1 if not.
 """
@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lnn_ros.nodes import settings, table  # noqa: E402  (found only now)
+from lnn_ros import robots, vehicles  # noqa: E402  (found only now)
+from lnn_ros.nodes import settings, table  # noqa: E402
+from lnn_ros.vehicles.base import LASTS_S  # noqa: E402
 
 MADE_BY = "<!-- Written by scripts/reference.py from the code: change it there. -->\n"
 
@@ -56,7 +58,49 @@ def launch() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"docs/reference/parameters.md": parameters, "docs/reference/launch.md": launch}
+def profiles() -> str:
+    """Return the page about robot profiles and the vehicles that they are told by."""
+    lines = [
+        "# Robot profiles", "", MADE_BY,
+        "`robot:=NAME` sets remaps and parameters so that the nodes fit a robot: one file each in "
+        "`config/robots`, or the path of your own. How to use and to write one: "
+        "[on a robot](../how-to/run-on-a-robot.md#choose-a-profile). No robot was flown or driven "
+        "with them: *tested* says what stood in for its messages.", "",
+        "| Name | Robot | Kind | Vehicle | Tested with |", "|---|---|---|---|---|"]
+    found = [robots.load(name) for name in robots.names()]
+    lines += [f"| [`{r.name}`](#{r.name}) | {r.about} | {r.kind} | `{r.vehicle}` | {r.tested} |"
+              for r in found]
+    for robot in found:
+        lines += ["", f"## {robot.name}", "", "| Our topic | The robot's |", "|---|---|"]
+        lines += [f"| `{ours}` | `{its}` |" for ours, its in robot.remaps.items()]
+        if not robot.remaps:
+            lines.append("| | none is remapped |")
+        lines += ["", "Parameters: " + ", ".join(
+            f"`{name}: {str(value).lower() if isinstance(value, bool) else value}`"
+            for name, value in robot.parameters.items()) + "."]
+    lines += [
+        "", "## Vehicles", "",
+        "What the [vehicle adapter](interfaces.md#vehicle_adapter) tells and hears, by its "
+        "parameter `vehicle`. It publishes reliably and keeps nothing for later; it listens best "
+        "effort, which matches any offer, or reliably and for what was kept (latched). What a "
+        f"vehicle has said counts for {LASTS_S:g} s, or as long as is said here. Frames, signs and "
+        "their sources: `lnn_ros/vehicles/`.", "",
+        "| Vehicle | | Topic | Type | |", "|---|---|---|---|---|"]
+    for kind in vehicles.kinds():
+        vehicle = vehicles.make(kind)
+        lines += [f"| `{kind}` | is told | `{topic}` | {of} | |"
+                  for topic, of in vehicle.takes.items()]
+        for topic, of in vehicle.says.items():
+            lasts = vehicle.lasts.get(topic)
+            how = [] if lasts is None else [
+                "counts until it changes" if lasts == float("inf") else f"counts for {lasts:g} s"]
+            how += ["latched"] if topic in vehicle.latched else []
+            lines.append(f"| `{kind}` | says | `{topic}` | {of} | {', '.join(how)} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"docs/reference/parameters.md": parameters, "docs/reference/launch.md": launch,
+         "docs/reference/robots.md": profiles}
 
 
 def main() -> int:

@@ -1,11 +1,32 @@
 """What holds for all tests: threads would only fight over the cores, and no test is timed."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("lnn_ros", deadline=None)
 settings.load_profile("lnn_ros")
+
+HERE = Path(__file__).parent
+LIVE = ("nodes", "launch")
+"""Folders whose tests run real processes in real time, and mostly wait."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests out among two processes, as ``make test`` has it.
+
+    What runs in real time takes turns in one of them, and begins first; the other computes
+    meanwhile, a file at a time.
+    """
+    def live(item: pytest.Item) -> bool:
+        return item.path.relative_to(HERE).parts[0] in LIVE
+
+    items.sort(key=lambda item: not live(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("live" if live(item) else str(item.path)))

@@ -111,9 +111,9 @@ def draw_film(run: Run, plan: list[Shot], path: Path,
 def draw_still(run: Run, plan: list[Shot], path: Path) -> None:
     """Render the moment at which the flight looks most like one, large and smooth, as a PNG."""
     geometry = _film_camera(_STILL_SCALE * SIZE[0], _STILL_SCALE * SIZE[1])
-    renderer = Renderer(run.world, geometry, vehicle=True)
+    renderer = Renderer(run.world, geometry, vehicles=1)
     shot = _best_shot(run, plan)
-    picture = renderer.render(shot.eye, shot.view, vehicle_pose=(shot.position, shot.rotation))
+    picture = renderer.render(shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)])
     Image.fromarray(_decorate(run, shot, np.ascontiguousarray(picture), _STILL_SCALE)).save(
         path, optimize=True)
 
@@ -139,9 +139,9 @@ def _pictures(run: Run, plan: list[Shot]) -> Iterator[Picture]:
 
     def picture(shot: Shot) -> Picture:
         if not hasattr(own, "renderer"):
-            own.renderer = Renderer(run.world, geometry, vehicle=True)
+            own.renderer = Renderer(run.world, geometry, vehicles=1)
         return _decorate(run, shot, own.renderer.render(
-            shot.eye, shot.view, vehicle_pose=(shot.position, shot.rotation)), 1)
+            shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)]), 1)
 
     workers = min(4, os.cpu_count() or 1)
     waiting: deque[Future[Picture]] = deque()

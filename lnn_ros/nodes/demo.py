@@ -267,8 +267,8 @@ def _compile(line: ProgressLine, seed: int, task: Task) -> None:
             simulator = Simulator(make_world(seed, task), task=task)
             simulator.advance(START_NS + 100_000_000)
             pose = simulator.truth.position, simulator.truth.rotation
-            Renderer(simulator.world, CameraGeometry(width=8, height=6), vehicle=True).render(
-                *pose, vehicle_pose=pose)
+            Renderer(simulator.world, CameraGeometry(width=8, height=6), vehicles=1).render(
+                *pose, vehicles=[pose])
         except BaseException as error:
             failed.append(error)
 

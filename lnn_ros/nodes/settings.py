@@ -325,6 +325,9 @@ class SimulatorSettings:
     lockstep: bool = setting(False, "Wait for the controller's answer to every /clock message, so "
                              "that a flight does not depend on the computer's speed.",
                              when="at start")
+    vehicles: int = setting(1, "Drones in the same world; of more than one, each has its topics in "
+                            "a namespace of its own: drone1, drone2 and so on.", 1, 4,
+                            "at start")
     camera: TimingSettings = dataclasses.field(
         default_factory=lambda: TimingSettings(rate_hz=20.0, latency_s=0.01))
     imu: TimingSettings = dataclasses.field(default_factory=lambda: TimingSettings(rate_hz=200.0))

@@ -29,15 +29,16 @@ from lnn_ros.errors import LnnError
 from lnn_ros.nodes import process, qos
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints, status, vehicle_state
 from lnn_ros.nodes.message_types import message_type
+from lnn_ros.nodes.offers import Offers
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import VehicleAdapterSettings
 from lnn_ros.vehicles import UNHEARD, Command, Said, Vehicle
+from lnn_ros.vehicles.base import LASTS_S
 
 _ZERO: Command = (0.0, 0.0, 0.0, 0.0)
 _LAST_WORD = Duration(seconds=1.0)  # how long to wait until the last zero is acknowledged
 _REPORT_S = 1.0
 _SAY_S = 0.2  # between two messages on vehicle_state
-_UNHEARD_S = 3.0  # a vehicle that has said nothing for this long: three of its slowest messages
 _SETTLE_S = 0.2  # after a standstill of this process: what had waited meanwhile has come by then
 # Only the newest command is worth anything, should several have come at once.
 _NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -70,6 +71,7 @@ class VehicleAdapter(Node):
         self._said: Said = UNHEARD
         self._said_on: dict[str, float] = {}
         self._problem = ""
+        self._deaf: list[str] = []
         self._settings = VehicleAdapterSettings()
         self._settable = Parameters(self, VehicleAdapterSettings,
                                     lambda: self._vehicle is not None)
@@ -129,7 +131,7 @@ class VehicleAdapter(Node):
             return
         if self._state is State.PASSING or self._settings.on_timeout == "zero":
             self._say_zero()
-        for publisher, _ in self._told:
+        for publisher in self._told.values():
             if not publisher.wait_for_all_acked(_LAST_WORD):
                 self.get_logger().warning(
                     f"{publisher.topic_name}: the last zero was not acknowledged within "
@@ -189,14 +191,18 @@ class VehicleAdapter(Node):
         return (linear.x, linear.y, linear.z, angular.z), stamp_ns
 
     def _tell(self, command: Command, stamp_ns: int) -> None:
+        """Tell the vehicle a command, by what is known of it at this moment."""
         assert self._vehicle is not None
+        self._forget_old(time.monotonic())
         try:
             self._vehicle.tell(self._messages, command, stamp_ns, self._settings.base_frame,
                                self._said)
         except LnnError as error:
             raise Unusable("untold", str(error)) from error
-        for publisher, message in self._told:
-            publisher.publish(message)
+        told_on = self._vehicle.told_on(self._said)
+        for topic, publisher in self._told.items():
+            if topic in told_on:
+                publisher.publish(self._messages[topic])
 
     def _say_zero(self) -> None:
         """Say zero, stamped with the time by the clock of the last command."""
@@ -214,18 +220,11 @@ class VehicleAdapter(Node):
             self._stops += 1
         self._change(state, f"no usable command for {self._settings.timeout_s:g} s"
                      if state is State.TIMED_OUT else
-                     f"commands are offered by {self._rivals()}: expected one publisher, the "
-                     f"controller; nobody is obeyed until then")
+                     f"commands are offered by {' and '.join(self._offers.names())}: expected one "
+                     f"publisher, the controller; nobody is obeyed until then")
 
     def _is_contested(self) -> bool:
-        return (self._settings.exclusive
-                and self.count_publishers(self._commands.topic_name) > 1)
-
-    def _rivals(self) -> str:
-        """Name those who offer commands."""
-        return " and ".join(sorted(
-            f"{offer.node_namespace.rstrip('/')}/{offer.node_name}"
-            for offer in self.get_publishers_info_by_topic(self._commands.topic_name)))
+        return self._settings.exclusive and self._offers.living() > 1
 
     def _notice_standstill(self, now: float) -> None:
         """Find that this process was stopped or starved: commands that waited are of the past."""
@@ -240,18 +239,30 @@ class VehicleAdapter(Node):
 
     def _on_said(self, topic: str, message: Any) -> None:
         assert self._vehicle is not None
-        self._said = self._vehicle.hear(self._said, topic, message)
+        before = self._said
+        try:
+            self._said = self._vehicle.hear(before, topic, message)
+        except LnnError as error:
+            self._complaints.report(topic, "content", str(error))
+            return
         self._said_on[topic] = time.monotonic()
-        self._say_vehicle_state(time.monotonic())
+        self._complaints.fine(topic)
+        if _state(before) != _state(self._said):
+            self._say_vehicle_state(time.monotonic())
+
+    def _forget_old(self, now: float) -> None:
+        """Forget what the vehicle has not said again for as long as that counts."""
+        assert self._vehicle is not None
+        for topic, at in list(self._said_on.items()):
+            if now - at > self._vehicle.lasts.get(topic, LASTS_S):
+                del self._said_on[topic]
+                self._said = self._vehicle.forget(self._said, topic)
 
     def _say_vehicle_state(self, now: float) -> None:
-        """Publish what the vehicle says, as long as it goes on saying it on every topic."""
-        assert self._vehicle is not None
-        if now - min(self._said_on.values()) > _UNHEARD_S:
-            self._said = self._vehicle.unheard
+        """Publish what the vehicle says, as far as it counts."""
+        self._forget_old(now)
         self._said_at = now
-        self._vehicle_state.publish(vehicle_state(
-            self.get_name(), self._said.airborne, self._said.velocity_mode))
+        self._vehicle_state.publish(vehicle_state(self.get_name(), *_state(self._said)))
 
     # Parts
 
@@ -262,28 +273,49 @@ class VehicleAdapter(Node):
         try:
             self._settings = self._settable.settings()
             vehicle = vehicles.make(self._settings.vehicle)
-            types = {topic: message_type(kind)
-                     for topic, kind in (*vehicle.takes.items(), *vehicle.says.items())}
+            takes = {topic: message_type(kind) for topic, kind in vehicle.takes.items()}
+            self._refuse_loop(vehicle)
         except LnnError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
                 self.get_logger().error(f"nothing is passed on: {error}")
             return
         self._vehicle, self._said, self._problem = vehicle, vehicle.unheard, ""
-        self._messages = {topic: types[topic]() for topic in vehicle.takes}
-        self._told = [(self.create_publisher(types[topic], topic, qos.RELIABLE), message)
-                      for topic, message in self._messages.items()]
-        self._said_on = dict.fromkeys(vehicle.says, -math.inf)
+        self._messages = {topic: kind() for topic, kind in takes.items()}
+        self._told = {
+            topic: self.create_publisher(kind, vehicle.name(topic, kind), qos.RELIABLE)
+            for topic, kind in takes.items()}
         if vehicle.says:
             self._vehicle_state = self.create_publisher(DiagnosticStatus, "vehicle_state",
                                                         qos.RELIABLE)
         for topic in vehicle.says:
-            heard: Callable[[Any], None] = partial(self._on_said, topic)
-            # Best effort matches whatever is offered.
-            self.create_subscription(types[topic], topic, heard, qos.sensor(10, False))
+            self._listen(vehicle, topic)
         # Raw: bytes that are no message are counted, too.
         self._commands = self.create_subscription(TwistStamped, "cmd_vel", self._on_command,
                                                   _NEWEST, raw=True)
+        self._offers = Offers(self, TwistStamped, "cmd_vel")
+
+    def _refuse_loop(self, vehicle: Vehicle) -> None:
+        """Raise a sentence where the vehicle would be told what comes as a command."""
+        commands = self.resolve_topic_name("cmd_vel")
+        for topic in vehicle.takes:
+            if self.resolve_topic_name(topic) == commands:
+                raise LnnError(f"the vehicle is told on {commands}, on which commands come: "
+                               f"expected one of cmd_vel and {topic} to be remapped to another "
+                               f"name")
+
+    def _listen(self, vehicle: Vehicle, topic: str) -> None:
+        """Hear what the vehicle says on a topic; without its type it stays unknown."""
+        try:
+            kind = message_type(vehicle.says[topic])
+        except LnnError as error:
+            self._deaf.append(f"{topic} is not heard: {error}")
+            self.get_logger().error(self._deaf[-1])
+            return
+        heard: Callable[[Any], None] = partial(self._on_said, topic)
+        # Best effort matches whatever is offered, but only who asks for it gets what was kept.
+        quality = qos.LATCHED if topic in vehicle.latched else qos.sensor(10, False)
+        self.create_subscription(kind, vehicle.name(topic, kind), heard, quality)
 
     # Seen from outside
 
@@ -300,15 +332,23 @@ class VehicleAdapter(Node):
         text = f"{state.value}: {self._why}"
         if self._problem:
             level, text = ERROR, f"nothing is passed on: {self._problem}"
-        elif state in (State.TIMED_OUT, State.CONTESTED):
-            level = WARN
+        elif state in (State.TIMED_OUT, State.CONTESTED) or self._deaf:
+            level, text = WARN, "; ".join([text, *self._deaf])
         silent = time.monotonic() - self._heard_at
         found = status(f"{self.get_name()}: status", level, text, {
             "state": state.value, "vehicle": self._settings.vehicle, "passed": self._passed,
             "stops": self._stops, "silent_s": round(silent, 3) if self._passed else None,
+            "withheld": self._withheld(),
             **self._complaints.counts})
         self._status.publish(found)
         return found
+
+    def _withheld(self) -> str:
+        """Name the topics on which the vehicle is not told anything as things stand."""
+        if self._vehicle is None:
+            return ""
+        told_on = self._vehicle.told_on(self._said)
+        return " ".join(topic for topic in self._vehicle.takes if topic not in told_on)
 
     def _report(self) -> None:
         """Publish status and /diagnostics."""
@@ -316,6 +356,11 @@ class VehicleAdapter(Node):
         message = DiagnosticArray(status=[self._publish_status()])
         messages.set_time(message.header.stamp, time.time_ns())
         self._diagnostics.publish(message)
+
+
+def _state(said: Said) -> tuple[bool | None, bool | None]:
+    """Return what of it concerns everybody."""
+    return said.airborne, said.velocity_mode
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -7,7 +7,9 @@ the ground, and then answers every pose with the same bytes, on every machine.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ _BURIED = 1000.0  # metres below the ground, where no ray ends
 # Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
 _DARK, _RED = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08)
 _GREY, _WHITE = (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
-_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
+VEHICLE_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
     (Shape.ELLIPSOID, (0.0, 0.0, 0.01), (0.13, 0.08, 0.045), 0.0, _WHITE),
     (Shape.BOX, (0.0, 0.0, -0.02), (0.08, 0.05, 0.025), 0.0, _DARK),
     (Shape.ELLIPSOID, (0.11, 0.0, 0.0), (0.03, 0.03, 0.03), 0.0, _DARK),
@@ -34,14 +36,14 @@ _PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
     (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), -math.pi / 4, _GREY),
 ]
 for _x, _y in ((0.17, 0.17), (0.17, -0.17), (-0.17, 0.17), (-0.17, -0.17)):
-    _PARTS += [
+    VEHICLE_PARTS += [
         (Shape.CYLINDER, (_x, _y, 0.015), (0.02, 0.02, 0.025), 0.0, _DARK),
         (Shape.CYLINDER, (_x, _y, 0.045), (0.115, 0.115, 0.003), 0.0, _RED if _x > 0 else _DARK),
     ]
 for _y in (0.07, -0.07):
-    _PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
+    VEHICLE_PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
     for _x in (0.06, -0.06):
-        _PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
+        VEHICLE_PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
 
 
 def _vector(name: str, value: Any) -> NDArray[np.float64]:
@@ -117,8 +119,8 @@ class Renderer:
         Camera and mount.
     samples : int
         Rays per pixel: 1 (pixel centres) or 4 (a rotated grid).
-    vehicle : bool
-        Whether :meth:`render` can draw a vehicle. An onboard camera does not see its own.
+    vehicles : int
+        How many vehicles :meth:`render` can draw. An onboard camera does not see its own.
 
     Raises
     ------
@@ -127,12 +129,12 @@ class Renderer:
     """
 
     def __init__(self, world: World, geometry: CameraGeometry = CameraGeometry(), samples: int = 4,
-                 vehicle: bool = False) -> None:
+                 vehicles: int = 0) -> None:
         if samples not in _GRID:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
         self.geometry = geometry
-        parts = _PARTS if vehicle else []
+        parts = VEHICLE_PARTS * vehicles
         self._solids = len(world.solids)
         count = self._solids + len(parts)
         materials = [world.ground, *(solid.material for solid in world.solids),
@@ -143,8 +145,9 @@ class Renderer:
                 raise LnnError(f"solid {solid.name!r} has size {solid.size!r}, expected three "
                                f"positive half extents in metres")
             rows[k] = _row(solid.position, solid.size, solid.yaw)
-        self._parts = np.array([_row(*part[1:4]) for part in parts]).reshape(-1, rays.COLUMNS)
-        rows[self._solids:] = self._parts
+        self._parts = np.array([_row(*part[1:4]) for part in VEHICLE_PARTS])
+        rows[self._solids:] = np.tile(self._parts, (vehicles, 1))
+        self._vehicles = vehicles
         patterns = [int(material.pattern) for material in materials]
         for k, solid in enumerate(world.solids, 1):
             if solid.role is Role.TREE:
@@ -173,7 +176,7 @@ class Renderer:
         self._veil = np.ones((geometry.height, geometry.width))
 
     def render(self, position: Any, rotation: Any, out: NDArray[np.uint8] | None = None,
-               vehicle_pose: tuple[Any, Any] | None = None,
+               vehicles: Sequence[tuple[Any, Any]] = (),
                target: bool = True) -> NDArray[np.uint8]:
         """Take a picture.
 
@@ -185,8 +188,8 @@ class Renderer:
             world_from_body.
         out : ndarray (height, width, 3) uint8, optional
             Written to and returned.
-        vehicle_pose : tuple, optional
-            Position and rotation of a vehicle to draw, if the renderer was made to.
+        vehicles : sequence of tuple
+            Position and rotation of each vehicle to draw, at most as many as were announced.
         target : bool
             False shows what is behind the target; every other pixel is the same.
 
@@ -198,7 +201,8 @@ class Renderer:
         Raises
         ------
         LnnError
-            When a pose is not finite, or ``out`` has another shape or type.
+            When a pose is not finite, there are more vehicles than were announced, or ``out`` has
+            another shape or type.
         """
         shape = (self.geometry.height, self.geometry.width, 3)
         if out is None:
@@ -207,23 +211,25 @@ class Renderer:
             raise LnnError(f"out is {out.dtype} {out.shape}, expected uint8 {shape}")
         origin, axes = self._pose(position, rotation)
         view = origin, axes, self._us, self._vs
-        scene, count = self._scene, self._solids
-        drawn = vehicle_pose if len(self._parts) else None
-        if drawn is not None:
-            where = _vector("vehicle position", drawn[0])
-            turned = _matrix("vehicle rotation", drawn[1])
-            rays.place(self._parts, where, turned, scene.rows[self._solids:])
-            count = len(scene.rows)
+        if len(vehicles) > self._vehicles:
+            raise LnnError(f"{len(vehicles)} vehicles are to be drawn, expected at most "
+                           f"{self._vehicles}")
+        scene = self._scene
+        ends = [self._solids + k * len(self._parts) for k in range(len(vehicles) + 1)]
+        for (where, turned), (first, end) in zip(vehicles, pairwise(ends), strict=True):
+            rays.place(self._parts, _vector("vehicle position", where),
+                       _matrix("vehicle rotation", turned), scene.rows[first:end])
         rows = scene.rows
         if not target:
             rows = rows.copy()
             rows[self._targets, 2] -= _BURIED
-        rays.cast(*view, scene.shapes, rows, count, self._depth, self._surface)
-        if drawn is not None:
-            rays.veil(*view, scene.shapes, scene.rows, self._solids, count, self._suns,
-                      self._depth, self._surface, self._veil)
-        else:
-            self._veil.fill(1.0)
+        rays.cast(*view, scene.shapes, rows, ends[-1], self._depth, self._surface)
+        self._veil.fill(1.0)
+        for first, end in pairwise(ends):
+            rays.veil(*view, scene.shapes, scene.rows, first, end, self._suns, self._depth,
+                      self._surface, self._veil)
+        if len(vehicles) > 1:  # one may stand in the other's shadow
+            np.maximum(self._veil, 0.0, out=self._veil)
         shading.develop(*view, self.geometry.focal_length, scene, self._veil, self._depth,
                         self._surface, out)
         return out

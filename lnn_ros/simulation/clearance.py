@@ -75,6 +75,10 @@ class Clearance:
         """Forget all measurements."""
         self.least = math.inf
 
+    def note(self, distance: float) -> None:
+        """Take what was measured otherwise, metres."""
+        self.least = min(self.least, distance)
+
     def measure(self, position: Vector) -> None:
         """Look whether any solid is nearer now than ever before."""
         # Few are, so that the compiled kernel sorts out the others.

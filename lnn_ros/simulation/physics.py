@@ -8,6 +8,7 @@ where it really goes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -18,19 +19,25 @@ from numpy.typing import NDArray
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.world import Shape, Vector, World
 
+Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Position (3,), metres, world frame, and world_from_body (3, 3)."""
+
 STEP_NS = 2_500_000
 """Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
 _DT = STEP_NS * 1e-9
 GRAVITY = 9.81
 MASS = 0.8  # kg
-_INERTIA = (0.006, 0.006, 0.011)  # kg m^2
-_HALF_HEIGHT = 0.08  # metres, of the body's ellipsoid
-_ARM = 0.15  # metres, of each rotor along x and y
-_DRAG_TORQUE = 0.02  # N m of yaw torque per N of thrust
-_MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
-_ROTOR_TIME = 0.03  # s
-_AIR = 0.25  # N s/m of linear drag
-_MAX_ACCELERATION = 3.0  # m/s^2, horizontal
+INERTIA = (0.006, 0.006, 0.011)  # kg m^2
+HALF_HEIGHT = 0.08  # metres, of the body's ellipsoid
+ARM = 0.15  # metres, of each rotor along x and y
+ROTORS = ((1, 1, 1), (-1, 1, -1), (-1, -1, 1), (1, -1, -1))
+"""Side of each rotor along x and y, and the sign of the torque about z that it leaves the body."""
+DRAG_TORQUE = 0.02  # N m of yaw torque per N of thrust
+MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
+ROTOR_TIME = 0.03  # s
+AIR = 0.25  # N s/m of linear drag
+MAX_ACCELERATION = 3.0  # m/s^2, horizontal
+_ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 # State of the controller and of the estimator, one float64 array for the compiled step.
 _THRUST, _INTEGRAL, _LAGGED, _DRIFT, _GUST, _SIZE = 0, 4, 7, 10, 13, 16
@@ -77,7 +84,7 @@ class Wind:
     gust_time_s: float = 1.5
 
 
-def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
+def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.MjModel:
     """Compile the MuJoCo model of a world with one quadrotor.
 
     Parameters
@@ -86,6 +93,8 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
         Where it flies.
     vehicle_radius : float
         Horizontal semi-axis of the body's ellipsoid, metres.
+    others : int
+        How many more vehicles it can run into; they are put where they are by whoever knows.
 
     Returns
     -------
@@ -109,16 +118,20 @@ def build_model(world: World, vehicle_radius: float) -> mujoco.MjModel:
     body = spec.worldbody.add_body(
         name="vehicle", pos=list(world.start),
         quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)],
-        mass=MASS, inertia=list(_INERTIA), ipos=[0.0, 0.0, 0.0], explicitinertial=True)
+        mass=MASS, inertia=list(INERTIA), ipos=[0.0, 0.0, 0.0], explicitinertial=True)
     body.add_freejoint(name="free")
     body.add_geom(name="vehicle", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-                  size=[vehicle_radius, vehicle_radius, _HALF_HEIGHT])
+                  size=[vehicle_radius, vehicle_radius, HALF_HEIGHT])
+    for k in range(others):
+        other = spec.worldbody.add_body(name=f"other_{k}", pos=[0.0, 0.0, _ELSEWHERE], mocap=True)
+        other.add_geom(name=f"other_{k}", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+                       size=[vehicle_radius, vehicle_radius, HALF_HEIGHT])
     body.add_site(name="imu")
-    for index, (x, y, spin) in enumerate(((1, 1, 1), (-1, 1, -1), (-1, -1, 1), (1, -1, -1))):
-        body.add_site(name=f"rotor_{index}", pos=[x * _ARM, y * _ARM, 0.0])
+    for index, (x, y, spin) in enumerate(ROTORS):
+        body.add_site(name=f"rotor_{index}", pos=[x * ARM, y * ARM, 0.0])
         rotor = spec.add_actuator(name=f"rotor_{index}", target=f"rotor_{index}",
                                   trntype=mujoco.mjtTrn.mjTRN_SITE)
-        rotor.gear = [0.0, 0.0, 1.0, 0.0, 0.0, spin * _DRAG_TORQUE]
+        rotor.gear = [0.0, 0.0, 1.0, 0.0, 0.0, spin * DRAG_TORQUE]
     spec.add_sensor(name="gyro", type=mujoco.mjtSensor.mjSENS_GYRO,
                     objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
@@ -159,9 +172,9 @@ def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDAr
         error[i] = command[i] - estimate
         state[_GUST + i] += (-state[_GUST + i] * _DT / options[7]
                              + (0.3 if i == 2 else 1.0) * gust_step * normal[6 + i])
-    force[0] = -_AIR * (qvel[0] - options[4] - state[_GUST])
-    force[1] = -_AIR * (qvel[1] - options[5] - state[_GUST + 1])
-    force[2] = -_AIR * (qvel[2] - state[_GUST + 2])
+    force[0] = -AIR * (qvel[0] - options[4] - state[_GUST])
+    force[1] = -AIR * (qvel[1] - options[5] - state[_GUST + 1])
+    force[2] = -AIR * (qvel[2] - state[_GUST + 2])
 
     # Velocity -> acceleration, with anti-windup by the clamp on the integral.
     for i in range(3):
@@ -169,8 +182,8 @@ def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDAr
     ax = 2.5 * error[0] + state[_INTEGRAL]
     ay = 2.5 * error[1] + state[_INTEGRAL + 1]
     size = math.sqrt(ax * ax + ay * ay)
-    if size > _MAX_ACCELERATION:
-        ax, ay = ax * _MAX_ACCELERATION / size, ay * _MAX_ACCELERATION / size
+    if size > MAX_ACCELERATION:
+        ax, ay = ax * MAX_ACCELERATION / size, ay * MAX_ACCELERATION / size
     az = min(max(5.0 * error[2] + state[_INTEGRAL + 2], -4.0), 5.0) + GRAVITY
     fx, fy = cos * ax - sin * ay, sin * ax + cos * ay
 
@@ -179,19 +192,19 @@ def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDAr
     length = math.sqrt(fx * fx + fy * fy + az * az)
     bx = (fx * r00 + fy * r10 + az * r20) / length  # wanted z axis, seen in the body frame
     by = (fx * r01 + fy * r11 + az * r21) / length
-    torque_x = _INERTIA[0] * (120.0 * -by - 20.0 * qvel[3])
-    torque_y = _INERTIA[1] * (120.0 * bx - 20.0 * qvel[4])
-    torque_z = min(max(_INERTIA[2] * 12.0 * (command[3] - qvel[5]), -0.08), 0.08)
+    torque_x = INERTIA[0] * (120.0 * -by - 20.0 * qvel[3])
+    torque_y = INERTIA[1] * (120.0 * bx - 20.0 * qvel[4])
+    torque_z = min(max(INERTIA[2] * 12.0 * (command[3] - qvel[5]), -0.08), 0.08)
 
     # Mixer: rotors at (+,+), (-,+), (-,-), (+,-), spins +, -, +, -.
     for i in range(4):
         sx = 1.0 if i == 0 or i == 3 else -1.0
         sy = 1.0 if i < 2 else -1.0
         spin = 1.0 if i % 2 == 0 else -1.0
-        wanted = 0.25 * (thrust + sy * torque_x / _ARM - sx * torque_y / _ARM
-                         + spin * torque_z / _DRAG_TORQUE)
-        wanted = min(max(wanted, 0.0), _MAX_THRUST)
-        state[_THRUST + i] += (wanted - state[_THRUST + i]) * _DT / (_ROTOR_TIME + _DT)
+        wanted = 0.25 * (thrust + sy * torque_x / ARM - sx * torque_y / ARM
+                         + spin * torque_z / DRAG_TORQUE)
+        wanted = min(max(wanted, 0.0), MAX_THRUST)
+        state[_THRUST + i] += (wanted - state[_THRUST + i]) * _DT / (ROTOR_TIME + _DT)
         ctrl[i] = state[_THRUST + i]
 
 
@@ -208,11 +221,13 @@ class Quadrotor:
         How its velocity estimate errs.
     wind : Wind
         What blows.
+    others : int
+        How many more vehicles it can run into.
     """
 
     def __init__(self, world: World, vehicle_radius: float, estimator: Estimator,
-                 wind: Wind) -> None:
-        self._model = build_model(world, vehicle_radius)
+                 wind: Wind, others: int = 0) -> None:
+        self._model = build_model(world, vehicle_radius, others)
         self._data = mujoco.MjData(self._model)
         self._estimator = estimator
         self._wind = wind
@@ -252,6 +267,12 @@ class Quadrotor:
         _control(self._qpos, self._qvel, command, next(self._noise), self._options, self._state,
                  self._ctrl, self._force)
         mujoco.mj_step(self._model, self._data)
+
+    def meet(self, poses: Sequence[Pose]) -> None:
+        """Put the other vehicles where they are."""
+        for k, (position, rotation) in enumerate(poses):
+            self._data.mocap_pos[k] = position
+            mujoco.mju_mat2Quat(self._data.mocap_quat[k], rotation.ravel())
 
     @property
     def in_contact(self) -> bool:

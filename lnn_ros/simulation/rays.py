@@ -388,10 +388,10 @@ def bake(shapes: Ints, rows: Reals, count: int, suns: Reals, grid: Reals, cover:
 @jit
 def veil(origin: Reals, axes: Reals, us: Reals, vs: Reals, shapes: Ints, rows: Reals, first: int,
          count: int, suns: Reals, depth: Reals, surface: Ints, out: Reals) -> None:
-    """Share of the sun that the bodies ``first`` to ``count`` leave to what each pixel sees.
+    """Take from ``out`` what the bodies ``first`` to ``count`` hide of the sun that a pixel sees.
 
-    ``out`` is (height, width); the pixel's first sample stands for it. The bodies are a vehicle's:
-    few, and close together.
+    ``out`` is (height, width), the share of it that is left; the pixel's first sample stands for
+    it. The bodies are a vehicle's: few, and close together.
     """
     _, height, width = depth.shape
     centre = rows[first, :3]
@@ -403,7 +403,6 @@ def veil(origin: Reals, axes: Reals, us: Reals, vs: Reals, shapes: Ints, rows: R
         reach = max(reach, np.sqrt(away) + max(rows[p, 3], rows[p, 4], rows[p, 5]))
     for i in range(height):
         for j in range(width):
-            out[i, j] = 1.0
             if surface[0, i, j] == SKY or surface[0, i, j] >= 4 * first:
                 continue
             t, u, v = depth[0, i, j], us[0, j], vs[0, i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,7 +16,7 @@ from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.clearance import Clearance
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
 from lnn_ros.simulation.noise import normal_rows
-from lnn_ros.simulation.physics import STEP_NS, Estimator, Quadrotor, Wind
+from lnn_ros.simulation.physics import STEP_NS, Estimator, Pose, Quadrotor, Wind
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World
@@ -120,6 +121,8 @@ class Simulator:
         Seed of noise, wind and timing; the world's by default.
     task : Task, optional
         The task that the world was made for; read by its name by default.
+    others : int
+        How many more vehicles are in the world: see ``fleet``.
 
     Attributes
     ----------
@@ -135,7 +138,7 @@ class Simulator:
     """
 
     def __init__(self, world: World, options: SimulatorOptions | None = None,
-                 seed: int | None = None, task: Task | None = None) -> None:
+                 seed: int | None = None, task: Task | None = None, others: int = 0) -> None:
         self.world = world
         self.options = options or SimulatorOptions()
         self.task = task or Task.load(world.task)
@@ -146,12 +149,13 @@ class Simulator:
             world, self.task.vehicle.radius,
             self.options.estimator or Estimator(d.velocity_lag, d.velocity_noise,
                                                 d.velocity_drift, d.velocity_drift_time),
-            self.options.wind or Wind(d.wind, d.gust, d.gust_time))
+            self.options.wind or Wind(d.wind, d.gust, d.gust_time), others)
         camera = self.task.camera
         self.geometry = self.options.geometry or CameraGeometry(
             camera.width, camera.height, math.radians(camera.field_of_view))
-        self._renderer = (Renderer(world, self.geometry, self.options.samples)
+        self._renderer = (Renderer(world, self.geometry, self.options.samples, others)
                           if self.options.render else None)
+        self._others: Sequence[Pose] = ()
         self._command = np.zeros(4)
         self._clearance = Clearance(world, self.task.vehicle.radius)
         self.reset()
@@ -263,6 +267,14 @@ class Simulator:
         self._command[:] = x * pace, y * pace, z * pace, turn * pace
         self._command_ns = self.time_ns
 
+    def meet(self, others: Sequence[Pose]) -> None:
+        """Say where the other vehicles are now, and until this is called again."""
+        self._others = tuple(others)
+        self._vehicle.meet(self._others)
+        radius = self.task.vehicle.radius
+        for position, _ in self._others:
+            self._clearance.note(math.dist(position, self._vehicle.place) - 2.0 * radius)
+
     def advance(self, until_ns: int) -> list[Delivery]:
         """Simulate up to an instant, as far as whole physics steps go.
 
@@ -311,7 +323,8 @@ class Simulator:
                 now, float(self._vehicle.body_rates[2]),
                 lambda: int(renderer.target_mask(*pose).sum()) >= IN_VIEW_PIXELS)
         if arrival is not None and lost is not Lost.FRAMES:
-            image = renderer.render(*pose, target=lost is not Lost.TARGET)
+            image = renderer.render(*pose, target=lost is not Lost.TARGET,
+                                    vehicles=self._others)
             self._transit.send(Delivery("camera", now, arrival, image))
 
     def _judge(self) -> None:

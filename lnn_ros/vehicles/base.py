@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,6 +13,10 @@ from lnn_ros.messages import set_time
 Command = tuple[float, float, float, float]
 """vx, vy, vz (m/s) and yaw rate (rad/s) in the body's frame, level with the ground (REP-103: x
 forward, y left, z up, turning to the left)."""
+
+LASTS_S = 3.0
+"""How long what a vehicle says counts, s, where it does not say otherwise: three times as long as
+the slowest of them take between two messages."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Vehicle(ABC):
         in which they are published: every command is one message on each.
     says : mapping of str to str
         Likewise, the topics on which it speaks; empty where it says nothing.
+    lasts : mapping of str to float
+        How long what it says on a topic counts, s; ``LASTS_S`` for a topic that is not named here.
+        Infinity for what it says only when it changes.
+    latched : collection of str
+        Topics of ``says`` whose last message is kept for those who come later.
     unheard : Said
         What is known before it has said anything.
     """
@@ -59,6 +68,8 @@ class Vehicle(ABC):
     kind: ClassVar[str]
     takes: ClassVar[Mapping[str, str]]
     says: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    lasts: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    latched: ClassVar[Collection[str]] = ()
     unheard: ClassVar[Said] = UNHEARD
 
     @abstractmethod
@@ -78,7 +89,7 @@ class Vehicle(ABC):
         frame : str
             Name of the frame that it is in.
         said : Said
-            By ``hear``, or ``unheard``.
+            By ``hear`` and ``forget``, or ``unheard``.
 
         Raises
         ------
@@ -91,8 +102,34 @@ class Vehicle(ABC):
         """Return the command that messages hold: the way back of ``tell``."""
 
     def hear(self, said: Said, topic: str, message: Any) -> Said:
-        """Return what is known of the vehicle once it has said a message on a topic of ``says``."""
+        """Return what is known of the vehicle once it has said a message on a topic of ``says``.
+
+        Raises
+        ------
+        LnnError
+            When the message says nothing that could be used.
+        """
         raise NotImplementedError(f"vehicle {self.kind} says nothing on {topic}")
+
+    def forget(self, said: Said, topic: str) -> Said:
+        """Return what is still known once what it said on a topic counts no more."""
+        return self.unheard
+
+    def told_on(self, said: Said) -> Collection[str]:
+        """Return the topics of ``takes`` on which it may be told anything as things stand.
+
+        All of them, but where a message would harm: one that a vehicle takes from its own
+        controllers, too, or one that says where to be to a vehicle of which nobody knows where it
+        is. What is not told, it does not do: it must come to rest by itself then.
+        """
+        return self.takes
+
+    def name(self, topic: str, message_type: Any) -> str:
+        """Return what a topic of ``takes`` or ``says`` is called, given the type that is installed.
+
+        The topic itself, but where a vehicle's names tell the version of the message.
+        """
+        return topic
 
 
 def write_stamp(header: Any, at_ns: int, frame: str) -> None:
@@ -101,11 +138,15 @@ def write_stamp(header: Any, at_ns: int, frame: str) -> None:
     header.frame_id = frame
 
 
+def write_vector(vector: Any, x: float, y: float, z: float) -> None:
+    """Fill a geometry_msgs/Vector3 or Point."""
+    vector.x, vector.y, vector.z = x, y, z
+
+
 def write_twist(twist: Any, command: Command) -> None:
     """Fill a geometry_msgs/Twist in the body's frame, all six numbers of it."""
-    linear, angular = twist.linear, twist.angular
-    linear.x, linear.y, linear.z, angular.z = command
-    angular.x = angular.y = 0.0
+    write_vector(twist.linear, *command[:3])
+    write_vector(twist.angular, 0.0, 0.0, command[3])
 
 
 def read_twist(twist: Any) -> Command:

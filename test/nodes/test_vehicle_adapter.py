@@ -152,6 +152,7 @@ def test_nonsense_is_dropped_and_does_not_feed_the_timeout(bench):
                 "all to be counted")
     assert adapted.process.log.count("said once") == len(kinds)
     assert adapted.process.alive
+    bench.until(lambda: any(map(is_zero, adapted.told)), "zero")
     assert set(map(vector, adapted.told)) == {NUMBERS, (0.0, 0.0, 0.0, 0.0)}
 
     adapted.next(moves, good)
@@ -221,7 +222,7 @@ def test_vehicle_that_speaks_is_one_file(bench, tmp_path: Path):
                         vehicle="submarine", timeout_s=10.0)
     adapted = Adapted(bench, process, Twist)
     states = bench.collect(DiagnosticStatus, "vehicle_state")
-    sentence = "parameter vehicle is 'submarine': expected one of stamped, talking, twist"
+    sentence = "parameter vehicle is 'submarine': expected one of ardupilot, "
     bench.until(lambda: adapted.status and sentence in adapted.status[-1].message, sentence)
     assert adapted.status[-1].level == DiagnosticStatus.ERROR
     assert bench.set_parameters("vehicle_adapter", vehicle="talking").successful
@@ -262,3 +263,102 @@ def test_adapter_that_was_told_nothing_says_nothing_at_its_end(bench):
     bench.until(lambda: not bench.node.count_publishers("vehicle/cmd_vel"), "its end to be seen")
     assert adapted.told == []
     assert "Traceback" not in adapted.process.log
+
+
+LATCHING = '''
+from dataclasses import dataclass, replace
+from math import inf
+
+from lnn_ros.vehicles.base import Said, Vehicle, read_twist, write_twist
+
+@dataclass(frozen=True)
+class Moored(Said):
+    free: bool | None = None
+
+class Boat(Vehicle):
+    kind = "boat"
+    takes = {"alive": "std_msgs/msg/Bool", "vehicle/cmd_vel": "geometry_msgs/msg/Twist"}
+    says = {"moored": "std_msgs/msg/Bool", "sails": "std_msgs/msg/Bool"}
+    lasts = {"moored": inf, "sails": 0.5}
+    latched = ("moored",)
+    unheard = Moored()
+
+    def tell(self, messages, command, at_ns, frame, said):
+        messages["alive"].data = True
+        write_twist(messages["vehicle/cmd_vel"], command)
+
+    def told(self, messages, said):
+        return read_twist(messages["vehicle/cmd_vel"])
+
+    def told_on(self, said):
+        return tuple(self.takes) if said.free else ("alive",)
+
+    def hear(self, said, topic, message):
+        if topic == "moored":
+            return replace(said, free=not message.data)
+        return replace(said, airborne=message.data)
+
+    def forget(self, said, topic):
+        assert topic == "sails"
+        return replace(said, airborne=None)
+
+    def name(self, topic, message_type):
+        return topic + "_v7" if topic == "moored" else topic
+'''
+
+
+def test_vehicle_that_latches_and_withholds_is_one_file(bench, tmp_path: Path):
+    (tmp_path / "boat.py").write_text(LATCHING)
+    moored = bench.node.create_publisher(Bool, "moored_v7", LATCHED)
+    moored.publish(Bool(data=True))  # before anybody is there
+    process = bench.run("vehicle_adapter", "-c", WITH_VEHICLES_OF.format(str(tmp_path)),
+                        vehicle="boat")
+    alive = bench.collect(Bool, "alive")
+    adapted = Adapted(bench, process, Twist)
+    states = bench.collect(DiagnosticStatus, "vehicle_state")
+    publisher = bench.publisher(TwistStamped, "cmd_vel")
+    sails = bench.publisher(Bool, "sails")
+
+    def drive():
+        publisher.publish(command(NUMBERS))
+
+    bench.until(lambda: adapted.say().get("state") == "passing", "passing", drive)
+    bench.until(lambda: len(alive) > 3, "signs of life", drive)
+    assert adapted.told == []
+    assert adapted.say()["withheld"] == "vehicle/cmd_vel"
+    moored.publish(Bool(data=False))
+    bench.until(lambda: adapted.told, "a command", drive)
+    assert adapted.told[0].linear.x == 0.5
+    bench.until(lambda: adapted.say()["withheld"] == "", "nothing withheld", drive)
+
+    # What it says counts for as long as it lasts, by topic.
+    bench.until(lambda: states and pairs(states[-1])["airborne"] == "true", "airborne",
+                lambda: sails.publish(Bool(data=True)))
+    bench.until(lambda: pairs(states[-1])["airborne"] == "", "nothing known", drive)
+    said = len(adapted.told)
+    bench.until(lambda: len(adapted.told) > said + 3, "commands: it is still free", drive)
+
+
+def test_respawned_controller_does_not_wait_until_the_dead_one_is_forgotten(bench):
+    adapted = Adapted(bench)
+    first, second = (
+        bench.run("commander", str(ROOT / "test/nodes/commander.py"), *map(str, numbers))
+        for numbers in (NUMBERS, (-1.0, 0.0, 0.0, 0.0)))
+    adapted.until_state("contested")
+    zero = len(adapted.told)
+    first.send(signal.SIGKILL)
+    died = time.monotonic()
+    place = adapted.next(moves)
+    # By the lease of its participant it is there for 4 to 5 s; its own promise was for 0.3 s.
+    assert adapted.arrived[place] - died < 3.0
+    assert vector(adapted.told[place])[0] == -1.0
+    assert all(map(is_zero, adapted.told[zero:place]))
+
+    # A third is a rival at once, and a stopped one when it goes on.
+    second.send(signal.SIGSTOP)
+    adapted.until_state("timed out")
+    bench.run("commander", str(ROOT / "test/nodes/commander.py"), "0.125", "0", "0", "0")
+    place = adapted.next(moves)
+    assert vector(adapted.told[place])[0] == 0.125
+    second.send(signal.SIGCONT)
+    adapted.until_state("contested")

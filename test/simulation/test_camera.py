@@ -212,12 +212,12 @@ FOREST = world_of(
 def forest_digest() -> str:
     """Digest of pictures of the test's forest, of every kernel and pattern."""
     onboard = Renderer(FOREST)
-    chase = Renderer(FOREST, CameraGeometry(81, 45, tilt=0.2), vehicle=True)
+    chase = Renderer(FOREST, CameraGeometry(81, 45, tilt=0.2), vehicles=1)
     digest = hashlib.sha256()
     for k in range(8):
         pose = (0.5 * k, 0.1 * k, 1.5), rotation(0.2 * k, 0.05 * k, -0.2 * k)
         digest.update(onboard.render(*pose).tobytes())
-        digest.update(chase.render((-2.0, 0.0, 2.0), LEVEL, vehicle_pose=pose).tobytes())
+        digest.update(chase.render((-2.0, 0.0, 2.0), LEVEL, vehicles=[pose]).tobytes())
     return digest.hexdigest()
 
 
@@ -308,10 +308,9 @@ def test_a_lit_flat_top_has_no_shadow_of_its_own():
 def test_own_body_is_hidden_and_a_chased_one_is_seen():
     """Only a renderer made for it draws a vehicle, where the vehicle is, with its shadow."""
     pose = (3.0, 0.0, 1.5), rotation(0.4, 0.2, -0.3)
-    onboard, chase = Renderer(FOREST, CENTRED), Renderer(FOREST, CENTRED, vehicle=True)
+    onboard, chase = Renderer(FOREST, CENTRED), Renderer(FOREST, CENTRED, vehicles=1)
     without = onboard.render(AHEAD, LEVEL)
-    np.testing.assert_array_equal(onboard.render(AHEAD, LEVEL, vehicle_pose=pose), without)
-    with_vehicle = chase.render(AHEAD, LEVEL, vehicle_pose=pose)
+    with_vehicle = chase.render(AHEAD, LEVEL, vehicles=[pose])
     np.testing.assert_array_equal(chase.render(AHEAD, LEVEL), without)
     rows, columns = np.nonzero((with_vehicle != without).any(axis=-1))
     near = (abs(rows - 24) < 8) & (abs(columns - 32) < 8)
@@ -320,13 +319,24 @@ def test_own_body_is_hidden_and_a_chased_one_is_seen():
     assert (with_vehicle[rows[~near], columns[~near]] <= without[rows[~near], columns[~near]]).all()
 
 
+def test_two_vehicles_are_two_pictures_of_one():
+    """Far apart, each is drawn as if it were alone."""
+    poses = [((3.0, y, 1.5), rotation(0.4, 0.2, -0.3)) for y in (1.2, -1.2)]
+    renderer = Renderer(world_of(), CENTRED, vehicles=2)
+    none, left, right, both = (
+        renderer.render(AHEAD, LEVEL, vehicles=drawn).astype(int)
+        for drawn in ([], poses[:1], poses[1:], poses))
+    assert (left != none).any() and (right != none).any()
+    np.testing.assert_array_equal(both - none, (left - none) + (right - none))
+
+
 def test_the_vehicle_throws_a_shadow():
     """Straight below it, displaced away from the sun."""
-    chase = Renderer(world_of(), CENTRED, vehicle=True)
+    chase = Renderer(world_of(), CENTRED, vehicles=1)
     down = rotation(0.0, math.pi / 2, 0.0)
     pose = (0.0, 0.75, 4.0), LEVEL
     without = chase.render((0.0, -2.25, 3.0), down).astype(int)
-    shaded = chase.render((0.0, -2.25, 3.0), down, vehicle_pose=pose).astype(int)
+    shaded = chase.render((0.0, -2.25, 3.0), down, vehicles=[pose]).astype(int)
     assert (shaded[22:27, 30:35] < 0.8 * without[22:27, 30:35]).any()
     assert np.array_equal(shaded[:, :16], without[:, :16])
 
@@ -414,13 +424,15 @@ def test_bad_calls_are_named():
     """Samples, poses and buffers that cannot be used."""
     with pytest.raises(LnnError, match="samples is 3, expected 1 or 4"):
         Renderer(FOREST, samples=3)
-    renderer = Renderer(FOREST, vehicle=True)
+    renderer = Renderer(FOREST, vehicles=1)
     with pytest.raises(LnnError, match="position"):
         renderer.render((0.0, math.nan, 1.0), LEVEL)
     with pytest.raises(LnnError, match="rotation"):
         renderer.render(AHEAD, np.eye(2))
     with pytest.raises(LnnError, match="vehicle rotation"):
-        renderer.render(AHEAD, LEVEL, vehicle_pose=(AHEAD, np.full((3, 3), np.inf)))
+        renderer.render(AHEAD, LEVEL, vehicles=[(AHEAD, np.full((3, 3), np.inf))])
+    with pytest.raises(LnnError, match="2 vehicles are to be drawn, expected at most 1"):
+        renderer.render(AHEAD, LEVEL, vehicles=[(AHEAD, LEVEL)] * 2)
     for out in (np.empty((48, 64), np.uint8), np.empty((48, 64, 3))):
         with pytest.raises(LnnError, match="out is"):
             renderer.render(AHEAD, LEVEL, out=out)

@@ -1,0 +1,76 @@
+"""The files of a world for Gazebo: the world itself, its models, and the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.gazebo import models
+from lnn_ros.simulation.gazebo.bridge import bridge_file
+from lnn_ros.simulation.gazebo.elements import SDF, document, element, plain
+from lnn_ros.simulation.gazebo.models import Model
+from lnn_ros.simulation.gazebo.releases import DEFAULT, RELEASES, Release
+from lnn_ros.simulation.gazebo.world import world_sdf
+from lnn_ros.simulation.task import Task
+
+COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME = "fly_to_target", 300_007, "forest"
+"""What the package ships is made of; the seed is that of ``config/nodes/drone.yaml``."""
+
+
+def world_files(task: Task, seed: int, vehicles: Sequence[Model], release: Release, name: str,
+                wind: tuple[float, float] = (0.0, 0.0)) -> dict[str, str]:
+    """Return a world and the models in it: relative path to text.
+
+    Parameters
+    ----------
+    task, seed : Task, int
+        Which world of the embedded simulator.
+    vehicles : sequence of Model
+        What flies or drives there.
+    release : Release
+        For which Gazebo.
+    name : str
+        Of the world, and of its file.
+    wind : tuple of 2 float
+        Towards east and north, m/s.
+    """
+    world = make_world(seed, task)
+    files = {f"{name}.sdf": document(world_sdf(world, vehicles, release, name, wind))}
+    for vehicle in vehicles:
+        folder = f"models/{vehicle.name}"
+        files[f"{folder}/model.sdf"] = document(vehicle.sdf(task, release))
+        files[f"{folder}/model.config"] = plain(element(
+            "model", element("name", vehicle.name), element("version", "1.0"),
+            element("sdf", "model.sdf", version=SDF), element("description", vehicle.about)))
+    return files
+
+
+def committed() -> dict[str, str]:
+    """Return all files that ship: path in the repository to text."""
+    task, vehicles = Task.load(COMMITTED_TASK), [models.make("lnn_quadrotor")]
+    found = {}
+    for release in (RELEASES[DEFAULT], RELEASES["fortress"]):
+        folder = Path("worlds") / release.folder
+        made = world_files(task, COMMITTED_SEED, vehicles, release, COMMITTED_NAME)
+        found.update({(folder / path).as_posix(): text for path, text in made.items()})
+        found[release.bridge] = bridge_file(
+            [topic for vehicle in vehicles for topic in vehicle.topics()], release)
+    return found
+
+
+def write(files: Mapping[str, str], folder: Path) -> None:
+    """Write files below a folder.
+
+    Raises
+    ------
+    LnnError
+        When that is not possible.
+    """
+    for path, text in files.items():
+        try:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise LnnError(f"{folder / path} cannot be written: {error.strerror}") from error

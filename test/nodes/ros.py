@@ -160,14 +160,23 @@ class Bench:
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{key.replace('__', '.')}:={text}"]
-        env = {key: value for key, value in os.environ.items()
-               if key not in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")}
-        env.update(ROS_DOMAIN_ID=str(self._domain.number), PYTHONUNBUFFERED="1",
-                   RCUTILS_COLORIZED_OUTPUT="0")
+        env = self._environment()
         log = self.folder / f"{name}_{len(self.processes)}.log"
         process = Process(name, command, env, log)
         self.processes.append(process)
         return process
+
+    def tool(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a subcommand of ``lnn_ros`` to its end."""
+        return subprocess.run([sys.executable, "-m", "lnn_ros.cli", *words], cwd=ROOT, text=True,
+                              env=self._environment(), capture_output=True, check=False)
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the processes are started with."""
+        profiles = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+        env = {key: value for key, value in os.environ.items() if key not in profiles}
+        return {**env, "ROS_DOMAIN_ID": str(self._domain.number), "PYTHONUNBUFFERED": "1",
+                "RCUTILS_COLORIZED_OUTPUT": "0"}
 
     def collect(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> list:
         """Return a list that grows with every message on a topic."""

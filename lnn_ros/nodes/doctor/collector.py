@@ -17,6 +17,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -26,9 +27,20 @@ from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import qos
 from lnn_ros.nodes.doctor import graph
+from lnn_ros.nodes.doctor.checks.frames import transforms
 from lnn_ros.nodes.doctor.ear import Ear
 from lnn_ros.nodes.doctor.intent import Intent, inputs, policy, settings
-from lnn_ros.nodes.doctor.snapshot import Heard, Input, Names, Snapshot, System
+from lnn_ros.nodes.doctor.snapshot import (
+    NOTHING,
+    Heard,
+    Input,
+    Names,
+    Quaternion,
+    Snapshot,
+    System,
+    Topic,
+)
+from lnn_ros.nodes.doctor.status import grown
 from lnn_ros.nodes.draining import DrainedGroup
 from lnn_ros.nodes.message_types import message_type
 from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings, rows
@@ -39,7 +51,10 @@ _QUEUE = 1000  # messages between two turns
 _SETTLE_S = 1.5  # after which most of a graph is known
 _DISCOVER_S = 6.0  # and after which all of it should be
 _ANSWER_S = 2.0  # that a node has to answer a question
-_CLOCK = "/clock"
+_CLOCK, _DIAGNOSTICS, _TF = "/clock", "/diagnostics", "/tf_static"
+# Of several publishers each one's last message is wanted, which one reader's queue has to hold.
+_LATCHED = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,
+                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _DECIDED = ("autostart", "engage", "lockstep", "policy", "use_sim_time", "vehicle")
 """Parameters that launch may decide over the files."""
 _MAJOR = {"3": "humble", "7": "jazzy", "9": "kilted"}
@@ -115,7 +130,8 @@ class Collector:
             differs=self._differences(live),
             simulated=simulated, stated=stated is not None or wanted.lockstep, seconds=seconds,
             clock=self._clock(), ended_ns=ended_ns, inputs=read, names=names, topics=seen,
-            heard=heard, nodes=nodes, lifecycle=self._states(controller, nodes))
+            heard=heard, nodes=nodes, lifecycle=self._states(controller, nodes),
+            transforms=self._transforms(), dropped=self._dropped(seen))
 
     # Who is there
 
@@ -210,6 +226,8 @@ class Collector:
                 for wanted in read:
                     self._open(wanted.topic, wanted.kind)
                 self._open(_CLOCK, "rosgraph_msgs/msg/Clock")
+                self._open(_DIAGNOSTICS, "diagnostic_msgs/msg/DiagnosticArray")
+                self._open(_TF, "tf2_msgs/msg/TFMessage")
                 self._open(names.command, "geometry_msgs/msg/TwistStamped")
                 for node in (names.controller, names.adapter):
                     self._open(f"{node}/status", "diagnostic_msgs/msg/DiagnosticStatus")
@@ -227,16 +245,16 @@ class Collector:
             return
         # Best effort matches whatever is offered; what came before is read by a second one.
         latched = any(graph.quality(offer.qos_profile).latched for offer in offers)
-        qualities = {False: qos.sensor(_QUEUE, False), **({True: qos.LATCHED} if latched else {})}
+        qualities = {False: qos.sensor(_QUEUE, False), **({True: _LATCHED} if latched else {})}
         for late, quality in qualities.items():
             if (topic, late) not in self._ears:
                 try:
                     self._ears[topic, late] = Ear(self._node, message_type(kind), topic, quality,
-                                                  self._group)
+                                                  self._group, topic in (_TF, _DIAGNOSTICS))
                 except LnnError:
                     return  # its type is not installed: said by the checks of the vehicle
 
-    def _heard(self, seen: Mapping[str, Any], read: tuple[Input, ...],
+    def _heard(self, seen: Mapping[str, Topic], read: tuple[Input, ...],
                names: Names) -> dict[str, Heard]:
         """Return what came, by our names."""
         ours = {wanted.remap: wanted.topic for wanted in read}
@@ -252,6 +270,21 @@ class Collector:
             if full:
                 found[name] = full[0]
         return found
+
+    def _transforms(self) -> dict[str, tuple[str, Quaternion]]:
+        """Return what /tf_static says, where its type is installed."""
+        ear = self._ears.get((_TF, True))
+        return {} if ear is None else transforms(ear.kept())
+
+    def _dropped(self, seen: Mapping[str, Topic]) -> dict[str, int]:
+        """Return what the controller counted as dropped meanwhile."""
+        ear = self._ears.get((_DIAGNOSTICS, False))
+        speakers = [p.node for p in seen.get(_DIAGNOSTICS, NOTHING).publishers
+                    if p.node.endswith("/controller")]
+        # Two robots' controllers have the same name there: nobody could tell whose it is.
+        if ear is None or len(speakers) != 1:
+            return {}
+        return grown(ear.kept(), "controller: control")
 
     def _clock(self) -> tuple[tuple[int, int], ...]:
         """Return what came on /clock: arrival and time."""

@@ -19,6 +19,7 @@ from lnn_ros.nodes.draining import Drain, DrainedGroup
 
 _ENCODED = 4  # bytes before a message: how it is encoded
 _STAMP = {1: struct.Struct("<iII"), 0: struct.Struct(">iII")}
+_MOST_KEPT = 2000
 _LONGEST = 1024  # of a frame's name
 
 
@@ -34,11 +35,13 @@ class Ear:
     quality : QoSProfile
         Its depth must hold what comes between two calls of :meth:`listen`.
     group : DrainedGroup
+    keep : bool
+        Whether every message is kept, not only the first and the last.
     """
 
     def __init__(self, node: Node, kind: type[Any], topic: str, quality: QoSProfile,
-                 group: DrainedGroup) -> None:
-        self.kind = kind
+                 group: DrainedGroup, keep: bool = False) -> None:
+        self.kind, self._keep = kind, keep
         self._drain = Drain(node, kind, topic, quality, group)
         self._stamped = "header" in kind.get_fields_and_field_types()
         self._is_clock = kind.__name__ == "Clock"
@@ -52,6 +55,7 @@ class Ear:
         self._sequence: list[int] = []
         self._frames: dict[str, None] = {}
         self._readings: list[NDArray[np.float64]] = []
+        self._kept: list[bytes] = []
         self._first = self._last = b""
         self._size = self._undecodable = 0
         self._problem = ""
@@ -66,6 +70,8 @@ class Ear:
             self._size = max(self._size, len(payload))
             self._first = self._first or payload
             self._last = payload
+            if self._keep and len(self._kept) < _MOST_KEPT:
+                self._kept.append(payload)
             if self._stamped:
                 self._note_header(payload)
             if self._is_imu:
@@ -77,6 +83,11 @@ class Ear:
     def times(self) -> tuple[tuple[int, int], ...]:
         """Return arrival and stamp, or what a clock said, of everything that came."""
         return tuple(zip(self._arrivals, self._stamps, strict=True))
+
+    def kept(self) -> list[Any]:
+        """Return the messages that were kept, decoded; those that are none left out."""
+        every = [self._decoded(payload) for payload in self._kept]
+        return [message for message in every if message is not None]
 
     def heard(self, publishers: int) -> Heard:
         """Return what came; ``publishers`` is how many may have sent it."""

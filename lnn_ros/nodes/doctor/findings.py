@@ -35,6 +35,11 @@ class Finding:
     found: str
     remedy: str = ""
 
+    def __post_init__(self) -> None:
+        """Make one line of each: they hold what others say."""
+        for name in ("found", "remedy"):
+            object.__setattr__(self, name, " ".join(getattr(self, name).split()))
+
     def __str__(self) -> str:
         found = f"{self.found}  -> {self.remedy}" if self.remedy else self.found
         return f"{self.verdict.value:4s}  {self.what:{WIDTH}s}  {found}"

@@ -18,6 +18,10 @@ SENSED = {"camera": "image", "imu": "imu"}
 """Stream that the policy sees, and the name of its topic."""
 
 
+Quaternion = tuple[float, float, float, float]
+"""w, x, y, z."""
+
+
 @dataclass(frozen=True)
 class Quality:
     """Of service, as far as it decides whether a publisher and a reader find together.
@@ -221,6 +225,11 @@ class Snapshot:
         Full names of all nodes but the doctor.
     lifecycle : mapping of str to str
         State of managed nodes that answered.
+    transforms : mapping of str to (str, tuple)
+        What /tf_static says: of each frame its parent, and how it is turned there, a quaternion
+        (w, x, y, z).
+    dropped : mapping of str to int
+        What the controller counted while the doctor listened: ``camera.dropped_late`` and so on.
     """
 
     system: System = System()
@@ -239,6 +248,8 @@ class Snapshot:
     heard: Mapping[str, Heard] = field(default_factory=dict)
     nodes: frozenset[str] = frozenset()
     lifecycle: Mapping[str, str] = field(default_factory=dict)
+    transforms: Mapping[str, tuple[str, Quaternion]] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def topic(self, name: str) -> Topic:
         """Return a topic by its resolved name; one without anybody where there is none."""

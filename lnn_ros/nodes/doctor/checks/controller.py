@@ -30,6 +30,7 @@ def check(seen: Snapshot) -> Iterator[Finding]:
                    f"{'activate' if state == 'inactive' else 'configure'}, or autostart: true")
     elif state is not None:
         yield ok("controller lifecycle", f"{node} is {state}")
+    yield from _drops(seen)
     if status is None:
         yield warn("controller", f"{node} says nothing on {node}/status",
                    "see whether it hangs; over a network, whether latched topics pass")
@@ -40,6 +41,15 @@ def check(seen: Snapshot) -> Iterator[Finding]:
         yield (fail if active else warn)("controller", text, "mend these: the lines above say how")
     else:
         yield ok("controller", text)
+
+
+def _drops(seen: Snapshot) -> Iterator[Finding]:
+    """Samples that came and were not taken while the doctor listened."""
+    if seen.dropped:
+        counted = ", ".join(f"{count} {key}" for key, count in sorted(seen.dropped.items()))
+        yield warn("controller samples", f"not all samples were taken: {counted}",
+                   "see what the lines about stamps, repeats and content say; the controller's "
+                   "log has a sentence for each kind")
 
 
 def _listens(seen: Snapshot) -> Iterator[Finding]:

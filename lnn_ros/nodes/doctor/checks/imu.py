@@ -150,8 +150,8 @@ def _mounting(seen: Snapshot, force: Floats, rest: bool) -> Finding:
 
 
 def _snapped(angle: float) -> float:
-    """Round to a quarter turn, if it is within 10 degrees of one: nobody mounts at 89."""
+    """Round to a quarter turn, if it is within 5 degrees of one: nobody mounts at 89."""
     quarter = round(angle / (math.pi / 2)) * math.pi / 2
-    if abs(angle - quarter) >= _UP_REST:
+    if abs(angle - quarter) >= _UP_REST / 2:
         return angle
     return abs(quarter) if abs(quarter) > 3.0 or quarter == 0.0 else quarter  # half a turn is one

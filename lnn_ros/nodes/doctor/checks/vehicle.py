@@ -96,7 +96,7 @@ def _adapter(seen: Snapshot) -> Iterator[Finding]:
     elif said(status).get("state") == "timed out":
         yield warn(what, text, "start and activate the controller")
     else:
-        yield ok(what, f"{node}: {text or 'runs'}")
+        yield ok(what, f"{node}: {text or 'it runs'}")
 
 
 def _counts(status: object) -> str:

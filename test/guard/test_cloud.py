@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from robots_for_tests import MS, START
+from robots_for_tests import MS, POLICY, START, seeing
 
 from lnn_ros.guard.cloud import Cloud
 from lnn_ros.guard.nearby import ACROSS, Nearby
@@ -14,6 +14,7 @@ from lnn_ros.guard.obstacles import ObstacleStop
 from lnn_ros.guard.parameters import ObstacleParameters, SensorParameters
 from lnn_ros.guard.reckoning import Reckoning
 from lnn_ros.guard.stopping import Stopping
+from lnn_ros.guard.surroundings import Surroundings
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -48,13 +49,13 @@ def question(rng):
 @given(SEEDS, st.sampled_from([0, 1, 5, 30, 300]))
 def test_what_is_listed_tells_the_same_as_all_points_or_nothing(seed, n):
     rng = np.random.default_rng(seed)
-    reach, room, place = rng.uniform(0.0, 1.0), rng.uniform(0.0, 0.5), rng.normal(0, 1, 3)
+    reach, room, place = rng.uniform(0.0, 1.0), rng.choice([0.0, 0.1, 0.5]), rng.normal(0, 1, 3)
     points, when = scattered(rng, n) + place[:, None], rng.integers(0, 3, n).astype(float)
     radius = float(rng.uniform(reach, 5.0))
     rows = np.concatenate([points, [(points * points).sum(axis=0)], [when]])
     nearby = Nearby(rows, tuple(place.tolist()), radius, room, reach)
     for _ in range(5):
-        step, since = rng.normal(0.0, 0.3, 3), float(rng.integers(0, 3))
+        step, since = rng.normal(0.0, rng.choice([0.0, 0.1, 0.6]), 3), float(rng.integers(0, 3))
         level, rise, azimuths, within = question(rng)
         moved = float(np.linalg.norm(step))
         way = nearby.way((*step.tolist(), moved), level, rise, azimuths, within, since)
@@ -107,6 +108,7 @@ def test_in_flight_the_way_is_that_among_all_points_which_are_remembered(
             assert found == pytest.approx(expected, abs=1e-7)
             if within <= cloud.free:
                 assert expected == within
+        assert not planar or way.here[3] == 0.0
         if away.size:
             assert cloud.nearest == pytest.approx(np.linalg.norm(away, axis=0).min())
 
@@ -130,6 +132,40 @@ def test_what_is_clear_is_not_lowered_whatever_its_direction(seed, speed, everyw
         angles = (0.0, *rng.uniform(-3.0, 3.0, 3))
         if stop.clear(speed, at_ns, stopping):
             assert stop.limit(velocity, at_ns, stopping, angles) == pytest.approx(velocity)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS, st.sampled_from([1, 10, 100]))
+def test_what_is_left_of_a_velocity_can_be_stopped_before_every_point(seed, n):
+    rng = np.random.default_rng(seed)
+    points, stopping = scattered(rng, n), Stopping(1.0, 0.3)
+    # Each by a sensor of its own, so that none is thinned out.
+    stop = ObstacleStop(ObstacleParameters(radius=0.2, margin=0.1),
+                        {str(k): SensorParameters(width=2 * math.pi, height=math.pi, near=0.0)
+                         for k in range(n)})
+    stop.move(START, (0, 0, 0, 0))
+    for k in range(n):
+        stop.see(str(k), START, points[:, k : k + 1].T)
+    angles = (0.5, 1.0, 0.0)
+    for _ in range(5):
+        vx, vy, vz = stop.limit(tuple(rng.normal(0.0, 1.0, 3).tolist()), START, stopping, angles)
+        speed = math.hypot(vx, vy, vz)
+        if speed > 0.0:
+            level, rise = math.hypot(vx, vy) / speed, vz / speed
+            azimuths = [math.atan2(vy, vx) + angle for angle in angles]
+            way = straightforward(points, 0.3, level, rise, azimuths, 99.0)
+            assert stopping.distance(speed) <= way + 1e-7
+
+
+def test_what_is_unsafe_is_given_up_before_anything_new_is_begun():
+    around = Surroundings(given := seeing())
+    around.set(given, POLICY, stopping := Stopping(1.0, 0.3))
+    around.move(START, (0.0,) * 4)
+    around.obstacles.see("all", START, np.array([[1.0, 0.0, 0.0]]))
+    halted = around.obstacles.limit((1.0, 0.0, 0.0), START, stopping)
+    target, braking = around.lower(START, [0.0, 1.0, 0.0, 0.0], (1.0, 0.0, 0.0, 0.0))
+    assert math.hypot(*target[:3]) == pytest.approx(math.hypot(*halted)) and halted[0] < 0.6
+    assert braking == (True, False, False, False)
 
 
 def test_a_turned_body_is_looked_at_where_it_will_point_to():

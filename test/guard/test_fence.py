@@ -120,7 +120,7 @@ def test_its_shortcuts_are_as_strict_as_a_look_at_every_side(seed):
     fence.locate(tuple(where.tolist()), yaw, 1.0)
     fence.set(fenced().fence)
     age = rng.choice([0.0, 0.2])
-    velocity = tuple(rng.uniform(-1.5, 1.5, 3).tolist())
+    velocity = tuple((rng.choice([0.1, 0.3, 1.0]) * rng.uniform(-1.5, 1.5, 3)).tolist())
     c, s = math.cos(yaw + angle), math.sin(yaw + angle)
     turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     box = np.array([2.0, 2.0, 1.0])

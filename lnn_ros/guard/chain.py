@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.decision import ALL_BRAKING, NO_BRAKING, REST, Decision
 from lnn_ros.guard.limiter import Limiter
-from lnn_ros.guard.limits import Command, Four, Limits
+from lnn_ros.guard.limits import Command, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
 from lnn_ros.guard.novelty import Novelty
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
@@ -27,7 +27,7 @@ from lnn_ros.guard.surroundings import Surroundings
 
 PERIOD = 1.0 / 30.0
 _NS = 1e-9
-_ZERO = [0.0] * 4
+_ZERO: Sequence[float] = [0.0] * 4
 _UNASKED = "no command has been asked for yet"
 
 
@@ -73,7 +73,7 @@ class Guard:
         self._last_ns: int | None = None
         self._stale_streams: list[str] = []
         self._answers, self._unlike = _UNASKED, ""
-        self._taken: list[float] = _ZERO
+        self._taken = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
         self._wanted = ""
@@ -192,24 +192,13 @@ class Guard:
         """
         now = self._now(now)
         modes = self.parameters.modes
-        found = [
-            *(self._stale_streams if streams else ()),
-            self._answers,
-            self._unlike,
-            self._vehicle.judge(modes, now)[0],
-            self._deadman.trouble(modes, now),
-            self._fence_trouble(),
-        ]
-        return [trouble for trouble in found if trouble]
+        vehicle, _ = self._vehicle.judge(modes, now)
+        found = self._missing(vehicle, self._deadman.trouble(modes, now))
+        return found if streams else found[len(self._stale_streams) :]
 
     def remarks(self) -> list[str]:
         """Say what is less than it should be, but no reason not to fly."""
-        at_ns = self._last_ns or 0
-        found = [
-            f"sensor {name} covers nothing" for name in self._around.obstacles.uncovering(at_ns)
-        ]
-        trouble = self._around.fence.trouble(at_ns * _NS)
-        return found + ([trouble] if trouble and not self.parameters.fence.required else [])
+        return self._around.remarks(self._last_ns or 0)
 
     # What comes in beside the wish
 
@@ -377,11 +366,7 @@ class Guard:
             self.handle(Event.LEFT, vehicle, now)
             return
         deadman = self._deadman.trouble(modes, now)
-        fence = self._fence_trouble()
-        missing = ""  # made of words only where there is something to say
-        if self._stale_streams or self._answers or self._unlike or vehicle or fence:
-            found = (*self._stale_streams, self._answers, self._unlike, vehicle, fence)
-            missing = "; ".join(trouble for trouble in found if trouble)
+        missing = "; ".join(self._missing(vehicle))
         if mode is Mode.ENGAGED:
             if deadman:
                 self.handle(Event.DEADMAN, deadman, now)
@@ -399,20 +384,16 @@ class Guard:
             elif not missing:
                 self.handle(Event.RESUME, f"resumed: no longer in hold for: {self.reason}", now)
 
-    def _fence_trouble(self) -> str:
-        if not self.parameters.fence.required:
-            return ""
-        return self._around.fence.trouble(self._seconds)
+    def _missing(self, vehicle: str, deadman: str = "") -> list[str]:
+        fence = self._around.trouble(self._last_ns or 0)
+        found = (*self._stale_streams, self._answers, self._unlike, vehicle, deadman, fence)
+        return [trouble for trouble in found if trouble]
 
-    def _clamped(self, wish: list[float]) -> list[float]:
+    def _clamped(self, wish: Sequence[float]) -> Sequence[float]:
         inside = self._limits.clamp(wish)
         if inside is not wish:
             self._counts["guard.clamped"] += 1
         return inside
 
-    @property
-    def _seconds(self) -> float:
-        return (self._last_ns or 0) * _NS
-
     def _now(self, now: float | None) -> float:
-        return self._seconds if now is None else now
+        return (self._last_ns or 0) * _NS if now is None else now

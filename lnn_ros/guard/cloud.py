@@ -147,8 +147,9 @@ class Cloud:
         if math.dist(centre, self._place) + radius > self._radius:
             self._gather(here, radius + _ROOM)
         x, y, z = (a - b for a, b in zip(centre, self._place, strict=True))
-        before, self._nearby = self._nearby, Nearby(self._points, (x, y, z), radius, room, self._reach)
-        if before.asked:
+        asked = self._nearby.asked
+        self._nearby = Nearby(self._points, (x, y, z), radius, room, self._reach)
+        if asked:  # as it was, so it will be: that need not cost a command's time
             self._nearby.lay_out()
         self._centre = centre
         self._stand()

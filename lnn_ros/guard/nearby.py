@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,11 +101,13 @@ class Nearby:
         least[level <= 0.0] = -np.inf
         (inside,) = (_AXES @ rows[:2] >= least).ravel().nonzero()
         ends = [0, *inside.searchsorted(_ENDS * near.size).tolist(), inside.size]
-        listed = [inside[a : min(b, a + _MOST)] for a, b in zip(ends, ends[1:], strict=False)]
+        listed = [inside[a : min(b, a + _MOST)] for a, b in pairwise(ends)]
         every = iter(rows.take(np.concatenate(listed) % near.size, axis=1).T.tolist())
         self._sectors = []
-        for part, a, b in zip(listed, ends, ends[1:], strict=False):
-            self._sectors.append([*islice(every, part.size), *([_END] if part.size == b - a else [])])
+        for part, (a, b) in zip(listed, pairwise(ends), strict=True):
+            self._sectors.append([*islice(every, part.size)])
+            if part.size == b - a:
+                self._sectors[-1].append(_END)
         self._sectors.append(self._sectors[0])
         return self._sectors
 

@@ -146,7 +146,10 @@ class ObstacleStop:
             return True
         if stopping.distance(speed) > self._cloud.free:
             return False
-        return speed <= self.parameters.uncovered or self._seen_all_round(at_ns)
+        for sensor in self._all_round:
+            if sensor.fresh(at_ns):
+                return True
+        return speed <= self.parameters.uncovered
 
     def limit(
         self,
@@ -209,18 +212,13 @@ class ObstacleStop:
         """Free distance to the nearest of all points, m; infinite where there is none."""
         return self._cloud.nearest - self.parameters.radius
 
-    def _seen_all_round(self, at_ns: int) -> bool:
-        for sensor in self._all_round:
-            if sensor.fresh(at_ns):
-                return True
-        return False
-
     def _covered(
         self, azimuth: float, level: float, rise: float, angles: Sequence[float], at_ns: int
     ) -> bool:
         """Return whether a direction of the body is looked at, however far it has turned."""
-        if self._all_round and self._seen_all_round(at_ns):
-            return True
+        for sensor in self._all_round:
+            if sensor.fresh(at_ns):
+                return True
         planar = self.parameters.planar
         fresh = [sensor for sensor in self.sensors.values() if sensor.fresh(at_ns)]
         for angle in angles:

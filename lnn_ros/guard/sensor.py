@@ -50,7 +50,7 @@ class Sensor:
         return self.covers((level * math.cos(azimuth), level * math.sin(azimuth), rise), planar)
 
     def in_body(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return those points (n, 3) of its frame that may be obstacles, in the body frame (3, n)."""
+        """Return which points (n, 3) of its frame may be obstacles, in the body frame (3, n)."""
         p = self.parameters
         found = np.ascontiguousarray(points.T)
         found = only(found, np.abs(found).max(axis=0) <= p.far)  # before anything is squared

@@ -58,28 +58,39 @@ class Surroundings:
         self.fence.reset()
         self.obstacles.reset()
 
+    def trouble(self, at_ns: int) -> str:
+        """Say why what is around it is a reason not to fly, if it is."""
+        fence = self._parameters.fence
+        return self.fence.trouble(at_ns * _NS) if fence.enabled and fence.required else ""
+
+    def remarks(self, at_ns: int) -> list[str]:
+        """Say what is less than it should be, but no reason not to fly."""
+        found = [f"sensor {name} covers nothing" for name in self.obstacles.uncovering(at_ns)]
+        trouble = self.fence.trouble(at_ns * _NS)
+        return [*found, trouble] if trouble and not self._parameters.fence.required else found
+
     def move(self, at_ns: int, command: Four) -> None:
         """Reckon the way on which a command was in force."""
         if self._parameters.sensors:
             self.obstacles.move(at_ns, command)
 
     def lower(
-        self, at_ns: int, target: list[float], current: Four
-    ) -> tuple[list[float], Axes]:
+        self, at_ns: int, target: Sequence[float], current: Four
+    ) -> tuple[Sequence[float], Axes]:
         """Lower a target towards border and obstacles.
 
         Parameters
         ----------
         at_ns : int
             The instant.
-        target : list of 4 float
+        target : sequence of 4 float
             What is wished, inside the ceilings.
         current : tuple of 4 float
             What was commanded last.
 
         Returns
         -------
-        list of 4 float
+        sequence of 4 float
             The target, lowered.
         tuple of 4 bool
             Axes that have to slow for it, by the braking set.

@@ -13,7 +13,8 @@ from lnn_ros.simulation import physics
 from lnn_ros.simulation.task import Task
 
 ROOT = Path(__file__).resolve().parents[3]
-MODELS = [ROOT / "worlds" / folder / "models/lnn_quadrotor/model.sdf" for folder in ("", "fortress")]
+MODELS = [ROOT / folder / "models/lnn_quadrotor/model.sdf"
+          for folder in ("worlds", "worlds/fortress")]
 
 
 def fly(drone: Multicopter, seconds: float, command: tuple[float, ...],

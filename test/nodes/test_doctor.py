@@ -18,7 +18,7 @@ from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from ros import LATCHED, Bench, is_zero, pairs
 from sensor_msgs.msg import Image, Imu
-from sensors import Sensors
+from sensors import first_frame
 
 from lnn_ros import messages
 from lnn_ros.cli import main
@@ -47,8 +47,9 @@ def examine(bench: Bench, *words: str) -> tuple[int, dict[str, dict[str, str]], 
 
 
 def launch(bench: Bench) -> None:
-    """Start the processes of the table, without the companion."""
-    for spec in nodes(NodeOptions()):
+    """Start the processes of the table, without the companion, at half of real time."""
+    first_frame()  # compiled here: the simulator would stand still for it
+    for spec in nodes(NodeOptions(real_time_factor=0.5)):
         if spec.executable != "companion":
             remaps = [word for ours, theirs in spec.remaps.items()
                       for word in ("--ros-args", "-r", f"{ours}:={theirs}")]
@@ -84,11 +85,12 @@ def test_sensors_clocks_and_commands_that_are_wrong(bench) -> None:
         "vehicle_adapter": ("does not run", "ros2 run lnn_ros vehicle_adapter"),
         "vehicle/cmd_vel": ("nobody listens", "autopilot's bridge"),
         "vehicle_state topic": ("nobody publishes /vehicle_state", "modes.require_airborne"),
+        "controller samples": ("camera.content",),
         "controller": ("set imu.offset_s", "the lines above"),
     }
-    assert wrong.keys() == expected.keys(), text
+    assert sorted(wrong) == sorted(expected), text
     for what, words in expected.items():
-        assert wrong[what]["verdict"] == "fail"
+        assert wrong[what]["verdict"] == ("warn" if what == "controller samples" else "fail")
         assert all(word in str(wrong[what]) for word in words), wrong[what]
     # Both name the same number.
     number = wrong["imu stamps"]["remedy"].split("offset_s to ")[1].split(",")[0]
@@ -113,7 +115,7 @@ def test_names_types_and_qualities_that_are_wrong(bench) -> None:
         "vehicle_state": ("airborne unknown", "unknown is as bad as no"),
         "controller": ("does not run", "ros2 launch"),
     }
-    assert wrong.keys() == expected.keys(), text
+    assert sorted(wrong) == sorted(expected), text
     for what, words in expected.items():
         assert wrong[what]["verdict"] == ("warn" if what == "controller" else "fail")
         assert all(word in str(wrong[what]) for word in words), wrong[what]
@@ -122,7 +124,7 @@ def test_names_types_and_qualities_that_are_wrong(bench) -> None:
 def test_it_is_no_publisher_and_no_reliable_reader(bench) -> None:
     """A simulator in lock-step waits for reliable readers, an adapter counts publishers."""
     seen: set[tuple[str, bool]] = set()
-    Sensors(bench)
+    bench.run("wrong", WRONG, "sensors")
     done = bench.run("doctor", "-c", "from lnn_ros.cli import main; import sys; "
                      "sys.exit(main(['doctor', '--seconds', '4']))")
 

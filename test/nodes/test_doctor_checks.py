@@ -738,7 +738,7 @@ def test_growth_of_counts() -> None:
         return SimpleNamespace(status=[said(camera__dropped_late="99"), status])
 
     assert grown([report(camera__dropped_late="3"),
-                  report(camera__dropped_late="7", imu__stamp="2", rewinds="8")],
+                  report(camera__dropped_late="7", imu__stamp="2", imu__accepted="900", rewinds="8")],
                  "controller: control") == {"camera.dropped_late": 4, "imu.stamp": 2}
     assert grown([], "controller: control") == {}
 

@@ -1,6 +1,7 @@
 # make demo   fly the shipped policy in the embedded simulator
 # make test   lint, types and every test
 # make lint   the quick part of it
+# make docs   the documentation as a site, in build/docs/index.html
 # make campaign   for docs/results: the fault campaign, 15 minutes (FAULTS= leaves it out), and every
 #             cell trained on the sequence benchmarks, up to 24 hours of CPU, in WORKERS=2 processes;
 #             stop it when you like, the same command goes on
@@ -22,7 +23,7 @@ define environment
 	$(filter command% environment%,$(origin PYTHON)),--python $(PYTHON)) $(1))
 endef
 
-.PHONY: demo test lint campaign clean
+.PHONY: demo test lint docs campaign clean
 
 demo:
 	$(call environment,ros$(,)sim)
@@ -35,6 +36,10 @@ test:
 lint:
 	$(call environment,ros$(,)sim$(,)train$(,)dev)
 	@$(RUN) -m pytest test/test_lint.py
+
+docs:
+	$(call environment,dev)
+	@$(RUN) -m mkdocs --quiet build --strict && echo "lnn_ros: build/docs/index.html is up to date."
 
 campaign:
 	$(call environment,ros$(,)sim$(,)train)

@@ -56,8 +56,8 @@ setup(
         "export": ["onnx"],
         # ncps is what cells are compared with; ziglang is a C compiler for exported policies.
         "dev": ["pytest<9", "pytest-xdist", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff",
-                "mypy", "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx", "onnxruntime",
-                "ziglang"],
+                "mypy", "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx",
+                "onnxruntime", "ziglang", "mkdocs==1.6.1", "markdown-it-py", "bandit==1.9.4"],
     },
     zip_safe=False,
 )

@@ -273,7 +273,7 @@ def memory(checkpoint: Checkpoint) -> dict[str, float]:
         names = f"POLICY, MODEL = {str(policy)!r}, {str(model)!r}\n"
         found = {}
         for name, load_ in LOADS.items():
-            done = subprocess.run(
+            done = subprocess.run(  # nosec B603  # all of it is written here
                 [sys.executable, "-c", names + load_ + PEAK],
                 cwd=ROOT,
                 capture_output=True,

@@ -194,9 +194,8 @@ class Run:
         return found
 
     def _start(self, name: str, command: list[str]) -> None:
-        self._processes[name] = subprocess.Popen(command, env=self._env, cwd=ROOT,
-                                                 stderr=subprocess.DEVNULL,
-                                                 stdout=subprocess.DEVNULL)
+        self._processes[name] = subprocess.Popen(  # nosec B603  # a list of words, no shell
+            command, env=self._env, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def _poll(self) -> None:
         for name, process in self._processes.items():

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.guard.chain import Decision, Guard
+from lnn_ros.guard.chain import Guard
+from lnn_ros.guard.decision import Decision
 from lnn_ros.guard.limits import Four
 from lnn_ros.guard.modes import STOPPED, Mode
 from lnn_ros.messages import stamp_ns

@@ -36,7 +36,8 @@ MODULES = {
     "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
     "dev": ["pytest", "xdist", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy",
-            "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang"],
+            "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang", "mkdocs", "markdown",
+            "markdown_it", "bandit"],
 }
 
 NO_NETWORK = re.compile(
@@ -144,8 +145,9 @@ def write_stamp(venv, stamp):
 def ask(python, code):
     """Return what Python code prints in another interpreter; None where it fails."""
     try:
-        done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, universal_newlines=True)
+        done = subprocess.run(  # nosec B603  # a list of words, no shell
+            [python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            universal_newlines=True)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -264,8 +266,8 @@ def run(command):
     watched = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns - 1
     lines = []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               universal_newlines=True)
+    process = subprocess.Popen(  # nosec B603  # a list of words, no shell
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     for line in process.stdout:
         lines.append(line)
         if watched and re.match(r"\s*(Collecting|Downloading|Installing|Building)", line):

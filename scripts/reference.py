@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Write docs/reference/parameters.md, launch.md and robots.md from the tables in the code.
+"""Write docs/reference/parameters.md, launch.md, commands.md and robots.md from the code.
 
 `reference.py --check` only tells whether they are up to date, with exit status 1 if not.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -13,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lnn_ros import robots, vehicles  # noqa: E402  (found only now)
-from lnn_ros.nodes import settings, table  # noqa: E402
+from lnn_ros.cli import COMMANDS  # noqa: E402
+from lnn_ros.nodes import options, settings, table  # noqa: E402
 from lnn_ros.vehicles.base import LASTS_S  # noqa: E402
 
 MADE_BY = "<!-- Written by scripts/reference.py from the code: change it there. -->\n"
@@ -48,14 +51,88 @@ def launch() -> str:
         "anything is started.", "",
         "| Name | Default | What |", "|---|---|---|"]
     lines += [f"| `{a.name}` | {f'`{a.default}`' if a.default else 'empty'} | {a.description} |"
-              for a in table.ARGUMENTS]
+              for a in options.ARGUMENTS]
     lines += ["", "Processes that it starts:", "", "| `sim:=` | Processes |", "|---|---|"]
-    for sim in table.SIMULATORS:
-        names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(sim=sim)))
-        lines.append(f"| `{sim}` | {names} |")
-    names = ", ".join(f"`{spec.name}`" for spec in table.nodes(table.NodeOptions(lockstep=True)))
-    lines.append(f"| `embedded`, with `lockstep: true` in the parameter file | {names} |")
+    for text, wanted in (
+            *((f"`{sim}`", {"sim": sim}) for sim in options.SIMULATORS),
+            ("`embedded`, with `lockstep: true` in the parameter file", {"lockstep": True}),
+            ("`embedded`, with `drones:=2`", {"drones": 2})):
+        found = options.NodeOptions(**wanted)
+        names = [*(program.name for program in table.programs(found)),
+                 *("/".join(filter(None, (spec.namespace, spec.name)))
+                   for spec in table.nodes(found))]
+        lines.append(f"| {text} | {', '.join(f'`{name}`' for name in names)} |")
     return "\n".join([*lines, ""])
+
+
+class _Recorder:
+    """A parser that keeps the arguments it is told, in their order, whatever group they are in."""
+
+    def __init__(self) -> None:
+        self.told: list[argparse.Action] = []
+        self._parser = argparse.ArgumentParser(add_help=False)
+
+    def add_argument(self, *args: object, **options: object) -> argparse.Action:
+        self.told.append(self._parser.add_argument(*args, **options))
+        return self.told[-1]
+
+    def add_argument_group(self, *_: object) -> _Recorder:
+        return self
+
+    def add_mutually_exclusive_group(self, **_: object) -> _Recorder:
+        return self
+
+
+def commands() -> str:
+    """Return the page about the command line."""
+    lines = [
+        "# Commands", "", MADE_BY,
+        "`lnn_ros COMMAND ...` is the library from a terminal; `lnn_ros COMMAND --help` says the "
+        "same as this page. It ends with 0 when it did what was asked, with 2 and one sentence for "
+        "what a person can correct.", "",
+        *(f"- [{name}](#{name}): {summary}" for name, (_, summary) in COMMANDS.items()), ""]
+    for name, (module_name, _) in COMMANDS.items():
+        module = importlib.import_module(module_name)
+        recorder = _Recorder()
+        module.add_arguments(recorder)
+        needed = [_spelled(a) for a in recorder.told if not a.option_strings or a.required]
+        lines += [f"## {name}", "", (module.__doc__ or "").strip().splitlines()[0], "",
+                  f"    lnn_ros {' '.join([name, *needed])} ...", "",
+                  "| Argument | Default | What |", "|---|---|---|"]
+        lines += [f"| `{_spelled(a)}` | {_default(a)} | {_explained(a)} |" for a in recorder.told]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _spelled(action: argparse.Action) -> str:
+    """Return an argument as it is typed, such as ``--seeds FIRST:END``."""
+    value = str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+    if action.nargs == 0:
+        value = ""
+    elif action.nargs == "*":
+        value = f"[{value} ...]"
+    elif action.nargs == "?":
+        value = f"[{value}]"
+    return " ".join([*action.option_strings[:1], value]).strip()
+
+
+def _default(action: argparse.Action) -> str:
+    """Return the value that counts where an argument is not given."""
+    if action.required or (not action.option_strings and action.nargs != "?"):
+        return "must be given"
+    if action.default is None or action.nargs == 0:
+        return ""
+    if isinstance(action.default, range):
+        return f"`{action.default.start}:{action.default.stop}`"
+    return f"`{action.default}`"
+
+
+def _explained(action: argparse.Action) -> str:
+    """Return an argument's help, and what it may be."""
+    text = (action.help or "") % {**vars(action), "prog": "lnn_ros"}
+    text = text.replace(f" (default: {_default(action).strip('`')})", "")
+    words = "" if action.choices is None else ": " + ", ".join(f"`{c}`" for c in action.choices)
+    return (text + words).replace("|", "\\|")
 
 
 def profiles() -> str:
@@ -100,7 +177,7 @@ def profiles() -> str:
 
 
 PAGES = {"docs/reference/parameters.md": parameters, "docs/reference/launch.md": launch,
-         "docs/reference/robots.md": profiles}
+         "docs/reference/commands.md": commands, "docs/reference/robots.md": profiles}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The linters: ruff, mypy and those of ament that exist outside a ROS installation."""
+"""The linters: ruff, mypy, bandit and those of ament that exist outside a ROS installation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ LINTERS = {
     "ruff": ["-m", "ruff", "check", "--no-cache", "."],
     "mypy": ["-m", "mypy"],
     "ament_flake8": ["-c", AMENT.format("ament_flake8"), "--config", "setup.cfg", *SOURCES],
+    # Tests may do what a program must not.
+    "bandit": ["-m", "bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive",
+               *(source for source in SOURCES if source != str(ROOT / "test"))],
     # As in pyproject.toml: numpy sections, less what the author of a summary line knows best.
     "ament_pep257": ["-c", AMENT.format("ament_pep257"), "--convention", "numpy", "--add-ignore",
                      "D102", "D105", "D107", "D401", "--", *SOURCES[:2]],

@@ -128,8 +128,8 @@ def test_installed_executable_runs_and_finds_its_files(installed, tmp_path: Path
 
 def test_installed_package_does_not_need_the_checkout(installed, tmp_path: Path) -> None:
     prefix, env = installed
-    code = ("import lnn_ros; from lnn_ros.nodes import table; print(lnn_ros.__file__);"
-            "print(table.nodes(table.NodeOptions())[0].params_file)")
+    code = ("import lnn_ros; from lnn_ros.nodes import options, table; print(lnn_ros.__file__);"
+            "print(table.nodes(options.NodeOptions())[0].layers[0])")
     done = run(sys.executable, "-c", code, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(prefix)) for line in done.stdout.splitlines())

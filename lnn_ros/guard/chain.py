@@ -9,51 +9,26 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.decision import ALL_BRAKING, NO_BRAKING, REST, Decision
 from lnn_ros.guard.limiter import Limiter
-from lnn_ros.guard.limits import Command, Four, Limits
+from lnn_ros.guard.limits import Command, Limits
 from lnn_ros.guard.modes import STOPPED, Event, Mode, Modes, Refusal
 from lnn_ros.guard.novelty import Novelty
-from lnn_ros.guard.obstacles import Three
 from lnn_ros.guard.parameters import OFFLINE, GuardParameters
 from lnn_ros.guard.readiness import Ages, Deadman, Vehicle, stale
+from lnn_ros.guard.sensor import Three
 from lnn_ros.guard.stopping import Stopping
 from lnn_ros.guard.surroundings import Surroundings
 
 PERIOD = 1.0 / 30.0
 _NS = 1e-9
-_ZERO = [0.0] * 4
+_ZERO: Sequence[float] = [0.0] * 4
 _UNASKED = "no command has been asked for yet"
-
-
-class Decision(NamedTuple):
-    """How the last command came about: enough to make it again.
-
-    Attributes
-    ----------
-    target : tuple of 4 float
-        What the limiter was to come to.
-    braking : tuple of 4 bool
-        Axes on which it does so by the braking set.
-    lowered : bool
-        Whether novelty, fence or obstacles changed what the mode had chosen.
-    dt : float
-        Seconds since the command before; 0 for the first.
-    """
-
-    target: Four
-    braking: tuple[bool, bool, bool, bool]
-    lowered: bool
-    dt: float
-
-
-REST = Decision((0.0,) * 4, (False,) * 4, False, 0.0)
-"""Of a mode in which zero is commanded at once, and before the first command."""
 
 
 class Guard:
@@ -98,7 +73,7 @@ class Guard:
         self._last_ns: int | None = None
         self._stale_streams: list[str] = []
         self._answers, self._unlike = _UNASKED, ""
-        self._taken: list[float] = _ZERO
+        self._taken = _ZERO
         self._taken_at = self._held_at = -math.inf
         self._may_resume = False
         self._wanted = ""
@@ -217,24 +192,13 @@ class Guard:
         """
         now = self._now(now)
         modes = self.parameters.modes
-        found = [
-            *(self._stale_streams if streams else ()),
-            self._answers,
-            self._unlike,
-            self._vehicle.judge(modes, now)[0],
-            self._deadman.trouble(modes, now),
-            self._fence_trouble(),
-        ]
-        return [trouble for trouble in found if trouble]
+        vehicle, _ = self._vehicle.judge(modes, now)
+        found = self._missing(vehicle, self._deadman.trouble(modes, now))
+        return found if streams else found[len(self._stale_streams) :]
 
     def remarks(self) -> list[str]:
         """Say what is less than it should be, but no reason not to fly."""
-        at_ns = self._last_ns or 0
-        found = [
-            f"sensor {name} covers nothing" for name in self._around.obstacles.uncovering(at_ns)
-        ]
-        trouble = self._around.fence.trouble(at_ns * _NS)
-        return found + ([trouble] if trouble and not self.parameters.fence.required else [])
+        return self._around.remarks(self._last_ns or 0)
 
     # What comes in beside the wish
 
@@ -342,7 +306,7 @@ class Guard:
         now = at_ns * _NS if now is None else now
         self._around.move(at_ns, self.limiter.velocity)
         answer = self._finite(wish)
-        self._stale_streams = self._stale(ages, silences or {})
+        self._stale_streams = self._stale(ages, silences)
         self._answers = "the policy has no finite answer" if answer is None else ""
         self._unlike = self._novelty.trouble()
         self._look(now)
@@ -356,13 +320,14 @@ class Guard:
             target = self._novelty.lower(chosen, self._limits)
         elif mode is Mode.TAKEOVER:
             chosen = target = self._clamped(self._taken)
-        braking = [mode is Mode.HOLD] * 4
-        if mode is not Mode.TAKEOVER or self.parameters.takeover.obstacle_stop:
-            target, slowing = self._around.lower(at_ns, target, self.limiter.velocity)
-            braking = [a or b for a, b in zip(braking, slowing, strict=True)]
+        braking = NO_BRAKING
+        if self.parameters.takeover.obstacle_stop or mode is not Mode.TAKEOVER:
+            target, braking = self._around.lower(at_ns, target, self.limiter.velocity)
+        if mode is Mode.HOLD:
+            braking = ALL_BRAKING
         dt = 0.0 if last_ns is None else (at_ns - last_ns) * _NS
-        lowered = target != chosen
-        self.decision = Decision(tuple(target), tuple(braking), lowered, dt)  # type: ignore
+        lowered = target is not chosen and target != chosen
+        self.decision = Decision(tuple(target), braking, lowered, dt)  # type: ignore[arg-type]
         return np.array(self.limiter.step(target, dt, braking))
 
     # Stages
@@ -377,10 +342,14 @@ class Guard:
             return None
         return answer
 
-    def _stale(self, ages: Ages, silences: Ages) -> list[str]:
+    def _stale(self, ages: Ages, silences: Ages | None) -> list[str]:
         limit = self._limits.max_age
         names = stale(ages, limit)
-        names += [name for name in stale(silences, limit, ahead=False) if name not in names]
+        if silences:
+            late = stale(silences, limit, ahead=False)
+            names += [name for name in late if name not in names]
+        if not names:
+            return names
         for name in names:
             self._counts[f"guard.stale_{name}"] += 1
         return [f"{name} is stale: nothing newer than {limit:g} s" for name in names]
@@ -397,17 +366,16 @@ class Guard:
             self.handle(Event.LEFT, vehicle, now)
             return
         deadman = self._deadman.trouble(modes, now)
-        found = (*self._stale_streams, self._answers, self._unlike, vehicle, self._fence_trouble())
-        missing = "; ".join(trouble for trouble in found if trouble)
-        if mode is Mode.TAKEOVER:
-            timeout = self.parameters.takeover.timeout
-            if abs(now - self._taken_at) > timeout:
-                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
-        elif mode is Mode.ENGAGED:
+        missing = "; ".join(self._missing(vehicle))
+        if mode is Mode.ENGAGED:
             if deadman:
                 self.handle(Event.DEADMAN, deadman, now)
             elif missing:
                 self.handle(Event.STALE, missing, now)
+        elif mode is Mode.TAKEOVER:
+            timeout = self.parameters.takeover.timeout
+            if abs(now - self._taken_at) > timeout:
+                self.handle(Event.RELEASE, f"no takeover command for {timeout:g} s", now)
         elif self._may_resume:
             released = self._modes.cause is Event.RELEASE
             late = not released and now - self._held_at > modes.resume_within
@@ -416,20 +384,16 @@ class Guard:
             elif not missing:
                 self.handle(Event.RESUME, f"resumed: no longer in hold for: {self.reason}", now)
 
-    def _fence_trouble(self) -> str:
-        if not self.parameters.fence.required:
-            return ""
-        return self._around.fence.trouble(self._seconds)
+    def _missing(self, vehicle: str, deadman: str = "") -> list[str]:
+        fence = self._around.trouble(self._last_ns or 0)
+        found = (*self._stale_streams, self._answers, self._unlike, vehicle, deadman, fence)
+        return [trouble for trouble in found if trouble]
 
-    def _clamped(self, wish: list[float]) -> list[float]:
+    def _clamped(self, wish: Sequence[float]) -> Sequence[float]:
         inside = self._limits.clamp(wish)
-        if inside != wish:
+        if inside is not wish:
             self._counts["guard.clamped"] += 1
         return inside
 
-    @property
-    def _seconds(self) -> float:
-        return (self._last_ns or 0) * _NS
-
     def _now(self, now: float | None) -> float:
-        return self._seconds if now is None else now
+        return (self._last_ns or 0) * _NS if now is None else now

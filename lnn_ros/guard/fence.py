@@ -31,12 +31,16 @@ class Fence:
         self.counts: Counter[str] = Counter()
         self.reset()
 
+    def set(self, parameters: FenceParameters) -> None:
+        """Change the box."""
+        self.parameters = parameters
+        if self._where is not None:
+            self._free = min(self._sides(self._where))
+
     def reset(self) -> None:
         """Forget where it is."""
         self._where: Three | None = None
-        self._yaw, self._at = 0.0, 0.0
-        # What the last ceilings were made of, and they themselves.
-        self._known: tuple[tuple[object, ...], Sequence[float]] | None = None
+        self._yaw, self._at, self._free = 0.0, 0.0, math.inf
 
     def locate(self, position: Three, yaw: float, at: float, now: float | None = None) -> bool:
         """Take where the vehicle is; false, and counted, when that cannot be.
@@ -58,6 +62,7 @@ class Fence:
             return False
         if at >= self._at or self._where is None:
             self._where, self._at, self._yaw = position, at, yaw
+            self._free = min(self._sides(position))
         return True
 
     def age(self, now: float) -> float | None:
@@ -66,24 +71,18 @@ class Fence:
 
     def trouble(self, now: float) -> str:
         """Say why the fence does not hold, if it does not."""
-        if not self.parameters.enabled:
+        if self._where is None:
+            return "the fence has no odometry" if self.parameters.enabled else ""
+        if now - self._at <= self.parameters.max_age or not self.parameters.enabled:
             return ""
-        age = self.age(now)
-        if age is None:
-            return "the fence has no odometry"
-        if age > self.parameters.max_age:
-            return f"the fence's odometry is older than {self.parameters.max_age:g} s"
-        return ""
+        return f"the fence's odometry is older than {self.parameters.max_age:g} s"
 
     def clear(self, speed: float, now: float, stopping: Stopping) -> bool:
         """Return whether nothing slower than a speed need be lowered, wherever it leads."""
         if not self.parameters.enabled or self._where is None:
             return True
-        p, (x, y, z) = self.parameters, self._where
-        way = stopping.distance(speed) + speed * max(now - self._at, 0.0)
-        return way < min(
-            x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
-        )
+        age = now - self._at
+        return stopping.distance(speed) + (speed * age if age > 0.0 else 0.0) < self._free
 
     def limit(
         self, velocity: Three, now: float, stopping: Stopping, angles: Sequence[float] = (0.0,)
@@ -107,8 +106,13 @@ class Fence:
         """
         if not self.parameters.enabled or self._where is None or self.trouble(now):
             return velocity
-        west, east, south, north, down, up = self._ceilings(now, stopping)
         vx, vy, vz = velocity
+        speed = math.sqrt(vx * vx + vy * vy + vz * vz)
+        west, east, south, north, down, up = self._ceilings(speed, now, stopping)
+        vz = -down if vz < -down else up if vz > up else vz
+        least = min(west, east, south, north)
+        if vx * vx + vy * vy < least * least:
+            return vx, vy, vz
         for angle in angles:
             c, s = math.cos(self._yaw + angle), math.sin(self._yaw + angle)
             x, y = c * vx - s * vy, s * vx + c * vy
@@ -116,14 +120,20 @@ class Fence:
                 continue
             x, y = min(max(x, -west), east), min(max(y, -south), north)
             vx, vy = c * x + s * y, c * y - s * x
-        return vx, vy, min(max(vz, -down), up)
+        return vx, vy, vz
 
-    def _ceilings(self, now: float, stopping: Stopping) -> Sequence[float]:
-        """Return the greatest speeds towards each side of the box: x, y, z, low before high."""
+    def _ceilings(self, speed: float, now: float, stopping: Stopping) -> list[float]:
+        """Return the greatest speeds towards each side of the box: x, y, z, low before high.
+
+        Towards a side before which one can stop from a speed, that may be infinite.
+        """
         assert self._where is not None
-        key = now, self._at, self._where, self.parameters, stopping
-        if self._known is None or self._known[0] != key:
-            p, age, (x, y, z) = self.parameters, max(now - self._at, 0.0), self._where
-            free = x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z
-            self._known = key, [stopping.ceiling(distance, age) for distance in free]
-        return self._known[1]
+        age = max(now - self._at, 0.0)
+        way = stopping.distance(speed) + speed * age
+        free = self._sides(self._where)
+        return [math.inf if far > way else stopping.ceiling(far, age) for far in free]
+
+    def _sides(self, where: Three) -> Sequence[float]:
+        """Return how far each side of the box is, as ``_ceilings``; less than 0 outside."""
+        p, (x, y, z) = self.parameters, where
+        return x - p.x_low, p.x_high - x, y - p.y_low, p.y_high - y, z - p.z_low, p.z_high - z

@@ -190,7 +190,8 @@ class Limiter:
                 goal = new.low
             elif goal > new.high:
                 goal = new.high
-            velocity[i], acceleration[i] = towards(v, a, goal, dt, new)
+            if goal != v or a:  # else it is there, and at rest
+                velocity[i], acceleration[i] = towards(v, a, goal, dt, new)
         return list(velocity)
 
 

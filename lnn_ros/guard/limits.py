@@ -47,10 +47,15 @@ class Limits:
         high = tuple(min(a, b) for a, b in zip(self.high, other.high, strict=True))
         return Limits(low, high, min(self.max_age, other.max_age))  # type: ignore[arg-type]
 
-    def clamp(self, wish: Sequence[float]) -> list[float]:
-        """Return four finite numbers as they are inside the ceilings."""
-        rows = zip(wish, self.low, self.high, strict=True)
-        return [min(max(v, low), high) for v, low, high in rows]
+    def clamp(self, wish: Sequence[float]) -> Sequence[float]:
+        """Return four finite numbers as they are inside the ceilings: themselves if they are."""
+        low, high = self.low, self.high
+        found: list[float] | None = None
+        for i, v in enumerate(wish):
+            if not low[i] <= v <= high[i]:
+                found = found or [*wish]
+                found[i] = low[i] if v < low[i] else high[i]
+        return wish if found is None else found
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from lnn_ros.guard.limits import Limits
 from lnn_ros.guard.parameters import NoveltyParameters
@@ -74,12 +75,12 @@ class Novelty:
         way = min(max((self._score - begin) / (end - begin), 0.0), 1.0)
         return 1.0 - way * (1.0 - self.parameters.slow_to)
 
-    def lower(self, target: list[float], limits: Limits) -> list[float]:
+    def lower(self, target: Sequence[float], limits: Limits) -> Sequence[float]:
         """Lower a target inside the ceilings; all axes alike, so that it is the same way.
 
         Parameters
         ----------
-        target : list of 4 float
+        target : sequence of 4 float
             What is wished.
         limits : Limits
             The ceilings, of which a share is left.

@@ -15,48 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.fields import check, parameter
 from lnn_ros.guard.limits import Limits, Slew
 
 FAST = 100.0
 """Ceiling of a ceiling, m/s: no narrower than what the policy may say."""
-
-
-def parameter(
-    default: bool | float, description: str, low: float | None = None, high: float | None = None
-) -> Any:
-    """Return a dataclass field with what makes it a ROS parameter."""
-    metadata = {
-        "description": description,
-        "low": low,
-        "high": high,
-        "when": "at once",
-        "fixed": False,
-    }
-    return field(default=default, metadata=metadata)
-
-
-def check(group: Any, name: str) -> None:
-    """Raise a sentence where a field of a group is of another type or out of its range.
-
-    Raises
-    ------
-    LnnError
-        It names group and field.
-    """
-    for item in dataclasses.fields(group):
-        value = getattr(group, item.name)
-        low, high = item.metadata["low"], item.metadata["high"]
-        if isinstance(item.default, bool):
-            if not isinstance(value, bool):
-                raise LnnError(f"{name}.{item.name} is {value!r}: expected true or false")
-        elif (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not (low <= value <= high)
-        ):
-            raise LnnError(
-                f"{name}.{item.name} is {value!r}: expected a number in [{low:g}, {high:g}]"
-            )
 
 
 @dataclass(frozen=True)

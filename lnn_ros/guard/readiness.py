@@ -43,7 +43,11 @@ class Vehicle:
 
         Without the latter it has only not said otherwise: it is unknown.
         """
+        if not (parameters.require_airborne or parameters.require_velocity_mode):
+            return "", False
         old = abs(now - self._said_at) > parameters.vehicle_max_age
+        if self._airborne and self._velocity_mode and not old:
+            return "", False
         unknown = ""
         for needed, said, words in (
             (parameters.require_airborne, self._airborne, "airborne (driving)"),

@@ -261,14 +261,16 @@ def record_all(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--seeds", type=seed_range, default=range(100), metavar="FIRST:END")
+    parser.add_argument("--seeds", type=seed_range, default=range(100), metavar="FIRST:END",
+                        help="worlds to fly in, the last one excluded (default: 0:100)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the sequences")
-    parser.add_argument("--task", default="fly_to_target")
+    parser.add_argument("--task", default="fly_to_target",
+                        help="name of a task, or path of a task file (default: %(default)s)")
     parser.add_argument("--policy", help="checkpoint of a student that flies in turns")
     parser.add_argument(
         "--share", type=float, default=0.5, help="of the time that the student flies, 0 to 1"
     )
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that fly")
     parser.add_argument("--json", type=Path, help="write the outcomes here")
 
 

@@ -189,9 +189,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships")
     parser.add_argument(
-        "--seeds", type=seed_range, default=range(100_000, 100_050), metavar="FIRST:END"
-    )
-    parser.add_argument("--task", default="fly_to_target")
+        "--seeds", type=seed_range, default=range(100_000, 100_050), metavar="FIRST:END",
+        help="worlds to fly in, the last one excluded (default: 100000:100050)",
+    )  # fmt: skip
+    parser.add_argument("--task", default="fly_to_target",
+                        help="name of a task, or path of a task file (default: %(default)s)")
     parser.add_argument(
         "--timing",
         choices=CONDITIONS,
@@ -203,7 +205,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
     )
     parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that fly")
     parser.add_argument(
         "--card", action="store_true", help="note the result on the policy's card, in its file"
     )

@@ -21,14 +21,19 @@ from matplotlib.patheffects import withStroke
 from lnn_ros.simulation.world import Role, Shape, Solid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from lnn_ros.learning.run_folder import Run
+    from lnn_ros.simulation.world import World
 
 _INK = "#263238"
 _STREAM_COLORS = {"camera": "#e4572e", "imu": "#3f7cac"}
 _COMMAND_COLORS = {"forward": "#c44536", "left": "#e8a33d", "up": "#3f7cac"}
 _ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.96)}
+_FLEET_COLORS = ("#c44536", "#3f7cac", "#e8a33d", "#5b8c5a")
 _OUTCOMES = {"arrived": "arrived", "contact": "touched something", "timeout": "ran out of time",
              "flying": "was cut short"}
 _STYLE: dict[Any, Any] = {
@@ -99,6 +104,49 @@ def draw_trajectory(run: Run, path: Path) -> None:
         figure.colorbar(colored, ax=axes, label="speed (m/s)", shrink=0.6, pad=0.01)
         figure.legend(handles=_legend(run), loc="outside lower center", ncols=4)
         figure.savefig(path, dpi=130)
+        plt.close(figure)
+
+
+def draw_fleet(world: World, ways: Sequence[NDArray[np.float64]],
+               frames: Sequence[NDArray[np.uint8] | None], path: Path) -> None:
+    """Draw one world from above with the ways of several drones, and what each one sees, as a PNG.
+
+    Parameters
+    ----------
+    world : World
+        Where they flew.
+    ways : sequence of ndarray (n, 3)
+        Places of each drone, metres.
+    frames : sequence of ndarray (height, width, 3) uint8, or None
+        A picture by each drone's camera.
+    path : Path
+        File to write.
+    """
+    points = np.vstack([*(way[:, :2] for way in ways), [world.target.position[:2]]])
+    low, high = points.min(axis=0) - 3.0, points.max(axis=0) + 3.0
+    with plt.rc_context(_STYLE):
+        figure = plt.figure(figsize=(11.0, 6.5), layout="constrained")
+        grid = figure.add_gridspec(len(ways), 2, width_ratios=[2.2, 1.0])
+        axes = figure.add_subplot(grid[:, 0])
+        axes.set_facecolor("#eef1e6")
+        for solid in sorted(world.solids, key=lambda s: s.position[2] + s.size[2]):
+            axes.add_patch(_footprint(solid))
+        for k, (way, frame) in enumerate(zip(ways, frames, strict=True)):
+            color = _FLEET_COLORS[k % len(_FLEET_COLORS)]
+            axes.plot(way[:, 0], way[:, 1], color=color, linewidth=2.5, label=f"drone{k + 1}",
+                      zorder=6)
+            axes.plot(*way[0, :2], marker="o", markersize=8, color="white",
+                      markeredgecolor=color, zorder=7)
+            axes.plot(*way[-1, :2], marker="o", markersize=6, color=color, zorder=7)
+            if frame is not None:
+                view = figure.add_subplot(grid[k, 1])
+                view.imshow(frame)
+                view.set_title(f"drone{k + 1} has another one ahead", color=color)
+                view.set_axis_off()
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal",
+                 xlabel="east (m)", ylabel="north (m)")
+        axes.legend(loc="upper left")
+        figure.savefig(path, dpi=110)
         plt.close(figure)
 
 

@@ -128,14 +128,15 @@ def interpret(checkpoint: Checkpoint, flight: RecordedFlight) -> Interpretation:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("policy", nargs="?", type=Path, help="checkpoint; by default what ships")
-    parser.add_argument("--task", default="fly_to_target")
+    parser.add_argument("--task", default="fly_to_target",
+                        help="name of a task, or path of a task file (default: %(default)s)")
     one = parser.add_argument_group("one flight, in pictures")
     one.add_argument("--seed", type=int, default=REPORTED.stop, help="world to fly")
     one.add_argument("--out", type=Path, help="folder for interpretation.json and the pictures")
     many = parser.add_argument_group("many flights, in numbers")
     many.add_argument("--seeds", type=seed_range, metavar="FIRST:END", help="worlds to fly")
     many.add_argument("--json", type=Path, help="write the numbers here")
-    many.add_argument("--workers", type=int, default=1)
+    many.add_argument("--workers", type=int, default=1, help="processes that fly")
 
 
 def run(args: argparse.Namespace) -> int:

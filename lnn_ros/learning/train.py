@@ -221,8 +221,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the run")
-    add("--task", default="fly_to_target")
-    add("--core", choices=CORES, default="flow")
+    add("--task", default="fly_to_target",
+        help="name of a task, or path of a task file (default: %(default)s)")
+    add("--core", choices=CORES, default="flow", help="cell that remembers (default: %(default)s)")
     add("--timeless", action="store_true", help="a policy that knows no time, to compare with")
     add("--seed", type=int, default=0, help="of weights, wiring and order")
     add("--first-seed", type=int, default=0, help="first training world")
@@ -231,7 +232,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--look", type=int, default=600_000, help="frames from which the encoder learns alone")
     add("--epochs", type=int, default=15, help="of the core, over the expert's flights")
     add("--rounds", type=int, default=8, help="of DAgger")
-    add("--round-flights", type=int, default=100)
+    add("--round-flights", type=int, default=100, help="of student and expert in turns, in each")
     add("--round-epochs", type=int, default=8, help="of the core, in each round")
     add("--last-epochs", type=int, default=15, help="of the core, in the last round")
     add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")

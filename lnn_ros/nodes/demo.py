@@ -23,8 +23,9 @@ from typing import Any
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes.options import NodeOptions
 from lnn_ros.nodes.supervision import Processes, environment, free_domain
-from lnn_ros.nodes.table import NodeOptions, NodeSpec, nodes
+from lnn_ros.nodes.table import NodeSpec, nodes
 from lnn_ros.nodes.watcher import Watcher
 from lnn_ros.pilot import Pilot
 from lnn_ros.resources import share_path

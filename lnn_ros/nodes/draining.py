@@ -99,8 +99,11 @@ class Drain:
         self._node.destroy_subscription(self.subscription)
 
     def _on_message(self, payload: bytes) -> None:
-        """Keep what the executor has taken; called by it only if it is to wake up."""
+        """Keep what the executor has taken, which it does if it is to wake up.
+
+        And if it knows nothing of callback groups, and serves what it has no need to.
+        """
+        # Humble's rclpy does not tell a callback when the message arrived: just now.
+        self._woken.append((payload, time.time_ns()))
         if self._wake is not None:
-            # Humble's rclpy does not tell a callback when the message arrived: just now.
-            self._woken.append((payload, time.time_ns()))
             self._wake()

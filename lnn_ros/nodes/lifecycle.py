@@ -8,13 +8,15 @@ inactive. A failed deactivate or cleanup ends unconfigured.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.subscription import Subscription
 
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes.draining import DrainedGroup
 from lnn_ros.nodes.parameters import Parameters
 
 S = TypeVar("S")
@@ -47,6 +49,11 @@ class ManagedNode(LifecycleNode, Generic[S]):
         super().__init__(name)
         self.parameters = Parameters(self, settings, lambda: self.configured)
         self._answer_impossible_transitions()
+
+    @property
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Those that an executor serves: of drained ones it need not know."""
+        return (s for s in super().subscriptions if not isinstance(s.callback_group, DrainedGroup))
 
     def configure(self, settings: S) -> None:
         """Make everything that activation needs; whatever it raises, cleanup follows."""

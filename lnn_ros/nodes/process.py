@@ -16,11 +16,16 @@ from types import FrameType
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from lnn_ros.errors import LnnError
+
+try:
+    from rclpy.experimental import EventsExecutor
+except ImportError:  # Humble
+    EventsExecutor = SingleThreadedExecutor
 
 _LONGEST_WAIT = 0.1  # s; a signal is noticed after at most this long
 
@@ -81,7 +86,9 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         return 2
     assert isinstance(node, Node)
     runnable: Runnable = node  # type: ignore[assignment]
-    executor = SingleThreadedExecutor()
+    # The middleware tells this one what has come; the other asks all of a node's entities before
+    # every wait, dozens of them. Its waits must end: its spin() can be stopped by no signal.
+    executor: Executor = EventsExecutor()
     executor.add_node(node)
     try:
         _guarded(node, runnable.start)
@@ -95,7 +102,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
                 _guarded(node, partial(runnable.fail, error))
     finally:
         _guarded(node, runnable.stop)
-        executor.remove_node(node)
+        executor.shutdown()  # first: it holds what the node is made of
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

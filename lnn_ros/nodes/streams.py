@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Imu
+from sensor_msgs.msg import Image, Imu
 
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import Mounting, VirtualCamera
-from lnn_ros.nodes import qos
-from lnn_ros.nodes.cdr import imu_sample
+from lnn_ros.nodes import cdr, qos
 from lnn_ros.nodes.clocks import Clocks, Offset, Source
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
@@ -189,14 +188,15 @@ class Streams:
 
     def _decode(self, stream: str, payload: bytes, arrival_ns: int) -> Sample | None:
         """Return stamp and value of a sample, or None if it was dropped."""
-        short = imu_sample(payload) if stream == "imu" else None
-        if short is not None:
-            stamp = short[0] + self.offset_ns[stream]
+        if stream == "imu" and (reading := cdr.imu_sample(payload)) is not None:
+            stamp = reading[0] + self.offset_ns[stream]
             self.offsets[stream].note(stamp, arrival_ns)
-            return stamp, self._mounting.rotate_imu(short[1])
+            return stamp, self._mounting.rotate_imu(reading[1])
         kind = self._drains[stream].kind
         try:
-            message = deserialize_message(payload, kind)
+            message = cdr.raw_image(payload) if kind is Image else None
+            if message is None:
+                message = deserialize_message(payload, kind)
         except Exception as error:  # rclpy's RMWError, or whatever a hostile payload provokes
             reason = (str(error) or type(error).__name__).splitlines()[0]
             self._complaints.report(stream, "undecodable", f"{len(payload)} bytes are no "

@@ -96,7 +96,7 @@ class Processes:
         self._files.append(log)
         # Its own session, so that Ctrl-C in a terminal reaches the demo alone, which then stops
         # the processes in order.
-        self._running[spec.name] = subprocess.Popen(
+        self._running[spec.name] = subprocess.Popen(  # nosec B603  # a list of words, no shell
             [*spec.command(sys.executable), "--disable-external-lib-logs"], env=self._environ,
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=_end_with_parent)

@@ -8,21 +8,18 @@ command lines.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lnn_ros import policies
+from lnn_ros import robots
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes.options import PARAMS_FILE, NodeOptions, is_path
 from lnn_ros.resources import share_path
-
-PARAMS_FILE = "config/nodes/drone.yaml"
-"""The parameter file of the drone, below the package's share folder."""
 
 MODULES = {
     "controller": "lnn_ros.nodes.controller",
@@ -32,176 +29,28 @@ MODULES = {
 }
 """Executables of ``ros2 run lnn_ros``, and the module whose ``main`` each one calls."""
 
-SIMULATORS = ("embedded", "none")
-LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
-
 ParameterValue = bool | int | float | str
 
-_NAMESPACE = re.compile(r"/?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A launch argument, as ``ros2 launch --show-args`` explains it.
-
-    Attributes
-    ----------
-    name, default : str
-        As typed on a command line: ``name:=default``.
-    description : str
-        What it does, for a person.
-    """
-
-    name: str
-    default: str
-    description: str
-
-
-ARGUMENTS = (
-    Argument("sim", "embedded",
-             "Which simulator flies: 'embedded' starts the package's own, 'none' starts none and "
-             "leaves the vehicle, its sensors and its clock to a real robot."),
-    Argument("namespace", "",
-             "Namespace of every node and topic, for example 'drone1'; empty for none."),
-    Argument("params_file", "",
-             "Parameter file (YAML, '/**:' applies to any namespace) for every node; empty for the "
-             "one that the package installs as " + PARAMS_FILE + "."),
-    Argument("use_sim_time", "auto",
-             "Whether time is read from /clock: 'true', 'false', or 'auto', which is true exactly "
-             "when a simulator is started."),
-    Argument("record", "false",
-             "'true' records every topic of the run from the start; with 'false' the companion "
-             "waits for its ~/record service."),
-    Argument("policy", "",
-             "The policy that flies: the name of one that ships with the package, or the path of "
-             "a .safetensors checkpoint; empty for what the parameter file says."),
-    Argument("log_level", "info",
-             "Least severe message that the nodes log: " + ", ".join(LOG_LEVELS) + "."),
-)
-"""The arguments of ``drone.launch.py``."""
-
-
-@dataclass(frozen=True)
-class NodeOptions:
-    """What the table depends on.
-
-    ``None`` (or an empty string) leaves a value to the parameter file. The first block is what
-    launch offers; the second is for programs that start the table themselves, such as the demo.
-
-    Attributes
-    ----------
-    sim : {"embedded", "none"}
-        Simulator to start.
-    namespace : str
-        Namespace of every node; empty for the root.
-    params_file : str
-        Path of the parameter file; empty for the installed ``config/nodes/drone.yaml``.
-    use_sim_time : bool or None
-        Whether time comes from ``/clock``; None: exactly when a simulator is started.
-    record : bool
-        Whether the companion records from the start.
-    policy : str
-        Name of a shipped policy, or path of a checkpoint; empty for the parameter file's.
-    log_level : str
-        One of ``LOG_LEVELS``.
-    task : str
-        Name of the simulator's task.
-    seed : int or None
-        Seed of the simulator's world.
-    lockstep : bool or None
-        Whether simulator and controller wait for each other.
-    real_time_factor : float or None
-        Simulated seconds per second; 0: as fast as possible.
-    bag_folder : str
-        Folder that the companion records into.
-
-    Raises
-    ------
-    LnnError
-        When a value is not one of those possible; the sentence names it as launch spells it.
-    """
-
-    sim: str = "embedded"
-    namespace: str = ""
-    params_file: str = ""
-    use_sim_time: bool | None = None
-    record: bool = False
-    policy: str = ""
-    log_level: str = "info"
-
-    task: str = ""
-    seed: int | None = None
-    lockstep: bool | None = None
-    real_time_factor: float | None = None
-    bag_folder: str = ""
-
-    def __post_init__(self) -> None:
-        """Check every value, and those that must fit each other."""
-        _one_of("sim", self.sim, SIMULATORS)
-        _one_of("log_level", self.log_level, LOG_LEVELS)
-        if self.namespace not in ("", "/") and not _NAMESPACE.fullmatch(self.namespace):
-            raise LnnError(f"namespace:={self.namespace} is not a ROS namespace: expected names of "
-                           f"letters, digits and underscores, separated by '/', such as drone1")
-        if self.params_file and not Path(self.params_file).is_file():
-            raise LnnError(f"params_file:={self.params_file} is no file: expected the path of a "
-                           f"parameter file, or nothing for the one of the package")
-        if self.use_sim_time is False and self.sim == "embedded":
-            raise LnnError("use_sim_time:=false does not go with sim:=embedded, whose sensor "
-                           "stamps start at 1 s on its own /clock: use true or auto")
-        if _is_path(self.policy):
-            if not Path(self.policy).expanduser().is_file():
-                raise LnnError(f"policy:={self.policy} is no file: expected the path of a "
-                               f".safetensors checkpoint, or the name of a policy that ships")
-        elif self.policy:
-            policies.path(self.policy)
-        simulated = {"task": self.task or None, "seed": self.seed, "lockstep": self.lockstep,
-                     "real_time_factor": self.real_time_factor}
-        for name, value in simulated.items():
-            if value is not None and self.sim == "none":
-                raise LnnError(f"{name} is {value} with sim:=none: it belongs to a simulator")
-
-    @classmethod
-    def parse(cls, texts: Mapping[str, str]) -> NodeOptions:
-        """Return the options that launch arguments stand for.
-
-        Parameters
-        ----------
-        texts : mapping of str to str
-            Launch arguments by name; those that are not there have their default.
-
-        Raises
-        ------
-        LnnError
-            When a name is unknown or a value is not one of those possible.
-        """
-        known = {argument.name: argument.default for argument in ARGUMENTS}
-        for name in texts:
-            if name not in known:
-                raise LnnError(f"{name} is no launch argument: expected one of {', '.join(known)}")
-        text = {**known, **{name: value.strip() for name, value in texts.items()}}
-        use_sim_time = text["use_sim_time"]
-        return cls(
-            sim=text["sim"], namespace=text["namespace"], params_file=text["params_file"],
-            use_sim_time=(None if use_sim_time == "auto"
-                          else _boolean("use_sim_time", use_sim_time, "true, false or auto")),
-            record=_boolean("record", text["record"], "true or false"),
-            policy=text["policy"], log_level=text["log_level"])
+OURS = "lnn_ros"
+FOXGLOVE: Mapping[str, ParameterValue] = {"address": "127.0.0.1", "port": 8765}
+"""Nobody but programs on this computer."""
+RVIZ_FILE = "config/viewers/drone.rviz"
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process of the table.
+    """One node of the table, a process.
 
     Attributes
     ----------
     executable : str
-        Name for ``ros2 run lnn_ros``.
+        Name for ``ros2 run``.
     name, namespace : str
         Of the node; an empty namespace is the root.
-    params_file : Path
-        Parameter file, read before ``parameters``.
+    layers : tuple of Path or mapping
+        Parameter files and parameters, the later winning.
     parameters : mapping of str to bool, int, float or str
-        What the options decided; it wins over the parameter file.
+        What the options decided; it wins over all ``layers``.
     log_level : str
         One of ``LOG_LEVELS``.
     essential : bool
@@ -210,45 +59,88 @@ class NodeSpec:
         Whether launch starts it again when it ends.
     remaps : mapping of str to str
         Names of topics that it has under another one.
+    package : str
+        Where the executable is.
+    arguments : tuple of str
+        More words on its command line, for the program itself.
     """
 
     executable: str
     name: str
     namespace: str
-    params_file: Path
+    layers: tuple[Path | Mapping[str, ParameterValue], ...] = ()
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     log_level: str = "info"
     essential: bool = False
     respawn: bool = False
     remaps: Mapping[str, str] = field(default_factory=dict)
+    package: str = OURS
+    arguments: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
-        """Module that ``python -m`` runs for this executable."""
+        """Module that ``python -m`` runs for this executable, of ours."""
         return MODULES[self.executable]
 
     def command(self, python: str = sys.executable) -> list[str]:
-        """Return the command line that starts this process without launch.
+        """Return the command line that starts this process, one of ours, without launch.
 
         Parameters
         ----------
         python : str
             The Python interpreter to start.
         """
-        words = [python, "-m", self.module, "--ros-args", "-r", f"__node:={self.name}"]
+        words = [python, "-m", self.module, *self.arguments, "--ros-args", "-r",
+                 f"__node:={self.name}"]
         if self.namespace:
             words += ["-r", f"__ns:=/{self.namespace}"]
         for name, other in self.remaps.items():
             words += ["-r", f"{name}:={other}"]
-        words += ["--params-file", str(self.params_file)]
-        for name, value in self.parameters.items():
-            # JSON is YAML with every string quoted, so that "1" stays a string and true a boolean.
-            words += ["-p", f"{name}:={json.dumps(value)}"]
+        for layer in (*self.layers, self.parameters):
+            if isinstance(layer, Path):
+                words += ["--params-file", str(layer)]
+                continue
+            for name, value in layer.items():
+                # JSON is YAML with every string quoted: "1" stays a string and true a boolean.
+                words += ["-p", f"{name}:={json.dumps(value)}"]
         return [*words, "--log-level", self.log_level]
 
 
+@dataclass(frozen=True)
+class ProgramSpec:
+    """One process of the table that is no ROS node.
+
+    Attributes
+    ----------
+    name : str
+        For a person.
+    command : tuple of str
+        Its command line.
+    environment : mapping of str to str
+        What it needs besides the environment that there is.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def programs(options: NodeOptions) -> tuple[ProgramSpec, ...]:
+    """Return the processes that are no nodes, to be started first; the run is over when one ends.
+
+    Raises
+    ------
+    LnnError
+        When Gazebo's world is not there.
+    """
+    if options.sim != "gazebo":
+        return ()
+    server = options.gazebo_run().server
+    return (ProgramSpec("gazebo", server.command, server.environment),)
+
+
 def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
-    """Return the processes of a drone, in the order in which they are to be started.
+    """Return the nodes of a run, in the order in which they are to be started.
 
     Parameters
     ----------
@@ -258,54 +150,107 @@ def nodes(options: NodeOptions) -> tuple[NodeSpec, ...]:
     Raises
     ------
     LnnError
-        When the package's own parameter file is needed and not installed.
+        When a file that is needed is not there or not usable.
     """
-    simulated = options.sim == "embedded"
-    params_file = (Path(options.params_file).resolve() if options.params_file
-                   else share_path(PARAMS_FILE))
-    use_sim_time = simulated if options.use_sim_time is None else options.use_sim_time
-    policy = (str(Path(options.policy).expanduser().resolve()) if _is_path(options.policy)
-              else options.policy)
+    return tuple(_Table(options).rows())
 
-    # In lock-step nothing must come between question and answer, and nobody could be too late.
-    adapted = not _lockstep(options, params_file)
 
-    def spec(executable: str, parameters: Mapping[str, ParameterValue | None],
-             **more: Any) -> NodeSpec:
-        decided = {name: value for name, value in parameters.items() if value not in (None, "")}
-        return NodeSpec(executable, executable, options.namespace.strip("/"), params_file,
-                        decided, options.log_level, **more)
+class _Table:
+    """What rows have in common."""
 
-    table = []
-    if simulated:
+    def __init__(self, options: NodeOptions) -> None:
+        self.options = options
+        self.namespace = options.namespace.strip("/")
+        named = options.gazebo_run().vehicle if options.sim == "gazebo" else options.robot
+        robot = robots.load(named) if named else None
+        self.remaps = dict(robot.remaps) if robot else {}
+        params_file = Path(options.params_file).resolve() if options.params_file else None
+        # What a person wrote wins over what is known of the robot, that over what ships.
+        self.layers: tuple[Path | Mapping[str, ParameterValue], ...]
+        if robot:
+            self.layers = (share_path(PARAMS_FILE), robot.parameters,
+                           *((params_file,) if params_file else ()))
+        else:
+            self.layers = (params_file or share_path(PARAMS_FILE),)
+        simulated = options.sim != "none"
+        self.time = {"use_sim_time": (simulated if options.use_sim_time is None
+                                      else options.use_sim_time)}
+        # In lock-step nothing must come between question and answer, and nobody could be too late.
+        self.adapted = not _lockstep(options, params_file or share_path(PARAMS_FILE))
+
+    def rows(self) -> Iterator[NodeSpec]:
+        """Yield all nodes."""
+        options = self.options
+        if options.sim == "embedded":
+            yield self._simulator()
+        elif options.sim == "gazebo":
+            bridge = options.gazebo_run().bridge
+            yield NodeSpec(bridge.executable, bridge.name, self.namespace,
+                           parameters=bridge.parameters, log_level=options.log_level,
+                           essential=True, package=bridge.package)
+        for name in self._vehicles():
+            yield from self._drone("/".join(filter(None, (self.namespace, name))))
+        # One for all: it records every topic there is.
+        yield self._ours("companion", self.namespace, {
+            **self.time, "autostart": True, "record": options.record,
+            "folder": str(Path(options.bag_folder).resolve()) if options.bag_folder else "",
+        }, respawn=options.use_respawn, remaps=self.remaps)
+        if options.rviz:
+            yield NodeSpec("rviz2", "rviz", self.namespace, parameters=self.time, package="rviz2",
+                           arguments=("-d", str(share_path(RVIZ_FILE))))
+        if options.foxglove:
+            yield NodeSpec("foxglove_bridge", "foxglove_bridge", self.namespace,
+                           parameters={**self.time, **FOXGLOVE}, package="foxglove_bridge")
+
+    def _vehicles(self) -> tuple[str, ...]:
+        """Return the namespaces of the drones, below that of the run."""
+        count = self.options.drones
+        return ("",) if count == 1 else tuple(f"drone{k + 1}" for k in range(count))
+
+    def _simulator(self) -> NodeSpec:
+        options = self.options
+        at = [f"{name}/" if name else "" for name in self._vehicles()]
         # The simulator is the source of /clock: its own time cannot come from there.
-        table.append(spec("simulator", {
+        return self._ours("simulator", self.namespace, {
             "use_sim_time": False, "task": options.task, "seed": options.seed,
             "lockstep": options.lockstep,
+            "vehicles": None if options.drones == 1 else options.drones,
             "real_time_factor": (None if options.real_time_factor is None
                                  else float(options.real_time_factor)),
-        }, essential=True, remaps={"cmd_vel": "vehicle/cmd_vel"} if adapted else {}))
-    if adapted:
-        # Its own clock is a steady one. Before the controller, so that the first command arrives.
-        # Whatever the robot of the parameter file takes, the embedded vehicle takes our command.
-        table.append(spec("vehicle_adapter", {
-            "use_sim_time": False, "vehicle": "stamped" if simulated else None,
-        }, respawn=True))
-    # A robot comes up disengaged: only in the embedded simulator may nobody have to say "fly".
-    table.append(spec("controller", {
-        "use_sim_time": use_sim_time, "autostart": True, "engage": simulated,
-        "policy": policy, "lockstep": options.lockstep,
-    }))
-    table.append(spec("companion", {
-        "use_sim_time": use_sim_time, "autostart": True, "record": options.record,
-        "folder": str(Path(options.bag_folder).resolve()) if options.bag_folder else "",
-    }))
-    return tuple(table)
+        }, essential=True, remaps={f"{name}cmd_vel": f"{name}vehicle/cmd_vel" for name in at}
+            if self.adapted else {})
+
+    def _drone(self, namespace: str) -> Iterator[NodeSpec]:
+        """Yield what flies one drone."""
+        options, respawn = self.options, self.options.use_respawn
+        embedded = options.sim == "embedded"
+        if self.adapted:
+            # Its own clock is a steady one. Before the controller, so that the first command
+            # arrives. Whatever the robot of the parameter file takes, the embedded vehicle takes
+            # our command.
+            yield self._ours("vehicle_adapter", namespace, {
+                "use_sim_time": False, "vehicle": "stamped" if embedded else None,
+            }, respawn=respawn, remaps=self.remaps)
+        # A robot comes up disengaged: only in the embedded simulator may nobody have to say "fly".
+        yield self._ours("controller", namespace, {
+            **self.time, "autostart": True, "engage": embedded, "policy": _policy(options.policy),
+            "lockstep": options.lockstep,
+        }, respawn=respawn, remaps=self.remaps)
+
+    def _ours(self, executable: str, namespace: str,
+              parameters: Mapping[str, ParameterValue | None], **more: Any) -> NodeSpec:
+        decided = {name: value for name, value in parameters.items() if value not in (None, "")}
+        return NodeSpec(executable, executable, namespace, self.layers, decided,
+                        self.options.log_level, **more)
+
+
+def _policy(text: str) -> str:
+    return str(Path(text).expanduser().resolve()) if is_path(text) else text
 
 
 def _lockstep(options: NodeOptions, params_file: Path) -> bool:
     """Tell whether simulator and controller wait for each other, by option or parameter file."""
-    if options.sim == "none":
+    if options.sim != "embedded":
         return False
     if options.lockstep is not None:
         return options.lockstep
@@ -315,20 +260,3 @@ def _lockstep(options: NodeOptions, params_file: Path) -> bool:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
         raise LnnError(f"params_file:={params_file} is no parameter file ({error}): expected YAML, "
                        f"such as that of {PARAMS_FILE}") from error
-
-
-def _one_of(name: str, value: str, possible: tuple[str, ...]) -> None:
-    if value not in possible:
-        raise LnnError(f"{name}:={value} is unknown: expected one of {', '.join(possible)}")
-
-
-def _boolean(name: str, text: str, possible: str) -> bool:
-    values = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in values:
-        raise LnnError(f"{name}:={text} is unknown: expected {possible}")
-    return values[text.lower()]
-
-
-def _is_path(policy: str) -> bool:
-    """Tell a checkpoint's path from the name of a shipped policy."""
-    return "/" in policy or policy.endswith(".safetensors")

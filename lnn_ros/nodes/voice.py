@@ -22,8 +22,8 @@ from sensor_msgs.msg import JointState
 from lnn_ros import messages, trace
 from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.modes import Mode
-from lnn_ros.nodes import qos
-from lnn_ros.nodes.diagnostics import OK, status
+from lnn_ros.nodes import cdr, qos
+from lnn_ros.nodes.diagnostics import status
 from lnn_ros.nodes.settings import ControllerSettings, Value
 from lnn_ros.pilot import Pilot
 from lnn_ros.trace import Seen
@@ -54,13 +54,14 @@ class Voice:
 
     def __init__(self, node: Node, settings: ControllerSettings) -> None:
         self._node, self._frame = node, settings.base_frame
+        self._trace_name = f"{node.get_name()}: trace"
         self._close: list[Callable[[], object]] = []
         live = None if settings.lockstep else 1.0 / settings.rate_hz
         self._command = self._publisher(TwistStamped, "cmd_vel", qos.command(live))
         self._trace = self._publisher(DiagnosticArray, "~/trace", qos.RELIABLE)
         self._neurons = self._publisher(JointState, "~/neurons", qos.RELIABLE)
         self._diagnostics = self._publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
-        self._message = TwistStamped()
+        self._payload = cdr.twist_stamped(0, self._frame, ZERO)
         self._lock = threading.Lock()
         self.hushed = False
         self._at_ns = 0
@@ -106,7 +107,7 @@ class Voice:
     def repeat(self) -> None:
         """Publish the last command once more."""
         with self._lock:
-            self._command.publish(self._message)
+            self._command.publish(self._payload)
 
     def begin_anew(self) -> None:
         """Let stamps go back: time has."""
@@ -137,13 +138,12 @@ class Voice:
         if now - self._told_at > _RETELL_S:
             self._told_at = now
             values["settings"] = self._settings
-        found = status(f"{self._node.get_name()}: trace", OK, "", values)
-        message = DiagnosticArray(status=[found])
-        messages.set_time(message.header.stamp, at_ns)
-        self._trace.publish(message)
+        self._trace.publish(cdr.diagnostic_array(at_ns, self._trace_name, values))
 
     def neurons(self, at_ns: int, pilot: Pilot) -> None:
-        """Publish the activity of every neuron."""
+        """Publish the activity of every neuron, if anybody listens."""
+        if not self._neurons.get_subscription_count():
+            return
         activity = pilot.neurons()
         message = JointState(name=list(activity), position=list(activity.values()))
         messages.set_time(message.header.stamp, at_ns)
@@ -155,8 +155,8 @@ class Voice:
 
     def _publish(self, at_ns: int, command: NDArray[np.float64]) -> None:
         self._at_ns = max(at_ns, self._at_ns)
-        messages.fill_command(self._message, command, self._at_ns, self._frame)
-        self._command.publish(self._message)
+        self._payload = cdr.twist_stamped(self._at_ns, self._frame, command.tolist())
+        self._command.publish(self._payload)
 
     def _publisher(self, kind: type[Any], topic: str, quality: QoSProfile) -> Any:
         # Every event callback makes every wake-up of the executor dearer: only commands have one.

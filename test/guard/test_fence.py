@@ -109,3 +109,25 @@ def test_odometry_that_cannot_be_is_dropped():
     assert fence.age(1.0) is None and fence.counts["guard.odometry_dropped"] == 4
     assert fence.locate((1.0, 0.0, 0.0), 0.0, 1.2, now=1.0) and fence.age(1.5) == pytest.approx(0.3)
     assert fence.locate((5.0, 0.0, 0.0), 0.0, 1.1) and fence.age(1.5) == pytest.approx(0.3)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**32 - 1))
+def test_its_shortcuts_are_as_strict_as_a_look_at_every_side(seed):
+    rng = np.random.default_rng(seed)
+    fence, stopping = Fence(fenced(x_low=-5.0).fence), Stopping(1.0, 0.3)
+    where, yaw, angle = rng.uniform(-2.2, 2.2, 3), rng.uniform(-4.0, 4.0), rng.uniform(-2.0, 2.0)
+    fence.locate(tuple(where.tolist()), yaw, 1.0)
+    fence.set(fenced().fence)
+    age = rng.choice([0.0, 0.2])
+    velocity = tuple((rng.choice([0.1, 0.3, 1.0]) * rng.uniform(-1.5, 1.5, 3)).tolist())
+    c, s = math.cos(yaw + angle), math.sin(yaw + angle)
+    turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    box = np.array([2.0, 2.0, 1.0])
+    high = [stopping.ceiling(far, age) for far in box - where]
+    low = [-stopping.ceiling(far, age) for far in box + where]
+    expected = turned.T @ np.clip(turned @ velocity, low, high)
+    found = fence.limit(velocity, 1.0 + age, stopping, (angle,))
+    assert found == pytest.approx(expected, abs=1e-9)
+    if fence.clear(math.hypot(*velocity), 1.0 + age, stopping):
+        assert found == pytest.approx(velocity, abs=1e-9)

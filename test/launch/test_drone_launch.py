@@ -6,6 +6,7 @@ environment that has launch; see ``make test VENV=DIR``) can run them.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -18,10 +19,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from installation import install
+from nav_msgs.msg import Odometry
 from ros import LATCHED, RELIABLE, Bench, Process, is_zero, pairs
 from rosbags.highlevel import AnyReader
 
-from lnn_ros.nodes import table
+from lnn_ros import robots
+from lnn_ros.nodes import options
 
 pytest.importorskip("launch_ros", reason="launch is not installed here: it comes with ROS 2")
 pytest.importorskip("ros2launch", reason="ros2 launch is not installed here: it comes with ROS 2")
@@ -113,14 +116,16 @@ def bench(tmp_path: Path, env: dict[str, str]) -> Iterator[LaunchBench]:
 
 def test_arguments_are_explained(bench: LaunchBench) -> None:
     text = bench.answer(*LAUNCH, "--show-args")
-    for argument in table.ARGUMENTS:
+    for argument in options.ARGUMENTS:
         assert f"'{argument.name}':" in text
         assert argument.description in text
         assert f"(default: '{argument.default}')" in text
 
 
 @pytest.mark.parametrize(("argument", "sentence"), [
-    ("sim:=gazebo", "sim:=gazebo is unknown: expected one of embedded, none"),
+    ("sim:=webots", "sim:=webots is unknown: expected one of embedded, gazebo, none"),
+    ("drones:=9", "drones:=9 is unknown: expected how many fly, a whole number up to 4"),
+    ("world:=forest", "world:=forest is unknown: expected the seed of a world, a whole number"),
     ("record:=perhaps", "record:=perhaps is unknown: expected true or false"),
     ("namespace:=a-b", "namespace:=a-b is not a ROS namespace"),
     ("policy:=nobody", "policy 'nobody' does not ship"),
@@ -162,6 +167,65 @@ def test_embedded_flight_in_a_namespace_is_flown_and_recorded(bench: LaunchBench
         counts = {c.topic: c.msgcount for c in reader.connections}
     for topic in ("image", "imu", "cmd_vel", "controller/neurons", "simulator/status"):
         assert counts[f"/drone1/{topic}"] > 0
+
+
+def test_two_drones_fly_in_one_world(bench: LaunchBench) -> None:
+    names = ("drone1", "drone2")
+    commands = {name: bench.collect(TwistStamped, f"/{name}/cmd_vel", RELIABLE) for name in names}
+    truths = {name: bench.collect(Odometry, f"/{name}/ground_truth", RELIABLE) for name in names}
+    process = bench.ros2(*LAUNCH, "drones:=2", "world:=300012")
+    bench.until(lambda: all(truths.values()), "two drones")
+    start = {name: truths[name][0].pose.pose.position for name in names}
+
+    def way(name: str) -> float:
+        now = truths[name][-1].pose.pose.position
+        return math.dist((now.x, now.y), (start[name].x, start[name].y))
+
+    bench.until(lambda: all(way(name) > 1.0 for name in names), "a metre of each one's way")
+    assert all(any(not is_zero(c) for c in found) for found in commands.values())
+    # A controller that dies leaves the other one flying, and comes back.
+    (pid,) = (pid for pid, words in process.pids().items()
+              if "/controller" in words and "__ns:=/drone1" in words)
+    os.kill(pid, signal.SIGKILL)
+    bench.until(lambda: "process has died" in process.log, "its end to be noticed")
+    before = way("drone2")
+    bench.until(lambda: way("drone2") > before + 0.5, "the other one's flight")
+    bench.until(lambda: bench.state("/drone1/controller") == "active", "the controller's return")
+    moved = way("drone1")
+    bench.until(lambda: abs(way("drone1") - moved) > 0.5, "its flight")
+    assert process.log.count("process has died") == 1
+    os.killpg(process.pid, signal.SIGINT)
+    bench.until(lambda: not process.alive, "the end of ros2")
+    assert process.group() == [], process.log
+
+
+@pytest.mark.parametrize("robot", robots.names())
+def test_every_robot_comes_up_disengaged_under_its_own_names(robot: str, bench: LaunchBench,
+                                                             ) -> None:
+    statuses = bench.collect(DiagnosticStatus, "/controller/status", LATCHED)
+    process = bench.ros2(*LAUNCH, "sim:=none", f"robot:={robot}")
+    bench.until(lambda: statuses and pairs(statuses[-1])["active"] == "true", "an active node")
+    assert pairs(statuses[-1])["mode"] == "disengaged"
+    profile = robots.load(robot)
+    topics = {name for name, _ in bench.node.get_topic_names_and_types()}
+    assert profile.remaps.get("image", "/image") in topics
+    assert "simulator" not in process.log
+    os.killpg(process.pid, signal.SIGINT)
+    bench.until(lambda: not process.alive, "the end of ros2")
+    assert process.group() == [], process.log
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (("sim:=gazebo",), "gazebo needs the program"),
+    (("rviz:=true",), "package 'rviz2' is not installed here: sudo apt install ros-"),
+    (("foxglove:=true",), "package 'foxglove_bridge' is not installed here: sudo apt install"),
+])
+def test_what_is_not_installed_is_named_before_anything_starts(
+        arguments: tuple[str, ...], sentence: str, bench: LaunchBench) -> None:
+    process = bench.ros2(*LAUNCH, *arguments)
+    assert process.wait() == 1
+    assert sentence in process.log
+    assert "process started" not in process.log
 
 
 def test_on_a_robot_nobody_flies_until_a_person_says_so(bench: LaunchBench) -> None:

@@ -19,6 +19,7 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.context import Context
 from rclpy.node import Node
 from rosbags.highlevel import AnyReader
+from sockets import sockets
 
 from lnn_ros import policies
 from lnn_ros.learning.run_folder import read_run
@@ -213,6 +214,8 @@ def test_death_of_a_process_is_told_and_ends_the_demo(start) -> None:
     demo.flying()
     (controller,) = (pid for pid, words in demo.left_running().items()
                      if "lnn_ros.nodes.controller" in words)
+    # All that a demo opens to the network is DDS (test_security.py looks closer at each node).
+    assert {s.protocol for pid in demo.left_running() for s in sockets(pid)} == {"udp"}
     os.kill(controller, signal.SIGKILL)
     status, printed = demo.finish()
     assert status == 1, printed

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lnn_ros import robots, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import table
+from lnn_ros.nodes.options import SIMULATORS, NodeOptions
 from lnn_ros.nodes.settings import SETTINGS, rows
-from lnn_ros.nodes.table import NodeOptions, nodes
+from lnn_ros.nodes.table import nodes
+from lnn_ros.resources import share_path
 
 # Prints, as JSON, what a node reads from its command line.
 READ_BACK = """
@@ -28,6 +33,14 @@ def by_name(options: NodeOptions) -> dict[str, table.NodeSpec]:
     return {spec.executable: spec for spec in nodes(options)}
 
 
+def layered(spec: table.NodeSpec) -> dict[str, object]:
+    """Return what a node gets on top of files."""
+    found: dict[str, object] = {}
+    for layer in (*spec.layers, spec.parameters):
+        found.update({} if isinstance(layer, Path) else layer)
+    return found
+
+
 def test_embedded_starts_the_simulator_and_flies_by_itself() -> None:
     specs = by_name(NodeOptions.parse({}))
     assert list(specs) == ["simulator", "vehicle_adapter", "controller", "companion"]
@@ -35,7 +48,9 @@ def test_embedded_starts_the_simulator_and_flies_by_itself() -> None:
     assert specs["controller"].parameters["use_sim_time"] is True
     assert specs["simulator"].parameters["use_sim_time"] is False
     assert [name for name, spec in specs.items() if spec.essential] == ["simulator"]
-    assert [name for name, spec in specs.items() if spec.respawn] == ["vehicle_adapter"]
+    assert [name for name, spec in specs.items() if spec.respawn] == [
+        "vehicle_adapter", "controller", "companion"]
+    assert not any(spec.respawn for spec in nodes(NodeOptions(use_respawn=False)))
     assert specs["vehicle_adapter"].parameters["vehicle"] == "stamped"
     # Between controller and vehicle stands the adapter, and nothing else hears the controller.
     assert specs["simulator"].remaps == {"cmd_vel": "vehicle/cmd_vel"}
@@ -66,12 +81,108 @@ def test_a_robot_has_no_simulator_real_time_and_a_person_who_engages() -> None:
     assert not any(spec.parameters["use_sim_time"] for spec in specs.values())
 
 
-@pytest.mark.parametrize("sim", table.SIMULATORS)
+@pytest.mark.parametrize("drones", [2, 4])
+def test_each_drone_has_a_controller_and_an_adapter_in_its_namespace(drones: int) -> None:
+    specs = nodes(NodeOptions(drones=drones, namespace="fleet"))
+    assert [(spec.namespace, spec.executable) for spec in specs] == [
+        ("fleet", "simulator"),
+        *((f"fleet/drone{k}", name) for k in range(1, drones + 1)
+          for name in ("vehicle_adapter", "controller")),
+        ("fleet", "companion")]
+    assert specs[0].parameters["vehicles"] == drones
+    assert specs[0].remaps == {f"drone{k}/cmd_vel": f"drone{k}/vehicle/cmd_vel"
+                               for k in range(1, drones + 1)}
+
+
+def test_world_of_the_embedded_simulator_is_a_seed() -> None:
+    specs = by_name(NodeOptions.parse({"world": "300012"}))
+    assert specs["simulator"].parameters["seed"] == 300_012
+
+
+def test_gazebo_comes_with_its_bridge_and_a_person_who_engages() -> None:
+    options = NodeOptions.parse({"sim": "gazebo", "headless": "true", "gazebo": "harmonic",
+                                 "namespace": "drone1"})
+    (server,) = table.programs(options)
+    assert server.command[:2] == ("gz", "sim") and "-s" in server.command
+    specs = by_name(options)
+    assert list(specs) == ["parameter_bridge", "vehicle_adapter", "controller", "companion"]
+    assert specs["parameter_bridge"].package == "ros_gz_bridge"
+    assert specs["parameter_bridge"].essential
+    assert layered(specs["vehicle_adapter"])["vehicle"] == "gazebo_multicopter"
+    assert specs["controller"].parameters["engage"] is False
+    assert specs["controller"].parameters["use_sim_time"] is True
+    assert not table.programs(NodeOptions())
+
+
+@pytest.mark.parametrize(("distribution", "command"), [
+    ("humble", "ign"), ("jazzy", "gz"), ("kilted", "gz"), ("lyrical", "gz"), ("", "gz")])
+def test_gazebo_is_the_release_that_goes_with_ros(distribution: str, command: str,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    (server,) = table.programs(NodeOptions(sim="gazebo"))
+    assert server.command[0] == command
+
+
+def test_viewers_come_when_asked_for_and_stay_on_this_computer() -> None:
+    specs = by_name(NodeOptions.parse({"rviz": "true", "foxglove": "true"}))
+    assert specs["rviz2"].package == "rviz2"
+    assert Path(specs["rviz2"].arguments[1]).is_file()
+    assert specs["foxglove_bridge"].parameters["address"] == "127.0.0.1"
+    assert not {"rviz2", "foxglove_bridge"} & set(by_name(NodeOptions()))
+
+
+def test_viewers_files_name_topics_of_the_nodes() -> None:
+    """A panel that shows nothing is worse than none."""
+    known = {"image", "camera_info", "odom", "scan", "cmd_vel", "controller/neurons",
+             "controller/status", "diagnostics"}
+    rviz = yaml.safe_load(share_path("config/viewers/drone.rviz").read_text())
+    shown = {d["Topic"]["Value"] for d in rviz["Visualization Manager"]["Displays"]
+             if "Topic" in d}
+    text = share_path("config/viewers/foxglove.json").read_text()
+    shown |= {name.strip("/") for name in re.findall(r'"(/[a-z_/]+)', text)}
+    assert json.loads(text)["layout"]
+    assert shown == known
+
+
+@pytest.mark.parametrize("robot", robots.names())
+def test_what_a_person_wrote_wins_over_the_robot_and_that_over_what_ships(
+        robot: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**:\n  ros__parameters:\n    rate_hz: 25.0\n")
+    profile = robots.load(robot)
+    for spec in nodes(NodeOptions(sim="none", robot=robot, params_file=str(mine))):
+        first, second, third = spec.layers
+        assert first == share_path(table.PARAMS_FILE) and third == mine
+        assert dict(second) == dict(profile.parameters)
+        assert spec.remaps == dict(profile.remaps)
+    assert len(nodes(NodeOptions(sim="none", robot=robot))[0].layers) == 2
+
+
+@pytest.mark.parametrize("robot", robots.names())
+def test_robot_hears_its_adapter_and_not_the_controller(robot: str) -> None:
+    """The last hop is always the adapter: no name leads past it."""
+    specs = by_name(NodeOptions(sim="none", robot=robot))
+    adapter, controller = specs["vehicle_adapter"], specs["controller"]
+    kind = vehicles.make(str(layered(adapter).get("vehicle", "stamped")))
+    told = {_resolved(adapter, topic) for topic in kind.takes}
+    said = {_resolved(controller, "cmd_vel")}
+    assert not told & said
+    assert _resolved(adapter, "cmd_vel") in said
+
+
+def _resolved(spec: table.NodeSpec, topic: str) -> str:
+    name = spec.remaps.get(topic, topic)
+    return name if name.startswith("/") else f"/{spec.namespace}/{name}".replace("//", "/")
+
+
+@pytest.mark.parametrize("sim", SIMULATORS)
 def test_every_parameter_of_the_table_is_one_of_the_node(sim: str, tmp_path: Path) -> None:
-    simulated = {} if sim == "none" else {
+    simulated = {} if sim != "embedded" else {
         "task": "fly_to_target", "seed": 5, "lockstep": True, "real_time_factor": 2}
     options = NodeOptions(sim=sim, policy="fly_to_target", bag_folder=str(tmp_path), **simulated)
     for spec in nodes(options):
+        if spec.package != table.OURS:
+            continue
         known = {row.name: row for row in rows(SETTINGS[spec.executable])}
         for name, value in spec.parameters.items():
             if name != "use_sim_time":
@@ -79,7 +190,19 @@ def test_every_parameter_of_the_table_is_one_of_the_node(sim: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("texts", "sentence"), [
-    ({"sim": "gazebo"}, "sim:=gazebo is unknown: expected one of embedded, none"),
+    ({"sim": "webots"}, "sim:=webots is unknown: expected one of embedded, gazebo, none"),
+    ({"world": "forest"}, "world:=forest is unknown: expected the seed of a world, a whole number"),
+    ({"world": "7", "sim": "none"}, "world:=7 belongs to sim:=gazebo: found sim:=none"),
+    ({"world": "/no/such.sdf", "sim": "gazebo"}, "world:=/no/such.sdf is no file"),
+    ({"headless": "true"}, "headless:=True belongs to sim:=gazebo: found sim:=embedded"),
+    ({"gazebo": "classic", "sim": "gazebo"}, "gazebo:=classic is unknown: expected one of auto"),
+    ({"gazebo": "ionic"}, "gazebo:=ionic belongs to sim:=gazebo: found sim:=embedded"),
+    ({"drones": "5"}, "drones:=5 is unknown: expected how many fly, a whole number up to 4"),
+    ({"drones": "0"}, "drones:=0: expected a whole number from 1 to 4"),
+    ({"drones": "2", "sim": "none"}, "drones:=2 belongs to sim:=embedded: found sim:=none"),
+    ({"robot": "px4"}, "robot:=px4 does not go with sim:=embedded"),
+    ({"robot": "nobody", "sim": "none"}, "nobody"),
+    ({"rviz": "maybe"}, "rviz:=maybe is unknown: expected true or false"),
     ({"log_level": "loud"}, "log_level:=loud is unknown: expected one of debug, info, warn, "
                             "error, fatal"),
     ({"record": "maybe"}, "record:=maybe is unknown: expected true or false"),
@@ -90,7 +213,7 @@ def test_every_parameter_of_the_table_is_one_of_the_node(sim: str, tmp_path: Pat
     ({"params_file": "/no/such.yaml"}, "params_file:=/no/such.yaml is no file"),
     ({"policy": "/no/such.safetensors"}, "policy:=/no/such.safetensors is no file"),
     ({"policy": "nobody"}, "policy 'nobody' does not ship"),
-    ({"polcy": "x"}, "polcy is no launch argument: expected one of sim, namespace"),
+    ({"polcy": "x"}, "polcy is no launch argument: expected one of sim, robot"),
 ])
 def test_bad_argument_gets_a_sentence(texts: dict[str, str], sentence: str) -> None:
     with pytest.raises(LnnError) as caught:
@@ -99,7 +222,7 @@ def test_bad_argument_gets_a_sentence(texts: dict[str, str], sentence: str) -> N
 
 
 def test_what_belongs_to_a_simulator_is_refused_without_one() -> None:
-    with pytest.raises(LnnError, match="seed is 3 with sim:=none"):
+    with pytest.raises(LnnError, match="seed:=3 belongs to sim:=embedded: found sim:=none"):
         NodeOptions(sim="none", seed=3)
 
 

@@ -231,13 +231,13 @@ def _nonsense(message: Any, _value: float) -> None:
 
 def _truncated(_kind: type[Any], _value: float) -> Change:
     """Cut short by four bytes at least: the wire fills payloads up to a multiple of four."""
-    chance = random.Random(_RANDOM)
+    chance = random.Random(_RANDOM)  # nosec B311  # the same faults every time
     return lambda payload: [payload[:chance.randrange(len(payload) - 3)]]
 
 
 def _garbled(_kind: type[Any], _value: float) -> Change:
     """Some bytes, anywhere in the message, are others."""
-    chance = random.Random(_RANDOM)
+    chance = random.Random(_RANDOM)  # nosec B311  # the same faults every time
     return lambda payload: [_with_other_bytes(payload, chance)]
 
 
@@ -290,7 +290,7 @@ def hostile(kind: type[Any], count: int, at_ns: int) -> Iterator[bytes]:
     at_ns : int
         What time it is, ns: two of three have that stamp, so that what follows it is looked at.
     """
-    chance = random.Random(f"{_RANDOM} {kind.__name__}")
+    chance = random.Random(f"{_RANDOM} {kind.__name__}")  # nosec B311  # likewise
     for number in range(count):
         payload = serialize_message(_hostile(kind, chance))
         stamped = "header" in kind.get_fields_and_field_types()
@@ -299,7 +299,7 @@ def hostile(kind: type[Any], count: int, at_ns: int) -> Iterator[bytes]:
 
 def broken(good: bytes, count: int) -> Iterator[bytes]:
     """Yield payloads that are no messages: a good one cut short, with other bytes, and noise."""
-    chance = random.Random(f"{_RANDOM} {len(good)}")
+    chance = random.Random(f"{_RANDOM} {len(good)}")  # nosec B311  # likewise
     ways = (lambda: good[:chance.randrange(len(good))],
             lambda: _with_other_bytes(good, chance),
             lambda: good[:4] + chance.randbytes(chance.randrange(400)),

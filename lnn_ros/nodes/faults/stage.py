@@ -24,8 +24,9 @@ from lnn_ros.nodes.faults.judge import Judge
 from lnn_ros.nodes.faults.operator import Operator
 from lnn_ros.nodes.faults.relay import PREFIX, RELAYED, Order, Relay
 from lnn_ros.nodes.faults.verdict import Bounds, Four, flies
+from lnn_ros.nodes.options import NodeOptions
 from lnn_ros.nodes.supervision import Processes, environment, free_domain
-from lnn_ros.nodes.table import NodeOptions, NodeSpec, ParameterValue, nodes
+from lnn_ros.nodes.table import NodeSpec, ParameterValue, nodes
 
 POLICY = "fly_to_target"
 CHANGE: Four = (6.0, 6.0, 6.0, 12.0)

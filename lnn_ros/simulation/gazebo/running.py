@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
-from lnn_ros.simulation.gazebo.releases import DEFAULT, release
+from lnn_ros.simulation.gazebo.releases import of_ros, release
 
 WORLD = "forest"
 """The world that ships."""
@@ -91,7 +91,7 @@ class Run:
     vehicle: str = field(default="gazebo_multicopter")
 
 
-def run(world: str = "", gazebo: str = DEFAULT, headless: bool = True,
+def run(world: str = "", gazebo: str = "", headless: bool = True,
         namespace: str = "") -> Run:
     """Return what to start.
 
@@ -101,7 +101,7 @@ def run(world: str = "", gazebo: str = DEFAULT, headless: bool = True,
         Name of a world that ships, or path of an SDF file beside which lie its folder ``models``
         and its ``bridge.yaml``, as ``lnn_ros worlds`` writes them. Empty for the one that ships.
     gazebo : str
-        Release of Gazebo.
+        Release of Gazebo. Empty for the one that goes with the ROS 2 that is sourced.
     headless : bool
         Without a window; cameras are rendered all the same (by EGL, without a display).
     namespace : str
@@ -112,7 +112,7 @@ def run(world: str = "", gazebo: str = DEFAULT, headless: bool = True,
     LnnError
         When a file is missing or the release is unknown.
     """
-    found = release(gazebo)
+    found = release(gazebo) if gazebo else of_ros(os.environ.get("ROS_DISTRO", ""))
     if world.endswith(".sdf") or "/" in world:
         path = Path(world).expanduser().resolve()
         if not path.is_file():

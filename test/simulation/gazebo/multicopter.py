@@ -31,6 +31,12 @@ def number(found: Element, name: str) -> float:
     return float(value)
 
 
+def skew(v: np.ndarray) -> np.ndarray:
+    """Return the matrix that takes the cross product with a vector."""
+    x, y, z = v
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+
+
 class Multicopter:
     """A model in flight: ``step`` with a body-frame velocity and a yaw rate."""
 
@@ -38,10 +44,11 @@ class Multicopter:
         model = ElementTree.parse(path).getroot().find("model")
         assert model is not None
         links = {link.get("name"): link for link in model.iter("link")}
-        self.arms, self.mass, self.inertia = {}, 0.0, np.zeros((3, 3))
+        arms: dict[str | None, np.ndarray] = {}
+        self.mass, self.inertia = 0.0, np.zeros((3, 3))
         for name, link in links.items():
             at = (vector(link, "pose") if link.find("pose") is not None else np.zeros(6))[:3]
-            self.arms[name] = at
+            arms[name] = at
             mass = number(link, "inertial/mass")
             own = np.diag([number(link, f"inertial/inertia/i{two}") for two in ("xx", "yy", "zz")])
             self.mass += mass
@@ -50,83 +57,86 @@ class Multicopter:
         motors = [p for p in plugins if p.get("name", "").endswith("MulticopterMotorModel")]
         index = "actuator_number" if motors[0].find("actuator_number") is not None \
             else "motorNumber"
-        self.motors = sorted(motors, key=lambda motor: number(motor, index))
-        (self.control,) = (p for p in plugins
-                           if p.get("name", "").endswith("MulticopterVelocityControl"))
-        self._allocate()
+        motors.sort(key=lambda motor: number(motor, index))
+        self.arm = np.array([arms[motor.findtext("linkName")] for motor in motors])
+        self.thrust, self.moment, self.drag, self.top, self.up_s, self.down_s = (
+            np.array([number(motor, name) for motor in motors]) for name in (
+                "motorConstant", "momentConstant", "rotorDragCoefficient", "maxRotVelocity",
+                "timeConstantUp", "timeConstantDown"))
+        self.turning = np.array([{"ccw": 1.0, "cw": -1.0}[motor.findtext("turningDirection") or ""]
+                                 for motor in motors])
+        (control,) = (p for p in plugins
+                      if p.get("name", "").endswith("MulticopterVelocityControl"))
+        self.fastest, self.fastest_turn, self.most, self.velocity_gain, self.attitude_gain, \
+            self.rate_gain = (vector(control, name) for name in (
+                "maximumLinearVelocity", "maximumAngularVelocity", "maximumLinearAcceleration",
+                "velocityGain", "attitudeGain", "angularRateGain"))
+        self.allocation = _allocation(control, arms)
+        self.mobility = np.linalg.inv(self.inertia)
         self.wind = np.array(wind)
         self.position, self.velocity = np.zeros(3), np.zeros(3)
         self.rotation, self.rates = np.eye(3), np.zeros(3)
-        self.speeds = np.zeros(len(self.motors))
-
-    def _allocate(self) -> None:
-        """Prepare the way from torques and thrust to squares of the rotors' speeds."""
-        columns = []
-        for rotor in self.control.iter("rotor"):
-            joint = rotor.findtext("jointName") or ""
-            x, y, _ = self.arms[joint.removesuffix("_joint")]
-            force, moment = number(rotor, "forceConstant"), number(rotor, "momentConstant")
-            columns.append([y * force, -x * force, -number(rotor, "direction") * moment * force,
-                            force])
-        self.allocation = np.linalg.pinv(np.array(columns).T)
-        assert np.linalg.matrix_rank(np.array(columns)) == 4
+        self.speeds = np.zeros(len(motors))
 
     def wanted_speeds(self, command: np.ndarray) -> np.ndarray:
         """Return the rotor speeds that the controller asks for, rad/s."""
-        top, turn = (vector(self.control, f"maximum{kind}Velocity")
-                     for kind in ("Linear", "Angular"))
-        wish = np.clip(command[:3], -top, top)
+        wish = np.clip(command[:3], -self.fastest, self.fastest)
         error = self.velocity - self.rotation @ wish
-        slow = vector(self.control, "velocityGain") * error / self.mass
-        most = vector(self.control, "maximumLinearAcceleration")
-        force = np.clip(slow, -most, most) + GRAVITY  # against the acceleration that is wanted
+        slow = self.velocity_gain * error / self.mass
+        force = np.clip(slow, -self.most, self.most) + GRAVITY  # against the acceleration that is wanted
         up = -force / np.linalg.norm(force)
-        left = np.cross(up, self.rotation[:, 0])
+        left = skew(up) @ self.rotation[:, 0]
         left /= np.linalg.norm(left)
-        wanted = np.column_stack([np.cross(left, up), left, up])
+        wanted = np.column_stack([skew(left) @ up, left, up])
         tilt = 0.5 * (wanted.T @ self.rotation - self.rotation.T @ wanted)
         lean = np.array([tilt[2, 1], tilt[0, 2], tilt[1, 0]])
-        spin = self.rates - self.rotation.T @ wanted @ [
-            0.0, 0.0, float(np.clip(command[3], -turn[2], turn[2]))]
-        torque = (-vector(self.control, "attitudeGain") * lean
-                  - vector(self.control, "angularRateGain") * spin)
+        turn = float(np.clip(command[3], -self.fastest_turn[2], self.fastest_turn[2]))
+        spin = self.rates - self.rotation.T @ wanted @ [0.0, 0.0, turn]
+        torque = -self.attitude_gain * lean - self.rate_gain * spin
         thrust = -self.mass * float(force @ self.rotation[:, 2])
         return np.sqrt(np.maximum(self.allocation @ [*torque, thrust], 0.0))
 
     def step(self, command: np.ndarray, dt: float = 0.0025) -> None:
         """Advance by one physics step."""
-        wanted = self.wanted_speeds(command)
-        force, torque = self.mass * GRAVITY, np.zeros(3)
+        force = self.mass * GRAVITY
         air = self.velocity - self.wind
         across = air - air @ self.rotation[:, 2] * self.rotation[:, 2]
-        for i, motor in enumerate(self.motors):
-            speed = self.speeds[i]
-            thrust = number(motor, "motorConstant") * speed**2
-            arm = self.arms[motor.findtext("linkName")]
-            drag = -speed * number(motor, "rotorDragCoefficient") * across
-            push = self.rotation @ [0.0, 0.0, thrust] + drag
-            force = force + push
-            turning = {"ccw": 1.0, "cw": -1.0}[motor.findtext("turningDirection") or ""]
-            torque += np.cross(arm, self.rotation.T @ push)
-            torque[2] -= turning * thrust * number(motor, "momentConstant")
-            goal = min(wanted[i], number(motor, "maxRotVelocity"))
-            name = "timeConstantUp" if goal > speed else "timeConstantDown"
-            self.speeds[i] += (goal - speed) * (1.0 - math.exp(-dt / number(motor, name)))
+        thrust = self.thrust * self.speeds**2
+        pushes = (thrust[:, None] * self.rotation[:, 2]
+                  - (self.speeds * self.drag)[:, None] * across)
+        force = force + pushes.sum(axis=0)
+        lever = self.arm.T @ (pushes @ self.rotation)  # the torque is its antisymmetric part
+        torque = np.array([lever[1, 2] - lever[2, 1], lever[2, 0] - lever[0, 2],
+                           lever[0, 1] - lever[1, 0]])
+        torque[2] -= (self.turning * thrust * self.moment).sum()
+        goal = np.minimum(self.wanted_speeds(command), self.top)
+        lag = np.where(goal > self.speeds, self.up_s, self.down_s)
+        self.speeds = self.speeds + (goal - self.speeds) * (1.0 - np.exp(-dt / lag))
         self.velocity = self.velocity + force / self.mass * dt
         self.position = self.position + self.velocity * dt
-        gyration = np.cross(self.rates, self.inertia @ self.rates)
-        self.rates = self.rates + np.linalg.solve(self.inertia, torque - gyration) * dt
+        gyration = skew(self.rates) @ self.inertia @ self.rates
+        self.rates = self.rates + self.mobility @ (torque - gyration) * dt
         angle = float(np.linalg.norm(self.rates)) * dt
         if angle > 0.0:
-            axis = self.rates * dt / angle
-            cross = np.array([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]],
-                              [-axis[1], axis[0], 0.0]])
+            cross = skew(self.rates * dt / angle)
             self.rotation = self.rotation @ (np.eye(3) + math.sin(angle) * cross
                                              + (1.0 - math.cos(angle)) * cross @ cross)
 
-    def levelled(self, velocity: np.ndarray) -> np.ndarray:
-        """Return a velocity of the world in the levelled body frame."""
+    @property
+    def level(self) -> np.ndarray:
+        """The levelled body's axes in the world, as columns."""
         yaw = math.atan2(self.rotation[1, 0], self.rotation[0, 0])
         c, s = math.cos(yaw), math.sin(yaw)
-        return np.array([c * velocity[0] + s * velocity[1],
-                         c * velocity[1] - s * velocity[0], velocity[2]])
+        return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _allocation(control: Element, arms: dict[str | None, np.ndarray]) -> np.ndarray:
+    """Return the way from torques and thrust to squares of the rotors' speeds."""
+    columns = []
+    for rotor in control.iter("rotor"):
+        x, y, _ = arms[(rotor.findtext("jointName") or "").removesuffix("_joint")]
+        force, moment = number(rotor, "forceConstant"), number(rotor, "momentConstant")
+        columns.append([y * force, -x * force, -number(rotor, "direction") * moment * force,
+                        force])
+    assert np.linalg.matrix_rank(np.array(columns), tol=1e-12) == 4
+    return np.linalg.pinv(np.array(columns).T, rcond=1e-9)

@@ -121,6 +121,35 @@ def test_names_types_and_qualities_that_are_wrong(bench) -> None:
         assert all(word in str(wrong[what]) for word in words), wrong[what]
 
 
+PROFILE = """
+about: A robot that calls everything otherwise.
+tested: stand-in types
+kind: drone
+remaps:
+  image: /camera/image_raw
+  camera_info: /camera/info
+  imu: /imu/data
+  vehicle_state: /autopilot/state
+  vehicle/cmd_vel: /autopilot/velocity
+parameters:
+  vehicle: twist
+  base_frame: base_link
+  imu: {roll: 3.1415926}
+"""
+
+
+def test_profile_of_a_robot_counts(bench) -> None:
+    file = bench.folder / "mine.yaml"
+    file.write_text(PROFILE)
+    state = bench.collect(DiagnosticStatus, "autopilot/state")
+    bench.run("wrong", WRONG, "renamed")
+    bench.until(lambda: state, "the autopilot")
+    status, wrong, text = examine(bench, "--robot", str(file))
+    # Nothing of ours runs yet.
+    assert status == 0 and sorted(wrong) == ["controller", "vehicle_adapter"], text
+    assert "/autopilot/velocity: /autopilot listens for Twist" in text
+
+
 def test_it_is_no_publisher_and_no_reliable_reader(bench) -> None:
     """A simulator in lock-step waits for reliable readers, an adapter counts publishers."""
     seen: set[tuple[str, bool]] = set()
@@ -205,7 +234,7 @@ def test_file_that_holds_no_parameters_is_one_sentence(tmp_path, capsys, content
     path.write_text(content)
     assert main(["doctor", "--params-file", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
-    with pytest.raises(LnnError, match="cannot be read"):
+    with pytest.raises(LnnError, match="is no file"):
         Intent.read(params_file=str(tmp_path / "none.yaml"))
 
 

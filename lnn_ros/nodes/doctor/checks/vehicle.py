@@ -8,11 +8,11 @@ from lnn_ros import messages, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.doctor.checks.topics import elsewhere, mismatch, names, short
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
-from lnn_ros.nodes.doctor.intent import offered
 from lnn_ros.nodes.doctor.snapshot import Quality, Snapshot
 from lnn_ros.nodes.doctor.status import said, sentence
 
 _COMMAND = "geometry_msgs/msg/TwistStamped"
+_ARE = ("is", "are")
 _ADAPTER = "start it: ros2 run lnn_ros vehicle_adapter (launch does), with the same namespace " \
            "and remaps"
 
@@ -53,19 +53,27 @@ def _commands(seen: Snapshot) -> Iterator[Finding]:
                    f"TwistStamped", f"remap it to the topic on which the vehicle adapter tells the "
                    f"vehicle ({', '.join(seen.names.told.values())}), with the parameter vehicle: "
                    f"twist for a Twist")
-    offer = offered(None if seen.settings.lockstep else seen.settings.period)
-    for publisher in topic.publishers:
-        ours = publisher.node == seen.names.controller
-        for reader in topic.readers:
-            wrong = mismatch(offer if ours else publisher.quality, reader.quality)
-            if wrong and reader.kind == publisher.kind:
-                yield fail(what, f"{reader.node} hears nothing of {publisher.node}: {wrong[0][0]}",
-                           f"change the {wrong[0][1]} of {reader.node if ours else publisher.node}")
+    yield from _deaf(seen)
     frames = [frame for frame in heard.frames if frame != seen.adapter.base_frame]
     if frames:
         yield fail(what, f"commands are in frame {frames[0]!r}: the vehicle adapter drops all but "
                    f"{seen.adapter.base_frame}", "set base_frame of controller and vehicle adapter "
                    "to the same")
+
+
+def _deaf(seen: Snapshot) -> Iterator[Finding]:
+    """Who listens for commands and hears nothing of one who says them."""
+    topic = seen.topic(seen.names.command)
+    for publisher in topic.publishers:
+        ours = publisher.node == seen.names.controller
+        for node in sorted({reader.node for reader in topic.readers}):
+            # A node may listen twice, and with one of the two for its events only.
+            wrong = [mismatch(publisher.quality, reader.quality) for reader in topic.readers
+                     if reader.node == node and reader.kind == publisher.kind]
+            if wrong and all(wrong):
+                least = min(wrong, key=len)
+                yield fail("cmd_vel", f"{node} hears nothing of {publisher.node}: {least[0][0]}",
+                           f"change the {least[0][1]} of {node if ours else publisher.node}")
 
 
 def _adapter(seen: Snapshot) -> Iterator[Finding]:
@@ -109,6 +117,10 @@ def _counts(status: object) -> str:
 def _told(seen: Snapshot) -> Iterator[Finding]:
     """Whether the vehicle hears the adapter, and nobody else speaks there."""
     vehicle = vehicles.make(seen.adapter.vehicle)
+    if seen.absent:
+        yield fail("vehicle types", f"{', '.join(seen.absent)} {_ARE[len(seen.absent) > 1]} not "
+                   f"installed for Python", f"install or build the package of vehicle: "
+                   f"{vehicle.kind}, in the version of its firmware, and source it")
     for ours, kind in vehicle.takes.items():
         name = seen.names.told.get(ours, ours)
         topic = seen.topic(name)
@@ -154,7 +166,8 @@ def _fitting(kind: str) -> str:
 
 def _speaks(seen: Snapshot) -> Iterator[Finding]:
     """Whether the vehicle says what its adapter wants to hear."""
-    for ours, kind in vehicles.make(seen.adapter.vehicle).says.items():
+    vehicle = vehicles.make(seen.adapter.vehicle)
+    for ours, kind in vehicle.says.items():
         name = seen.names.said.get(ours, ours)
         publishers = seen.topic(name).publishers
         if not publishers:
@@ -165,6 +178,10 @@ def _speaks(seen: Snapshot) -> Iterator[Finding]:
         elif all(p.kind != kind for p in publishers):
             yield fail(ours, f"{name} carries {publishers[0].kind}: expected {kind}",
                        f"remap {ours}, or set the parameter vehicle to what the vehicle is")
+        elif ours in vehicle.latched and not any(p.quality.latched for p in publishers):
+            yield fail(ours, f"{name}: volatile is offered and transient local asked for",
+                       f"change the durability of {names(publishers)}: it is said only when it "
+                       f"changes, so who comes later has to get what was kept")
         else:
             yield ok(ours, f"{name}: {short(kind)} from {names(publishers)}")
 

@@ -612,6 +612,9 @@ def test_flight_is_not_judged_as_rest() -> None:
     readings[:, 5] += 2.0 * np.cos(2.0 * t)
     seen = hearing(well(), "imu", readings=readings)
     assert not imu.at_rest(readings) and bad(seen) == {}
+    turns = resting()
+    turns[:, 2] += np.sin(3.0 * t)
+    assert not imu.at_rest(turns) and imu.at_rest(resting())
 
 
 def test_imu_without_one_of_its_halves() -> None:
@@ -712,6 +715,11 @@ def test_nobody_listens_and_who_may_be_meant() -> None:
          "remap vehicle/cmd_vel:=/mavros/setpoint_velocity/cmd_vel")
 
 
+def test_recorder_is_no_vehicle() -> None:
+    seen = having(well(), "/vehicle/cmd_vel", readers=(Endpoint("/companion", STAMPED, RELIABLE),))
+    only(seen, "vehicle/cmd_vel", Verdict.FAIL, "nobody listens")
+
+
 def test_somebody_else_tells_the_vehicle() -> None:
     seen = having(well(), "/vehicle/cmd_vel", (*well().topic("/vehicle/cmd_vel").publishers,
                                                Endpoint("/teleop", STAMPED)))
@@ -739,6 +747,9 @@ def test_controller_in_trouble_fault_or_another_state() -> None:
                     active="true")
     only(hearing(well(), "controller/status", last=troubles), "controller", Verdict.FAIL,
          "nothing arrives")
+    hold = said(1, "hold: the control loop stood still", active="true", troubles="")
+    only(hearing(well(), "controller/status", last=hold), "controller", Verdict.WARN,
+         "/controller/engage")
     fault = said(2, "fault: it broke", active="true", troubles="")
     only(hearing(well(), "controller/status", last=fault), "controller", Verdict.FAIL,
          "/controller/reset")
@@ -760,7 +771,9 @@ def test_controller_that_listens_elsewhere() -> None:
 
 def test_samples_that_the_controller_drops() -> None:
     seen = dataclasses.replace(well(), dropped={"camera.dropped_late": 12})
-    only(seen, "controller samples", Verdict.WARN, "12 camera.dropped_late")
+    only(seen, "controller samples", Verdict.WARN, "12 of 100 camera.dropped_late")
+    few = dataclasses.replace(well(), dropped={"camera.dropped_late": 2})
+    assert bad(few) == {}
 
 
 def test_growth_of_counts() -> None:

@@ -12,6 +12,8 @@ from lnn_ros.nodes.doctor.snapshot import Quality, Snapshot
 from lnn_ros.nodes.doctor.status import said, sentence
 
 _COMMAND = "geometry_msgs/msg/TwistStamped"
+BYSTANDERS = ("/companion", "/rosbag2_recorder", "/foxglove_bridge", "/rviz", "/rviz2")
+"""How nodes are called that listen to everything and are no vehicle."""
 _ARE = ("is", "are")
 _ADAPTER = "start it: ros2 run lnn_ros vehicle_adapter (launch does), with the same namespace " \
            "and remaps"
@@ -47,7 +49,8 @@ def _commands(seen: Snapshot) -> Iterator[Finding]:
                    "once the controller runs")
     elif topic.publishers:
         yield ok(what, f"{name}: one publisher, {names(topic.publishers)}")
-    bad = [r for r in topic.readers if r.kind != _COMMAND]
+    bad = [r for r in topic.readers
+           if r.kind != _COMMAND and not r.node.endswith(BYSTANDERS)]
     if bad:
         yield fail(what, f"{names(bad)} listens for {short(bad[0].kind)} on {name}, which carries "
                    f"TwistStamped", f"remap it to the topic on which the vehicle adapter tells the "
@@ -82,7 +85,8 @@ def _adapter(seen: Snapshot) -> Iterator[Finding]:
     hears = any(r.node == node for r in seen.topic(seen.names.command).readers)
     if not seen.runs(node):
         commanded = bool(seen.topic(seen.names.command).publishers)
-        listeners = seen.topic(seen.names.command).readers
+        listeners = [r for r in seen.topic(seen.names.command).readers
+                     if not r.node.endswith(BYSTANDERS)]
         direct = f"; {names(listeners)} hears the controller itself" if listeners else ""
         tell = fail if commanded else warn
         yield tell(what, f"{node} does not run{direct}: nothing stops the vehicle when the "
@@ -125,8 +129,9 @@ def _told(seen: Snapshot) -> Iterator[Finding]:
         name = seen.names.told.get(ours, ours)
         topic = seen.topic(name)
         rivals = [p for p in topic.publishers if p.node != seen.names.adapter]
-        readers = [r for r in topic.readers if r.kind == kind]
-        others = [r for r in topic.readers if r.kind != kind]
+        vehicles_own = [r for r in topic.readers if not r.node.endswith(BYSTANDERS)]
+        readers = [r for r in vehicles_own if r.kind == kind]
+        others = [r for r in vehicles_own if r.kind != kind]
         if rivals:
             yield fail(ours, f"{names(rivals)} tells the vehicle on {name}, too",
                        "stop it: only the vehicle adapter may tell the vehicle what to do")
@@ -142,7 +147,7 @@ def _told(seen: Snapshot) -> Iterator[Finding]:
                            f"change the {wrong[0][1]} that {readers[0].node} asks for: the "
                            f"adapter's is reliable, volatile")
             else:
-                yield ok(ours, f"{name}: {names(readers)} listens for {short(kind)}")
+                yield ok(ours, f"{name}: {short(kind)} for {names(readers)}")
 
 
 def _unheard(seen: Snapshot, ours: str, name: str, kind: str) -> Finding:
@@ -150,7 +155,7 @@ def _unheard(seen: Snapshot, ours: str, name: str, kind: str) -> Finding:
     used = {seen.names.command, *seen.names.told.values(), *(i.topic for i in seen.inputs)}
     listening = sorted(other for other, topic in seen.topics.items() if other not in used
                        and any(r.kind == kind and r.node != seen.names.controller
-                               for r in topic.readers))
+                               and not r.node.endswith(BYSTANDERS) for r in topic.readers))
     remedy = (f"remap {ours}:={listening[0]}, where {short(kind)} is listened for" if listening
               else f"start the autopilot's bridge, and remap {ours} to the topic on which it "
               f"takes {short(kind)}")

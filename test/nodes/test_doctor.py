@@ -18,7 +18,7 @@ from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from ros import LATCHED, Bench, is_zero, pairs
 from sensor_msgs.msg import Image, Imu
-from sensors import Sensors
+from sensors import first_frame
 
 from lnn_ros import messages
 from lnn_ros.cli import main
@@ -47,8 +47,9 @@ def examine(bench: Bench, *words: str) -> tuple[int, dict[str, dict[str, str]], 
 
 
 def launch(bench: Bench) -> None:
-    """Start the processes of the table, without the companion."""
-    for spec in nodes(NodeOptions()):
+    """Start the processes of the table, without the companion, at half of real time."""
+    first_frame()  # compiled here: the simulator would stand still for it
+    for spec in nodes(NodeOptions(real_time_factor=0.5)):
         if spec.executable != "companion":
             remaps = [word for ours, theirs in spec.remaps.items()
                       for word in ("--ros-args", "-r", f"{ours}:={theirs}")]
@@ -59,7 +60,10 @@ def test_flight_in_the_simulator_is_well(bench) -> None:
     commands = bench.collect(TwistStamped, "cmd_vel")
     launch(bench)
     bench.until(lambda: not all(map(is_zero, commands)), "a flight")
-    status, wrong, text = examine(bench)
+    for _ in range(3):  # looks: a busy computer makes gaps that the doctor is right about
+        status, wrong, text = examine(bench)
+        if not wrong:
+            break
     assert wrong == {}, text
     assert status == 0 and text.rstrip().endswith("0 warn, 0 fail")
     for what in ("clock", "image rate", "imu losses", "image stamps", "camera geometry",
@@ -84,11 +88,12 @@ def test_sensors_clocks_and_commands_that_are_wrong(bench) -> None:
         "vehicle_adapter": ("does not run", "ros2 run lnn_ros vehicle_adapter"),
         "vehicle/cmd_vel": ("nobody listens", "autopilot's bridge"),
         "vehicle_state topic": ("nobody publishes /vehicle_state", "modes.require_airborne"),
+        "controller samples": ("camera.content",),
         "controller": ("set imu.offset_s", "the lines above"),
     }
-    assert wrong.keys() == expected.keys(), text
+    assert sorted(wrong) == sorted(expected), text
     for what, words in expected.items():
-        assert wrong[what]["verdict"] == "fail"
+        assert wrong[what]["verdict"] == ("warn" if what == "controller samples" else "fail")
         assert all(word in str(wrong[what]) for word in words), wrong[what]
     # Both name the same number.
     number = wrong["imu stamps"]["remedy"].split("offset_s to ")[1].split(",")[0]
@@ -113,16 +118,45 @@ def test_names_types_and_qualities_that_are_wrong(bench) -> None:
         "vehicle_state": ("airborne unknown", "unknown is as bad as no"),
         "controller": ("does not run", "ros2 launch"),
     }
-    assert wrong.keys() == expected.keys(), text
+    assert sorted(wrong) == sorted(expected), text
     for what, words in expected.items():
         assert wrong[what]["verdict"] == ("warn" if what == "controller" else "fail")
         assert all(word in str(wrong[what]) for word in words), wrong[what]
 
 
+PROFILE = """
+about: A robot that calls everything otherwise.
+tested: stand-in types
+kind: drone
+remaps:
+  image: /camera/image_raw
+  camera_info: /camera/info
+  imu: /imu/data
+  vehicle_state: /autopilot/state
+  vehicle/cmd_vel: /autopilot/velocity
+parameters:
+  vehicle: twist
+  base_frame: base_link
+  imu: {roll: 3.1415926}
+"""
+
+
+def test_profile_of_a_robot_counts(bench) -> None:
+    file = bench.folder / "mine.yaml"
+    file.write_text(PROFILE)
+    state = bench.collect(DiagnosticStatus, "autopilot/state")
+    bench.run("wrong", WRONG, "renamed")
+    bench.until(lambda: state, "the autopilot")
+    status, wrong, text = examine(bench, "--robot", str(file))
+    # Nothing of ours runs yet.
+    assert status == 0 and sorted(wrong) == ["controller", "vehicle_adapter"], text
+    assert "/autopilot/velocity: /autopilot listens for Twist" in text
+
+
 def test_it_is_no_publisher_and_no_reliable_reader(bench) -> None:
     """A simulator in lock-step waits for reliable readers, an adapter counts publishers."""
     seen: set[tuple[str, bool]] = set()
-    Sensors(bench)
+    bench.run("wrong", WRONG, "sensors")
     done = bench.run("doctor", "-c", "from lnn_ros.cli import main; import sys; "
                      "sys.exit(main(['doctor', '--seconds', '4']))")
 
@@ -203,7 +237,7 @@ def test_file_that_holds_no_parameters_is_one_sentence(tmp_path, capsys, content
     path.write_text(content)
     assert main(["doctor", "--params-file", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
-    with pytest.raises(LnnError, match="cannot be read"):
+    with pytest.raises(LnnError, match="is no file"):
         Intent.read(params_file=str(tmp_path / "none.yaml"))
 
 

@@ -35,7 +35,7 @@ from seen_robots import (
     without,
 )
 
-from lnn_ros import messages
+from lnn_ros import messages, vehicles
 from lnn_ros.geometry import Mounting
 from lnn_ros.nodes.doctor.checks import frames, imu, judge, stamps, system, timing, topics
 from lnn_ros.nodes.doctor.findings import Finding, Verdict, worst
@@ -126,7 +126,7 @@ def test_judges_whatever_is_seen(graph, data) -> None:
     drawn |= {name: data.draw(heards(data.draw(STATUSES))) for name in (
         "vehicle_state", "controller/status", "vehicle_adapter/status")}
     base = well(wanted, VehicleAdapterSettings(vehicle=data.draw(
-        st.sampled_from(("stamped", "twist")))))
+        st.sampled_from(("stamped", "twist", "px4", "mavros")))))
     seen = dataclasses.replace(
         base, topics=graph, heard=drawn, simulated=data.draw(st.booleans()),
         stated=data.draw(st.booleans()),
@@ -612,6 +612,9 @@ def test_flight_is_not_judged_as_rest() -> None:
     readings[:, 5] += 2.0 * np.cos(2.0 * t)
     seen = hearing(well(), "imu", readings=readings)
     assert not imu.at_rest(readings) and bad(seen) == {}
+    turns = resting()
+    turns[:, 2] += np.sin(3.0 * t)
+    assert not imu.at_rest(turns) and imu.at_rest(resting())
 
 
 def test_imu_without_one_of_its_halves() -> None:
@@ -650,6 +653,39 @@ def test_best_effort_commands_are_not_heard() -> None:
     assert "change the reliability of /planner" in finding[0].remedy
 
 
+def test_adapter_that_listens_twice_hears_with_one_of_them() -> None:
+    """It asks for a sign of life with a second subscription, which not everybody promises."""
+    readers = (Endpoint("/vehicle_adapter", STAMPED, RELIABLE),
+               Endpoint("/vehicle_adapter", STAMPED, Quality(lease_s=1.0, manual=True)))
+    seen = having(well(), "/cmd_vel", (Endpoint("/planner", STAMPED, RELIABLE),), readers)
+    only(seen, "cmd_vel", Verdict.WARN, "/planner, not by /controller")
+    assert bad(having(well(), "/cmd_vel", readers=readers)) == {}
+
+
+def test_vehicle_whose_types_are_not_installed() -> None:
+    seen = dataclasses.replace(well(), absent=("px4_msgs/msg/VehicleStatus",))
+    only(seen, "vehicle types", Verdict.FAIL, "px4_msgs/msg/VehicleStatus is not installed")
+
+
+def test_vehicle_that_says_nothing_another_type_or_keeps_nothing() -> None:
+    vehicle = vehicles.make("mavros")
+    seen = well(adapter=VehicleAdapterSettings(vehicle="mavros"))
+    for topic in vehicle.says:
+        assert f"nobody publishes {topic}" in bad(seen)[topic].found
+    topic, kind = next(iter(vehicle.says.items()))
+    other = having(seen, "/mavros/other", (Endpoint("/mavros", kind),))
+    assert bad(other)[topic].remedy == f"remap {topic}:=/mavros/other"
+    wrong = having(seen, topic, (Endpoint("/mavros", IMAGE),))
+    assert "expected" in bad(wrong)[topic].found
+    right = having(seen, topic, (Endpoint("/mavros", kind),))
+    assert (topic in bad(right)) == (topic in vehicle.latched)
+    for name in vehicles.kinds():
+        for kept in vehicles.make(name).latched:
+            seen = having(well(adapter=VehicleAdapterSettings(vehicle=name)), kept,
+                          (Endpoint("/bridge", vehicles.make(name).says[kept]),))
+            assert "durability of /bridge" in bad(seen)[kept].remedy
+
+
 def test_no_adapter() -> None:
     found = bad(without(well(), "/vehicle_adapter"))
     assert found["vehicle_adapter"].verdict is Verdict.FAIL
@@ -679,6 +715,11 @@ def test_nobody_listens_and_who_may_be_meant() -> None:
          "remap vehicle/cmd_vel:=/mavros/setpoint_velocity/cmd_vel")
 
 
+def test_recorder_is_no_vehicle() -> None:
+    seen = having(well(), "/vehicle/cmd_vel", readers=(Endpoint("/companion", STAMPED, RELIABLE),))
+    only(seen, "vehicle/cmd_vel", Verdict.FAIL, "nobody listens")
+
+
 def test_somebody_else_tells_the_vehicle() -> None:
     seen = having(well(), "/vehicle/cmd_vel", (*well().topic("/vehicle/cmd_vel").publishers,
                                                Endpoint("/teleop", STAMPED)))
@@ -706,6 +747,9 @@ def test_controller_in_trouble_fault_or_another_state() -> None:
                     active="true")
     only(hearing(well(), "controller/status", last=troubles), "controller", Verdict.FAIL,
          "nothing arrives")
+    hold = said(1, "hold: the control loop stood still", active="true", troubles="")
+    only(hearing(well(), "controller/status", last=hold), "controller", Verdict.WARN,
+         "/controller/engage")
     fault = said(2, "fault: it broke", active="true", troubles="")
     only(hearing(well(), "controller/status", last=fault), "controller", Verdict.FAIL,
          "/controller/reset")
@@ -727,7 +771,9 @@ def test_controller_that_listens_elsewhere() -> None:
 
 def test_samples_that_the_controller_drops() -> None:
     seen = dataclasses.replace(well(), dropped={"camera.dropped_late": 12})
-    only(seen, "controller samples", Verdict.WARN, "12 camera.dropped_late")
+    only(seen, "controller samples", Verdict.WARN, "12 of 100 camera.dropped_late")
+    few = dataclasses.replace(well(), dropped={"camera.dropped_late": 2})
+    assert bad(few) == {}
 
 
 def test_growth_of_counts() -> None:
@@ -737,9 +783,10 @@ def test_growth_of_counts() -> None:
         status.name = "controller: control"
         return SimpleNamespace(status=[said(camera__dropped_late="99"), status])
 
-    assert grown([report(camera__dropped_late="3"),
-                  report(camera__dropped_late="7", imu__stamp="2", rewinds="8")],
-                 "controller: control") == {"camera.dropped_late": 4, "imu.stamp": 2}
+    first = report(camera__dropped_late="3")
+    last = report(camera__dropped_late="7", imu__stamp="2", imu__accepted="900", rewinds="8")
+    assert grown([first, last], "controller: control") == {"camera.dropped_late": 4,
+                                                           "imu.stamp": 2}
     assert grown([], "controller: control") == {}
 
 

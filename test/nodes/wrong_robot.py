@@ -4,6 +4,7 @@
 the image, the IMU is mounted upside down, and a joystick commands beside the controller.
 ``names``: compressed images come where raw ones are expected, the IMU has another name, a planner
 commands with best effort, and the autopilot listens for another type.
+``renamed``: everything is well, under other names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -35,10 +36,10 @@ Due = tuple[float, Callable[[], None]]
 """Seconds between two calls, and what is called."""
 
 
-def _image(publisher: Any, width: int, height: int) -> None:
+def _image(publisher: Any, width: int, height: int, clock: int = time.CLOCK_BOOTTIME) -> None:
     message = Image()
     pixels = _NOISE.integers(60, 200, (height, width, 3), np.uint8)
-    messages.fill_image(message, pixels, time.clock_gettime_ns(time.CLOCK_BOOTTIME), "camera")
+    messages.fill_image(message, pixels, time.clock_gettime_ns(clock), "camera")
     publisher.publish(message)
 
 
@@ -91,7 +92,22 @@ def names() -> Iterator[tuple[Node, list[Due]]]:
     yield autopilot, [(0.2, lambda: state.publish(DiagnosticStatus(name="autopilot")))]
 
 
-ROBOTS = {"sensors": sensors, "names": names}
+def renamed() -> Iterator[tuple[Node, list[Due]]]:
+    """Nothing wrong, but no name is ours."""
+    camera, imu, autopilot = Node("camera_driver"), Node("imu_driver"), Node("autopilot")
+    clock = time.CLOCK_REALTIME
+    yield camera, [
+        (0.05, partial(_image, camera.create_publisher(Image, "camera/image_raw", _BEST), 64, 48,
+                       clock)),
+        (0.05, partial(_info, camera.create_publisher(CameraInfo, "camera/info", _BEST), 64, 48))]
+    yield imu, [(0.005, partial(_imu, imu.create_publisher(Imu, "imu/data", _BEST), -9.81, clock))]
+    state = autopilot.create_publisher(DiagnosticStatus, "autopilot/state", 10)
+    autopilot.create_subscription(Twist, "autopilot/velocity", lambda _: None, 10)
+    said = [KeyValue(key="airborne", value="false"), KeyValue(key="velocity_mode", value="true")]
+    yield autopilot, [(0.2, lambda: state.publish(DiagnosticStatus(name="a", values=said)))]
+
+
+ROBOTS = {"sensors": sensors, "names": names, "renamed": renamed}
 
 
 def main() -> int:

@@ -117,7 +117,7 @@ class Collector:
         stated = live[controller].get("use_sim_time", self._intent.use_sim_time)
         simulated = wanted.lockstep or (bool(stated) if stated is not None else bool(
             self._node.count_publishers(_CLOCK)))
-        names = self._names(vehicles.make(adapting.vehicle))
+        names, absent = self._names(vehicles.make(adapting.vehicle))
         read = inputs(wanted, adapting, simulated, self._node.resolve_topic_name)
         say(f"listening for {seconds:g} s")
         self._listen(seconds, read, names)
@@ -127,8 +127,8 @@ class Collector:
         heard = self._heard(seen, read, names)
         return Snapshot(
             system=_system(), policy=policy(wanted.policy), settings=wanted, adapter=adapting,
-            differs=self._differences(live),
-            simulated=simulated, stated=stated is not None or wanted.lockstep, seconds=seconds,
+            absent=absent, differs=self._differences(live), simulated=simulated,
+            stated=stated is not None or wanted.lockstep, seconds=seconds,
             clock=self._clock(), ended_ns=ended_ns, inputs=read, names=names, topics=seen,
             heard=heard, nodes=nodes, lifecycle=self._states(controller, nodes),
             transforms=self._transforms(), dropped=self._dropped(seen))
@@ -151,11 +151,25 @@ class Collector:
         space = self._node.get_namespace().rstrip("/")
         return f"{space}/{node}"
 
-    def _names(self, vehicle: vehicles.Vehicle) -> Names:
-        resolve = self._node.resolve_topic_name
-        return Names(self._own("controller"), self._own("vehicle_adapter"), resolve("cmd_vel"),
-                     {topic: resolve(topic) for topic in vehicle.takes},
-                     {topic: resolve(topic) for topic in vehicle.says})
+    def _names(self, vehicle: vehicles.Vehicle) -> tuple[Names, tuple[str, ...]]:
+        """Return resolved names, and the vehicle's message types that are not installed."""
+        absent = []
+
+        def resolved(topics: Mapping[str, str]) -> dict[str, str]:
+            found = {}
+            for topic, kind in topics.items():
+                name = topic
+                try:
+                    name = vehicle.name(topic, message_type(kind))
+                except LnnError:
+                    absent.append(kind)
+                found[topic] = self._node.resolve_topic_name(name)
+            return found
+
+        names = Names(self._own("controller"), self._own("vehicle_adapter"),
+                      self._node.resolve_topic_name("cmd_vel"), resolved(vehicle.takes),
+                      resolved(vehicle.says))
+        return names, tuple(absent)
 
     # Questions
 
@@ -252,7 +266,7 @@ class Collector:
                     self._ears[topic, late] = Ear(self._node, message_type(kind), topic, quality,
                                                   self._group, topic in (_TF, _DIAGNOSTICS))
                 except LnnError:
-                    return  # its type is not installed: said by the checks of the vehicle
+                    return  # its type is not installed
 
     def _heard(self, seen: Mapping[str, Topic], read: tuple[Input, ...],
                names: Names) -> dict[str, Heard]:

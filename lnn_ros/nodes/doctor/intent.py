@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes.doctor.snapshot import Input, Policy, Quality
+from lnn_ros.nodes.options import PARAMS_FILE, NodeOptions
 from lnn_ros.nodes.settings import (
     SENSORS,
     ControllerSettings,
@@ -24,8 +24,7 @@ from lnn_ros.nodes.settings import (
     build,
     rows,
 )
-from lnn_ros.nodes.table import PARAMS_FILE
-from lnn_ros.resources import share_path
+from lnn_ros.nodes.table import NodeSpec, nodes
 
 S = TypeVar("S")
 
@@ -64,24 +63,12 @@ class Intent:
         LnnError
             When one of them is not usable.
         """
-        namespace = namespace.strip("/")
-        path = Path(params_file).expanduser() if params_file else share_path(PARAMS_FILE)
-        blocks = _blocks(path)
-        remaps: Mapping[str, str] = {}
-        over: dict[str, Any] = {}
-        if robot:
-            profile = _profile(robot)
-            remaps, over = profile.remaps, dict(_flat(profile.parameters))
-
-        def values(node: str) -> dict[str, Any]:
-            name = f"/{namespace}/{node}" if namespace else f"/{node}"
-            found: dict[str, Any] = {}
-            for pattern, block in blocks:
-                if pattern.fullmatch(name):
-                    found.update(block)
-            return {**found, **over}
-
-        return cls(namespace, remaps, values("controller"), values("vehicle_adapter"),
+        # What launch would start: the same files win over the same others.
+        table = nodes(NodeOptions(sim="none", namespace=namespace, params_file=params_file,
+                                  robot=robot))
+        by_name = {spec.name: spec for spec in table}
+        controller, adapter = by_name["controller"], by_name["vehicle_adapter"]
+        return cls(controller.namespace, controller.remaps, _values(controller), _values(adapter),
                    bool(params_file or robot))
 
     @property
@@ -178,12 +165,18 @@ def offered(period: float | None) -> Quality:
     return Quality(deadline_s=3.0 * period, lease_s=10.0 * period, manual=True)
 
 
-def _profile(robot: str) -> Any:
-    """Return a robot's profile."""
-    try:
-        return importlib.import_module("lnn_ros.robots").load(robot)
-    except ModuleNotFoundError as error:
-        raise LnnError(f"--robot {robot}: this installation has no robot profiles") from error
+def _values(spec: NodeSpec) -> dict[str, Any]:
+    """Return the parameters of a node of the table: of each layer, the later winning."""
+    name = f"/{spec.namespace}/{spec.name}" if spec.namespace else f"/{spec.name}"
+    found: dict[str, Any] = {}
+    for layer in spec.layers:
+        if not isinstance(layer, Path):
+            found.update(layer)
+            continue
+        for pattern, block in _blocks(layer):
+            if pattern.fullmatch(name):
+                found.update(block)
+    return found
 
 
 def _blocks(path: Path) -> list[tuple[re.Pattern[str], dict[str, Any]]]:

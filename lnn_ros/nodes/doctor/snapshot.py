@@ -209,6 +209,8 @@ class Snapshot:
         See there.
     settings, adapter
         Parameters of controller and vehicle adapter: those of the running node, where it answers.
+    absent : tuple of str
+        Message types of the vehicle that are not installed for Python.
     differs : tuple of str
         Parameters that a running node has otherwise than the files say, one sentence each.
     simulated : bool
@@ -236,6 +238,7 @@ class Snapshot:
     policy: Policy = Policy()
     settings: ControllerSettings = field(default_factory=ControllerSettings)
     adapter: VehicleAdapterSettings = field(default_factory=VehicleAdapterSettings)
+    absent: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
     simulated: bool = False
     stated: bool = True

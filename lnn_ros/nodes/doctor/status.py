@@ -27,11 +27,11 @@ def said(status: Any) -> dict[str, str]:
     return {} if status is None else {str(p.key): str(p.value) for p in status.values}
 
 
-_MEASURED = ("rate_hz", "age_s", "silent_s", "estimated_offset_s")
+_NO_DROPS = ("accepted", "rate_hz", "age_s", "silent_s", "estimated_offset_s")
 
 
 def grown(messages: Iterable[Any], name: str) -> dict[str, int]:
-    """Return which counts about samples grew from the first to the last status of a name.
+    """Return which counts of dropped samples grew from the first to the last status of a name.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def grown(messages: Iterable[Any], name: str) -> dict[str, int]:
     found = {}
     for key, value in last.items():
         stream, _, reason = key.partition(".")
-        if stream in STREAMS and reason not in _MEASURED and value.isdecimal():
+        if stream in STREAMS and reason not in _NO_DROPS and value.isdecimal():
             more = int(value) - int(first.get(key, "0") or 0)
             if more > 0:
                 found[key] = more

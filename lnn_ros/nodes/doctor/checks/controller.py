@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
-from lnn_ros.nodes.doctor.snapshot import Snapshot
+from lnn_ros.nodes.doctor.snapshot import SENSED, Snapshot
 from lnn_ros.nodes.doctor.status import said, sentence
+
+MOST_DROPPED = 0.05
+"""Share of the samples: fewer come late now and then on a busy computer."""
 
 
 def check(seen: Snapshot) -> Iterator[Finding]:
@@ -39,17 +42,27 @@ def check(seen: Snapshot) -> Iterator[Finding]:
                    f"call {node}/reset std_srvs/srv/Trigger")
     elif values.get("troubles"):
         yield (fail if active else warn)("controller", text, "mend these: the lines above say how")
+    elif level == "warn":
+        yield warn("controller", text, f"once that is mended, a person engages again: ros2 service "
+                   f"call {node}/engage std_srvs/srv/Trigger")
     else:
         yield ok("controller", text)
 
 
 def _drops(seen: Snapshot) -> Iterator[Finding]:
     """Samples that came and were not taken while the doctor listened."""
-    if seen.dropped:
-        counted = ", ".join(f"{count} {key}" for key, count in sorted(seen.dropped.items()))
-        yield warn("controller samples", f"not all samples were taken: {counted}",
-                   "see what the lines about stamps, repeats and content say; the controller's "
-                   "log has a sentence for each kind")
+    if not seen.dropped:
+        return
+    many = []
+    for key, count in sorted(seen.dropped.items()):
+        came = len(seen.listened(SENSED[key.partition(".")[0]]))
+        many.append((count > MOST_DROPPED * came, f"{count} of {came} {key}"))
+    text = f"not all samples were taken: {', '.join(words for _, words in many)}"
+    if any(worth for worth, _ in many):
+        yield warn("controller samples", text, "see what the lines about stamps, repeats and "
+                   "content say; the controller's log has a sentence for each kind")
+    else:
+        yield ok("controller samples", text)
 
 
 def _listens(seen: Snapshot) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE
 
 GRAVITY = 9.80665
 _FEW = 20  # readings
+_STEADY = 0.3  # rad/s: more than a gyroscope's noise, even if it is in degrees
 _QUIET = 0.6  # m/s^2: how much force varies at rest, motors off
 _WINDOW_S = 1.0  # over which turning must show in the direction of gravity
 _TURNED = 0.5  # rad: a predicted turn that could not be overlooked
@@ -47,7 +48,9 @@ def check(seen: Snapshot) -> Iterator[Finding]:
 
 
 def at_rest(readings: Floats) -> bool:
-    """Tell whether the vehicle stands, by the forces alone: rates may be in any unit."""
+    """Tell whether the vehicle stands."""
+    if (readings[:, :3].std(axis=0) > _STEADY).any():
+        return False
     spread = readings[:, 3:].std(axis=0)
     # In g, a vehicle in flight would seem to stand: what varies is judged by what there is.
     scale = min(1.0, float(np.linalg.norm(readings[:, 3:].mean(axis=0))) / GRAVITY)

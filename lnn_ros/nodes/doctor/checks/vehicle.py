@@ -8,11 +8,13 @@ from lnn_ros import messages, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.doctor.checks.topics import elsewhere, mismatch, names, short
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
-from lnn_ros.nodes.doctor.intent import offered
 from lnn_ros.nodes.doctor.snapshot import Quality, Snapshot
 from lnn_ros.nodes.doctor.status import said, sentence
 
 _COMMAND = "geometry_msgs/msg/TwistStamped"
+BYSTANDERS = ("/companion", "/rosbag2_recorder", "/foxglove_bridge", "/rviz", "/rviz2")
+"""How nodes are called that listen to everything and are no vehicle."""
+_ARE = ("is", "are")
 _ADAPTER = "start it: ros2 run lnn_ros vehicle_adapter (launch does), with the same namespace " \
            "and remaps"
 
@@ -47,25 +49,34 @@ def _commands(seen: Snapshot) -> Iterator[Finding]:
                    "once the controller runs")
     elif topic.publishers:
         yield ok(what, f"{name}: one publisher, {names(topic.publishers)}")
-    bad = [r for r in topic.readers if r.kind != _COMMAND]
+    bad = [r for r in topic.readers
+           if r.kind != _COMMAND and not r.node.endswith(BYSTANDERS)]
     if bad:
         yield fail(what, f"{names(bad)} listens for {short(bad[0].kind)} on {name}, which carries "
                    f"TwistStamped", f"remap it to the topic on which the vehicle adapter tells the "
                    f"vehicle ({', '.join(seen.names.told.values())}), with the parameter vehicle: "
                    f"twist for a Twist")
-    offer = offered(None if seen.settings.lockstep else seen.settings.period)
-    for publisher in topic.publishers:
-        ours = publisher.node == seen.names.controller
-        for reader in topic.readers:
-            wrong = mismatch(offer if ours else publisher.quality, reader.quality)
-            if wrong and reader.kind == publisher.kind:
-                yield fail(what, f"{reader.node} hears nothing of {publisher.node}: {wrong[0][0]}",
-                           f"change the {wrong[0][1]} of {reader.node if ours else publisher.node}")
+    yield from _deaf(seen)
     frames = [frame for frame in heard.frames if frame != seen.adapter.base_frame]
     if frames:
         yield fail(what, f"commands are in frame {frames[0]!r}: the vehicle adapter drops all but "
                    f"{seen.adapter.base_frame}", "set base_frame of controller and vehicle adapter "
                    "to the same")
+
+
+def _deaf(seen: Snapshot) -> Iterator[Finding]:
+    """Who listens for commands and hears nothing of one who says them."""
+    topic = seen.topic(seen.names.command)
+    for publisher in topic.publishers:
+        ours = publisher.node == seen.names.controller
+        for node in sorted({reader.node for reader in topic.readers}):
+            # A node may listen twice, and with one of the two for its events only.
+            wrong = [mismatch(publisher.quality, reader.quality) for reader in topic.readers
+                     if reader.node == node and reader.kind == publisher.kind]
+            if wrong and all(wrong):
+                least = min(wrong, key=len)
+                yield fail("cmd_vel", f"{node} hears nothing of {publisher.node}: {least[0][0]}",
+                           f"change the {least[0][1]} of {node if ours else publisher.node}")
 
 
 def _adapter(seen: Snapshot) -> Iterator[Finding]:
@@ -74,7 +85,8 @@ def _adapter(seen: Snapshot) -> Iterator[Finding]:
     hears = any(r.node == node for r in seen.topic(seen.names.command).readers)
     if not seen.runs(node):
         commanded = bool(seen.topic(seen.names.command).publishers)
-        listeners = seen.topic(seen.names.command).readers
+        listeners = [r for r in seen.topic(seen.names.command).readers
+                     if not r.node.endswith(BYSTANDERS)]
         direct = f"; {names(listeners)} hears the controller itself" if listeners else ""
         tell = fail if commanded else warn
         yield tell(what, f"{node} does not run{direct}: nothing stops the vehicle when the "
@@ -109,12 +121,17 @@ def _counts(status: object) -> str:
 def _told(seen: Snapshot) -> Iterator[Finding]:
     """Whether the vehicle hears the adapter, and nobody else speaks there."""
     vehicle = vehicles.make(seen.adapter.vehicle)
+    if seen.absent:
+        yield fail("vehicle types", f"{', '.join(seen.absent)} {_ARE[len(seen.absent) > 1]} not "
+                   f"installed for Python", f"install or build the package of vehicle: "
+                   f"{vehicle.kind}, in the version of its firmware, and source it")
     for ours, kind in vehicle.takes.items():
         name = seen.names.told.get(ours, ours)
         topic = seen.topic(name)
         rivals = [p for p in topic.publishers if p.node != seen.names.adapter]
-        readers = [r for r in topic.readers if r.kind == kind]
-        others = [r for r in topic.readers if r.kind != kind]
+        vehicles_own = [r for r in topic.readers if not r.node.endswith(BYSTANDERS)]
+        readers = [r for r in vehicles_own if r.kind == kind]
+        others = [r for r in vehicles_own if r.kind != kind]
         if rivals:
             yield fail(ours, f"{names(rivals)} tells the vehicle on {name}, too",
                        "stop it: only the vehicle adapter may tell the vehicle what to do")
@@ -130,7 +147,7 @@ def _told(seen: Snapshot) -> Iterator[Finding]:
                            f"change the {wrong[0][1]} that {readers[0].node} asks for: the "
                            f"adapter's is reliable, volatile")
             else:
-                yield ok(ours, f"{name}: {names(readers)} listens for {short(kind)}")
+                yield ok(ours, f"{name}: {short(kind)} for {names(readers)}")
 
 
 def _unheard(seen: Snapshot, ours: str, name: str, kind: str) -> Finding:
@@ -138,7 +155,7 @@ def _unheard(seen: Snapshot, ours: str, name: str, kind: str) -> Finding:
     used = {seen.names.command, *seen.names.told.values(), *(i.topic for i in seen.inputs)}
     listening = sorted(other for other, topic in seen.topics.items() if other not in used
                        and any(r.kind == kind and r.node != seen.names.controller
-                               for r in topic.readers))
+                               and not r.node.endswith(BYSTANDERS) for r in topic.readers))
     remedy = (f"remap {ours}:={listening[0]}, where {short(kind)} is listened for" if listening
               else f"start the autopilot's bridge, and remap {ours} to the topic on which it "
               f"takes {short(kind)}")
@@ -154,7 +171,8 @@ def _fitting(kind: str) -> str:
 
 def _speaks(seen: Snapshot) -> Iterator[Finding]:
     """Whether the vehicle says what its adapter wants to hear."""
-    for ours, kind in vehicles.make(seen.adapter.vehicle).says.items():
+    vehicle = vehicles.make(seen.adapter.vehicle)
+    for ours, kind in vehicle.says.items():
         name = seen.names.said.get(ours, ours)
         publishers = seen.topic(name).publishers
         if not publishers:
@@ -165,6 +183,10 @@ def _speaks(seen: Snapshot) -> Iterator[Finding]:
         elif all(p.kind != kind for p in publishers):
             yield fail(ours, f"{name} carries {publishers[0].kind}: expected {kind}",
                        f"remap {ours}, or set the parameter vehicle to what the vehicle is")
+        elif ours in vehicle.latched and not any(p.quality.latched for p in publishers):
+            yield fail(ours, f"{name}: volatile is offered and transient local asked for",
+                       f"change the durability of {names(publishers)}: it is said only when it "
+                       f"changes, so who comes later has to get what was kept")
         else:
             yield ok(ours, f"{name}: {short(kind)} from {names(publishers)}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes import distributions
 from lnn_ros.resources import share_path
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -27,13 +28,11 @@ def use_dds_profile(name: str) -> None:
     name : str
         File below ``config/dds``.
     """
-    # Fast DDS 2 (Humble, Jazzy) reads the first, Fast DDS 3 (Kilted and later) the second.
-    variables = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    if any(variable in os.environ for variable in variables):
+    if any(variable in os.environ for variable in distributions.DDS_PROFILES):
         return
     try:
         profile = share_path(f"config/dds/{name}")
     except LnnError:  # slower to notice what arrived, but nothing is wrong without it
         return
-    for variable in variables:
+    for variable in distributions.DDS_PROFILES:
         os.environ[variable] = str(profile)

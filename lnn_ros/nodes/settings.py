@@ -101,6 +101,10 @@ class Row:
         return value
 
 
+AT_START = "at start"
+"""Of a parameter that is given when the node is started, and stays."""
+
+
 def setting(default: Value, description: str, low: float | None = None, high: float | None = None,
             when: str = "at configure", fixed: bool = True) -> Any:
     """Return a dataclass field that is a ROS parameter; see :class:`Row`."""
@@ -147,7 +151,7 @@ def build(settings: type[S], values: Mapping[str, Value]) -> S:
 
 def _autostart() -> Any:
     return setting(True, "Configure and activate on start; false leaves it to a lifecycle manager.",
-                   when="at start", fixed=False)
+                   when=AT_START, fixed=False)
 
 
 @dataclass(frozen=True)
@@ -285,8 +289,8 @@ class CompanionSettings:
     """Parameters of the companion."""
 
     folder: str = setting("~/lnn_ros_recordings", "Folder for recordings; each is a folder of its "
-                          "own in it, named by date and time.", when="when a recording starts",
-                          fixed=False)
+                          "own in it, named by date and time. Nobody on the network can set it.",
+                          when=AT_START, fixed=False)
     record: bool = setting(False, "Record from activation on.", when="at activate", fixed=False)
     autostart: bool = _autostart()
 

@@ -197,8 +197,17 @@ class SensorSettings(SensorParameters):
     enabled: bool = setting(False, "Whether there is such a sensor, on the topic of this name.")
 
 
-SENSORS = ("scan", "range", "depth", "points")
+RANGES = ("range", "range_left", "range_right", "range_back", "range_up", "range_down")
+"""Single beams, named by where they look unless their parameters say otherwise."""
+SENSORS = ("scan", *RANGES, "depth", "points")
 """Sensors of distances, each a group of parameters and a topic of that name."""
+
+_BEAM = math.radians(27.0)  # of a VL53L1X, as on a multi-ranger deck; what ultrasound has, about
+
+
+def _beam(pitch: float = 0.0, yaw: float = 0.0) -> Any:
+    return dataclasses.field(default_factory=lambda: SensorSettings(
+        width=_BEAM, height=_BEAM, pitch=pitch, yaw=yaw))
 
 
 @dataclass(frozen=True)
@@ -231,7 +240,12 @@ class ControllerSettings:
     stopping: StoppingParameters = dataclasses.field(default_factory=StoppingParameters)
     obstacles: ObstacleParameters = dataclasses.field(default_factory=ObstacleParameters)
     scan: SensorSettings = dataclasses.field(default_factory=SensorSettings)
-    range: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    range: SensorSettings = _beam()
+    range_left: SensorSettings = _beam(yaw=math.pi / 2)
+    range_right: SensorSettings = _beam(yaw=-math.pi / 2)
+    range_back: SensorSettings = _beam(yaw=math.pi)
+    range_up: SensorSettings = _beam(pitch=-math.pi / 2)
+    range_down: SensorSettings = _beam(pitch=math.pi / 2)
     depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)

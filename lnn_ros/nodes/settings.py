@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -203,11 +204,7 @@ SENSORS = ("scan", *RANGES, "depth", "points")
 """Sensors of distances, each a group of parameters and a topic of that name."""
 
 _BEAM = math.radians(27.0)  # of a VL53L1X, as on a multi-ranger deck; what ultrasound has, about
-
-
-def _beam(pitch: float = 0.0, yaw: float = 0.0) -> Any:
-    return dataclasses.field(default_factory=lambda: SensorSettings(
-        width=_BEAM, height=_BEAM, pitch=pitch, yaw=yaw))
+_beam = partial(SensorSettings, width=_BEAM, height=_BEAM)
 
 
 @dataclass(frozen=True)
@@ -240,12 +237,17 @@ class ControllerSettings:
     stopping: StoppingParameters = dataclasses.field(default_factory=StoppingParameters)
     obstacles: ObstacleParameters = dataclasses.field(default_factory=ObstacleParameters)
     scan: SensorSettings = dataclasses.field(default_factory=SensorSettings)
-    range: SensorSettings = _beam()
-    range_left: SensorSettings = _beam(yaw=math.pi / 2)
-    range_right: SensorSettings = _beam(yaw=-math.pi / 2)
-    range_back: SensorSettings = _beam(yaw=math.pi)
-    range_up: SensorSettings = _beam(pitch=-math.pi / 2)
-    range_down: SensorSettings = _beam(pitch=math.pi / 2)
+    range: SensorSettings = dataclasses.field(default_factory=_beam)
+    range_left: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi / 2))
+    range_right: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=-math.pi / 2))
+    range_back: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi))
+    range_up: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=-math.pi / 2))
+    range_down: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=math.pi / 2))
     depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)

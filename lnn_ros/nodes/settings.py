@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -201,8 +202,13 @@ class SensorSettings(SensorParameters):
     enabled: bool = setting(False, "Whether there is such a sensor, on the topic of this name.")
 
 
-SENSORS = ("scan", "range", "depth", "points")
+RANGES = ("range", "range_left", "range_right", "range_back", "range_up", "range_down")
+"""Single beams, named by where they look unless their parameters say otherwise."""
+SENSORS = ("scan", *RANGES, "depth", "points")
 """Sensors of distances, each a group of parameters and a topic of that name."""
+
+_BEAM = math.radians(27.0)  # of a VL53L1X, as on a multi-ranger deck; what ultrasound has, about
+_beam = partial(SensorSettings, width=_BEAM, height=_BEAM)
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,17 @@ class ControllerSettings:
     stopping: StoppingParameters = dataclasses.field(default_factory=StoppingParameters)
     obstacles: ObstacleParameters = dataclasses.field(default_factory=ObstacleParameters)
     scan: SensorSettings = dataclasses.field(default_factory=SensorSettings)
-    range: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    range: SensorSettings = dataclasses.field(default_factory=_beam)
+    range_left: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi / 2))
+    range_right: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=-math.pi / 2))
+    range_back: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi))
+    range_up: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=-math.pi / 2))
+    range_down: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=math.pi / 2))
     depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)

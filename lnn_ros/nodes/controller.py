@@ -285,6 +285,7 @@ class Controller(ManagedNode[ControllerSettings]):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; the exit status is 0 after SIGINT or SIGTERM."""
+    environment.keep_memory()
     environment.use_dds_profile("robot.xml")
     return process.run(Controller, args)
 

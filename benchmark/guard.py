@@ -14,9 +14,9 @@ rover      planar: limits for its two axes, and a scanner that sees 360 points a
 
 Timed is the command alone, from wish to command (``Guard.__call__``): what comes between an answer
 of the network and what is sent. What sensors and odometry cost when they come (``Guard.see``,
-``Guard.locate``) is another row. The guards take turns, a command each, so that other work on the
-machine hits all alike; ``cpu`` is the processor time of this thread, which such work stretches
-less. No flight stops for good: when the wish leads nowhere it changes.
+``Guard.locate``) is another row, and what ``see`` does, which prepares for the commands, one more.
+The guards take turns, a command each, so that other work on the machine hits all alike; ``cpu`` is
+the processor time of this thread, which such work stretches less. No flight stops for good: when the wish leads nowhere it changes.
 
 Before that the benchmark checks that the guards do something: each has limited, fenced and slowed.
 The goal is 50 microseconds for each command.
@@ -205,6 +205,8 @@ def main() -> int:
         measured, took, cpu = (list(values) for values in zip(*column, strict=True))
         rows[name] = {"command_us": quantiles(took), "command_cpu_us": quantiles(cpu),
                       "measurements_us": quantiles(measured)}
+        if GUARDS[name].sensors:  # at every second command only
+            rows[name]["see_us"] = quantiles(measured[::2])
         print(f"{name:8s}" + "".join(
             f"  {key}: " + ", ".join(f"{q} {value:.1f}" for q, value in values.items())
             for key, values in rows[name].items()))

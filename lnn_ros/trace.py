@@ -248,7 +248,7 @@ def read_settings(text: str) -> dict[str, object]:
 
 def _words(command: Iterable[float]) -> str:
     """Write numbers to the last bit."""
-    return " ".join(float(value).hex() for value in command)
+    return " ".join(map(float.hex, map(float, command)))
 
 
 def _four(text: str) -> Four:

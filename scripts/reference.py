@@ -76,11 +76,10 @@ class _Recorder:
         self.told.append(self._parser.add_argument(*args, **options))
         return self.told[-1]
 
-    def add_argument_group(self, *_: object) -> _Recorder:
+    def add_argument_group(self, *_: object, **__: object) -> _Recorder:
         return self
 
-    def add_mutually_exclusive_group(self, **_: object) -> _Recorder:
-        return self
+    add_mutually_exclusive_group = add_argument_group
 
 
 def commands() -> str:
@@ -106,7 +105,9 @@ def commands() -> str:
 
 def _spelled(action: argparse.Action) -> str:
     """Return an argument as it is typed, such as ``--seeds FIRST:END``."""
-    value = str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+    value = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+    if isinstance(value, tuple):
+        value = " ".join(value)
     if action.nargs == 0:
         value = ""
     elif action.nargs == "*":
@@ -120,8 +121,10 @@ def _default(action: argparse.Action) -> str:
     """Return the value that counts where an argument is not given."""
     if action.required or (not action.option_strings and action.nargs != "?"):
         return "must be given"
-    if action.default is None or action.nargs == 0:
+    if action.default in (None, "") or action.nargs == 0:
         return ""
+    if isinstance(action.default, tuple):
+        return f"`{' '.join(str(value) for value in action.default)}`"
     if isinstance(action.default, range):
         return f"`{action.default.start}:{action.default.stop}`"
     return f"`{action.default}`"

@@ -60,7 +60,8 @@ class Fence:
         if ahead or not all(abs(v) <= _FAR for v in position) or not math.isfinite(yaw):
             self.counts["guard.odometry_dropped"] += 1
             return False
-        if at >= self._at or self._where is None:
+        # One that was stamped ahead of time must not keep out those that come after it.
+        if at >= self._at or self._where is None or (now is not None and self._at > now):
             self._where, self._at, self._yaw = position, at, yaw
             self._free = min(self._sides(position))
         return True

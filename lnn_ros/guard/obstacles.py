@@ -66,7 +66,7 @@ class ObstacleStop:
         self._reckoning = Reckoning(p.planar)
         self._cloud = Cloud(p.radius + p.margin, p.memory, self._reckoning)
         for sensor in self.sensors.values():
-            sensor.covered_ns = None
+            sensor.close()
 
     def move(self, at_ns: int, command: Sequence[float]) -> None:
         """Reckon the way since the last call, on which a command was in force.
@@ -102,7 +102,8 @@ class ObstacleStop:
         share : float
             Of readings that were usable.
         tilt : tuple of 2 float
-            Roll and pitch of the body against its levelled frame then, rad, where they are known.
+            Roll and pitch of the body against its levelled frame then, rad, where they are known:
+            what the sensor covers is tilted, too.
 
         Raises
         ------
@@ -124,8 +125,9 @@ class ObstacleStop:
             self.counts[f"guard.{name}_blind"] += 1
             return False
         body = sensor.in_body(points)
-        if any(tilt):
-            body = Mounting(tilt[0], tilt[1]).rotation @ body
+        level = Mounting(tilt[0], tilt[1]).rotation if any(tilt) else None
+        if level is not None:
+            body = level @ body
         body = only(body, (body[2] >= limits.lowest) & (body[2] <= limits.highest))
         if limits.planar:
             body[2] = 0.0
@@ -134,7 +136,9 @@ class ObstacleStop:
         turned = np.array(((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0))) @ thinned(body)
         turned += np.array(((x,), (y,), (z,)))
         self._cloud.add(stamp_ns, turned)
-        sensor.covered_ns = max(stamp_ns, sensor.covered_ns or stamp_ns)
+        # A stamp that is ahead makes nothing fresh for longer than one that is right.
+        looked_ns = min(stamp_ns, self._reckoning.here[0] or stamp_ns)
+        sensor.look(looked_ns, level)
         return True
 
     def clear(self, speed: float, at_ns: int, stopping: Stopping) -> bool:

@@ -9,6 +9,7 @@ readings that say anything at all (REP-117: infinity says that nothing is there,
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from lnn_ros.errors import LnnError
 Points = NDArray[np.float64]
 NONE: Points = np.empty((0, 3))
 
+_RING = math.radians(5.0)  # between the points of a beam
 _DEPTH_CELLS = 48  # a picture is looked at in so many columns: 2 degrees of a wide one
 
 
@@ -84,10 +86,21 @@ def from_range(
         distance = near
     if not near <= distance <= far:
         return NONE, 0.0
-    around = np.arange(8) * (math.pi / 4)
-    rim = math.sin(field_of_view / 2) * np.stack([np.zeros(8), np.cos(around), np.sin(around)], -1)
-    rim[:, 0] = math.cos(field_of_view / 2)
-    return distance * np.concatenate([[[1.0, 0.0, 0.0]], rim]), 1.0
+    return distance * _cone(field_of_view), 1.0
+
+
+@lru_cache(maxsize=16)
+def _cone(field_of_view: float) -> Points:
+    """Return directions (n, 3) in a cone about x, none of it further than 4 degrees from one."""
+    rings = math.ceil(field_of_view / 2 / _RING)
+    found = [(1.0, 0.0, 0.0)]
+    for ring in range(1, rings + 1):
+        aside = field_of_view / 2 * ring / rings
+        along, across = math.cos(aside), math.sin(aside)
+        many = math.ceil(math.tau * across / _RING)
+        turns = [math.tau * k / many for k in range(many)]
+        found += [(along, across * math.cos(turn), across * math.sin(turn)) for turn in turns]
+    return np.array(found)
 
 
 def from_depth(

@@ -22,13 +22,35 @@ class Sensor:
         self.parameters = p = parameters
         self._rotation = Mounting(p.roll, p.pitch, p.yaw).rotation
         self._place = np.array([[p.x], [p.y], [p.z]])
-        self._columns: list[Three] = [tuple(c) for c in self._rotation.T.tolist()]
-        self._upright = p.roll == 0.0 == p.pitch
         self._aside, self._above = p.width / 2 + _SLACK, p.height / 2 + _SLACK
-        self.covered_ns: int | None = None
+        self.close()
+
+    def close(self) -> None:
+        """Cover nothing until it looks again."""
+        self._looked_ns: int | None = None
+        self._point(None)
+
+    def look(self, at_ns: int, level: NDArray[np.float64] | None = None) -> None:
+        """Cover what is in view at an instant, unless it has looked since.
+
+        Parameters
+        ----------
+        at_ns : int
+            When it measured.
+        level : ndarray (3, 3), optional
+            From the body's axes then to those of its levelled frame; level, if left out.
+        """
+        if self._looked_ns is None or at_ns >= self._looked_ns:
+            self._looked_ns = at_ns
+            self._point(level)
+
+    def _point(self, level: NDArray[np.float64] | None) -> None:
+        rotation = self._rotation if level is None else level @ self._rotation
+        self._columns: list[Three] = [tuple(c) for c in rotation.T.tolist()]
+        self._upright = level is None and self.parameters.roll == 0.0 == self.parameters.pitch
 
     def covers(self, direction: Three, planar: bool) -> bool:
-        """Return whether a direction, a unit vector in the body frame, is looked at."""
+        """Return whether a direction, a unit vector in the levelled body frame, is looked at."""
         ux, uy, uz = direction
         (a, b, c), (d, e, f), (g, h, i) = self._columns
         x, y, z = a * ux + b * uy + c * uz, d * ux + e * uy + f * uz, g * ux + h * uy + i * uz
@@ -65,9 +87,9 @@ class Sensor:
 
     def fresh(self, at_ns: int) -> bool:
         """Return whether the newest measurement still covers anything."""
-        if self.covered_ns is None:
+        if self._looked_ns is None:
             return False
-        return abs(at_ns - self.covered_ns) * _NS <= self.parameters.max_age
+        return abs(at_ns - self._looked_ns) * _NS <= self.parameters.max_age
 
 
 def only(points: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -22,10 +22,10 @@ from lnn_ros.messages import NS_PER_S
 _HEADER = 4  # bytes: how the payload is encoded, before the message; alignment counts from its end
 _FIXED = 12  # seconds, nanoseconds and the length of the frame's name
 _LEAST = _HEADER + _FIXED
-# Orientation, angular velocity, linear acceleration, each with nine covariances.
-_BODY = {1: struct.Struct("<37d"), 0: struct.Struct(">37d")}
+# Orientation, angular velocity, linear acceleration, each with nine covariances: of the last two
+# the vector and the first covariance.
+_BODY = {1: struct.Struct("<104x4d64x4d64x"), 0: struct.Struct(">104x4d64x4d64x")}
 _FRONT = {1: struct.Struct("<iII"), 0: struct.Struct(">iII")}
-_RATE, _RATE_COVARIANCE, _FORCE, _FORCE_COVARIANCE = 13, 16, 25, 28
 _LITTLE = bytes((0, 1, 0, 0))  # how a payload is encoded that is written here
 _SIZE = {1: struct.Struct("<III"), 0: struct.Struct(">III")}  # and the length of the encoding
 _STEP = {1: struct.Struct("<II"), 0: struct.Struct(">II")}  # and the number of bytes
@@ -47,13 +47,13 @@ def imu_sample(payload: bytes) -> tuple[int, NDArray[np.float64]] | None:
     body = _HEADER + (_FIXED + name + 7) // 8 * 8
     if len(payload) != body + _BODY[order].size:
         return None
-    numbers = _BODY[order].unpack_from(payload, body)
-    vector = numbers[_RATE:_RATE + 3] + numbers[_FORCE:_FORCE + 3]
-    if (not 0 <= nanoseconds < NS_PER_S or seconds < 0 or (seconds, nanoseconds) == (0, 0)
-            or -1.0 in (numbers[_RATE_COVARIANCE], numbers[_FORCE_COVARIANCE])
-            or not all(map(math.isfinite, vector))):
+    wx, wy, wz, no_rate, fx, fy, fz, no_force = _BODY[order].unpack_from(payload, body)
+    stamp = seconds * NS_PER_S + nanoseconds
+    # A sum is not finite if a number is not (or all are huge: the long way finds out).
+    if (nanoseconds >= NS_PER_S or stamp <= 0 or no_rate == -1.0 or no_force == -1.0
+            or not math.isfinite(wx + wy + wz + fx + fy + fz)):
         return None
-    return seconds * NS_PER_S + nanoseconds, np.array(vector)
+    return stamp, np.array((wx, wy, wz, fx, fy, fz))
 
 
 class Stamp(NamedTuple):
@@ -139,8 +139,9 @@ def _text(text: str) -> bytes:
     """Serialize a string, and what aligns the number behind it."""
     data = text.encode()
     size = len(data) + 1
-    return size.to_bytes(4, "little") + data + bytes(1 + -size % 4)
+    return size.to_bytes(4, "little") + data + _ENDS[size % 4]
 
 
 _string = lru_cache(maxsize=256)(_text)  # for names, which come again and again
+_ENDS = (bytes(1), bytes(4), bytes(3), bytes(2))  # of a string, by its length with one zero
 _ONE, _OK = (1).to_bytes(4, "little"), bytes(4)  # one status; its level, and what aligns its name

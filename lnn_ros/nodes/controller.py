@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock as RosClock
-from rclpy.clock import ClockType
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
@@ -21,6 +19,7 @@ from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.modes import Event, Mode, Refusal
 from lnn_ros.nodes import process, qos
+from lnn_ros.nodes.beat import Beat
 from lnn_ros.nodes.clocks import Source
 from lnn_ros.nodes.control_loop import ControlLoop
 from lnn_ros.nodes.diagnostics import ERROR, OK, WARN, Complaints
@@ -45,11 +44,11 @@ class Controller(ManagedNode[ControllerSettings]):
     def __init__(self) -> None:
         self._loop: ControlLoop | None = None
         self._watchdog: Watchdog | None = None
-        self._timer: Timer | None = None
+        self._beats: list[Beat] = []
+        self._ticker: Beat | Timer | None = None  # of the commands that no image asks for
         self._about = "not yet active"
         self._mode = Mode.DISENGAGED
         self._entities: list[Callable[[], object]] = []
-        self._tickers: list[Callable[[], object]] = []
         self._answered_at = 0.0
         self._settings = ControllerSettings()
         super().__init__("controller", ControllerSettings)
@@ -79,16 +78,17 @@ class Controller(ManagedNode[ControllerSettings]):
         """Begin to command."""
         loop, source = self._made(), self._source()
         loop.engage_by_itself()
-        steady = RosClock(clock_type=ClockType.STEADY_TIME)
         if source is not Source.LOCKSTEP:
             loop.streams.discard()  # what has been waiting since configure is of no use
-            # A steady clock does not stand still when the system's clock is set back.
-            self._timer = self._ticker(loop.period, self._on_timer,
-                                       steady if source is Source.SYSTEM else self.get_clock())
-            self._ticker(_WATCH_S, self._on_watch, steady)
+            self._beats.append(Beat(_WATCH_S, self._on_watch))
+            if source is Source.SYSTEM:
+                self._ticker = Beat(loop.period, self._on_timer)
+                self._beats.append(self._ticker)
+            else:
+                self._ticker = self.create_timer(loop.period, self._on_timer)  # simulated time
             patience = max(_STALL_S, _STALL_PERIODS * loop.period)
             self._watchdog = Watchdog(patience, loop.zero_from_another_thread)
-        self._ticker(1.0, loop.diagnose, steady)
+        self._beats.append(Beat(1.0, loop.diagnose))
 
     def deactivate(self) -> None:
         """Say zero, and see it acknowledged."""
@@ -101,10 +101,15 @@ class Controller(ManagedNode[ControllerSettings]):
                 loop.zero()  # before what follows, which could fail as well
                 loop.heard()
         finally:
-            while self._tickers:
-                self._tickers.pop()()
-            self._timer = self._watchdog = None
+            if isinstance(self._ticker, Timer):
+                self.destroy_timer(self._ticker)
+            self._beats.clear()
+            self._ticker = self._watchdog = None
             self._follow()
+
+    def work(self) -> float:
+        """Do what is due; return for how long nothing is."""
+        return min((beat.work() for beat in tuple(self._beats)), default=super().work())
 
     def cleanup(self) -> None:
         """Close everything that configure opened."""
@@ -182,11 +187,12 @@ class Controller(ManagedNode[ControllerSettings]):
         now = loop.clocks.look()
         if now > 0:  # else there has been no /clock yet, and a zero stamp is no time
             loop.tick(now, arrivals)
-            self._follow()
+            if loop.guard.mode is not self._mode:  # troubles are looked after by ``_on_watch``
+                self._follow()
 
     def _on_frame(self) -> None:
         """Answer an image at once, unless one has just been answered or no time has passed."""
-        if not self.active or self._timer is None:
+        if not self.active or self._ticker is None:
             return
         # Not judged by the last command: the timer's may come just before every image.
         soon = time.monotonic() - self._answered_at < _SOONEST_S
@@ -194,7 +200,10 @@ class Controller(ManagedNode[ControllerSettings]):
         if not soon and loop.clocks.look() > loop.at_ns:
             self._answered_at = time.monotonic()
             self._on_timer()
-            self._timer.reset()
+            if isinstance(self._ticker, Beat):
+                self._ticker.postpone()
+            else:
+                self._ticker.reset()
 
     def _on_clock(self, message: Clock) -> None:
         now, loop = messages.time_ns(message.clock), self._made()
@@ -273,15 +282,10 @@ class Controller(ManagedNode[ControllerSettings]):
                                            f"{now}: it can be set only before configure")
         return SetParametersResult(successful=True)
 
-    def _ticker(self, period_s: float, callback: Callable[[], None], clock: RosClock) -> Timer:
-        """Call something regularly while the node is active."""
-        timer = self.create_timer(period_s, callback, clock=clock)
-        self._tickers.append(partial(self.destroy_timer, timer))
-        return timer
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; the exit status is 0 after SIGINT or SIGTERM."""
+    environment.keep_memory()
     environment.use_dds_profile("robot.xml")
     return process.run(Controller, args)
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes import distributions
 from lnn_ros.nodes.options import NodeOptions
 from lnn_ros.nodes.supervision import Processes, environment, free_domain
 from lnn_ros.nodes.table import NodeSpec, nodes
@@ -151,7 +152,7 @@ def _make(folder: Path, task: str) -> None:
 
 def _domain() -> int:
     """The ROS_DOMAIN_ID to fly in: the one that is set, if nobody flies there, else a free one."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    distributions.stay_local(os.environ)
     text = os.environ.get("ROS_DOMAIN_ID", "")
     if not text:
         return free_domain()

@@ -22,13 +22,14 @@ from lnn_ros.guard.points import Points
 from lnn_ros.nodes import qos
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
-from lnn_ros.nodes.settings import SENSORS, ControllerSettings
+from lnn_ros.nodes.settings import RANGES, SENSORS, ControllerSettings
 
 _FEW = 10  # in the queue between two ticks
 _TILT_MAX_AGE_S = 0.5  # older odometry says nothing about how the body is tilted
 _AHEAD_S = 0.5  # of the node's time, at most, as for the policy's own streams
 
-_KINDS = {"scan": LaserScan, "range": Range, "depth": Image, "points": PointCloud2}
+_KINDS: dict[str, type[Any]] = {
+    "scan": LaserScan, "depth": Image, "points": PointCloud2, **dict.fromkeys(RANGES, Range)}
 
 
 class GuardTopics:
@@ -159,6 +160,6 @@ class GuardTopics:
             return distances.depth_points(message, self._k, depth.near, depth.far)
         if name == "scan":
             return distances.scan_points(message)
-        if name == "range":
+        if name in RANGES:
             return distances.range_points(message)
         return distances.cloud_points(message)

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes.settings import Row, Value, build, rows
+from lnn_ros.nodes.settings import AT_START, Row, Value, build, rows
 
 S = TypeVar("S")
 
@@ -43,7 +43,8 @@ class Parameters(Generic[S]):
 
     A value from a parameter file or the command line that is not possible does not stop the node:
     :meth:`settings` raises its sentence until a possible value has been set. A later set that is
-    not possible is refused with the sentence, and nothing changes.
+    not possible is refused with the sentence, and nothing changes. What counts at the start only
+    stays, unless the node was started with something that is not possible.
 
     Parameters
     ----------
@@ -99,6 +100,14 @@ class Parameters(Generic[S]):
         """Return all values as they stand, by full name."""
         return dict(self._values)
 
+    def _is_possible(self) -> bool:
+        """Tell whether the values as they stand are possible, and fit each other."""
+        try:
+            self.settings()
+        except LnnError:
+            return False
+        return True
+
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         mine = {p.name: p.value for p in changes if p.name in self._rows}
         try:
@@ -107,6 +116,10 @@ class Parameters(Generic[S]):
                 if self._rows[name].fixed and value != self._values[name] and self._is_configured():
                     raise LnnError(f"parameter {name} stays {self._values[name]!r}: it counts "
                                    f"{self._rows[name].when} and can be set only before")
+                if (self._rows[name].when == AT_START and value != self._values[name]
+                        and self._is_possible()):
+                    raise LnnError(f"parameter {name} stays {self._values[name]!r}: it counts when "
+                                   f"the node is started, and then no more")
             build(self._settings, {**self._values, **checked})
         except LnnError as error:
             return SetParametersResult(successful=False, reason=str(error))

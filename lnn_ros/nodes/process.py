@@ -16,16 +16,12 @@ from types import FrameType
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from lnn_ros.errors import LnnError
-
-try:
-    from rclpy.experimental import EventsExecutor
-except ImportError:  # Humble
-    EventsExecutor = SingleThreadedExecutor
+from lnn_ros.nodes import distributions
 
 _LONGEST_WAIT = 0.1  # s; a signal is noticed after at most this long
 
@@ -86,9 +82,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         return 2
     assert isinstance(node, Node)
     runnable: Runnable = node  # type: ignore[assignment]
-    # The middleware tells this one what has come; the other asks all of a node's entities before
-    # every wait, dozens of them. Its waits must end: its spin() can be stopped by no signal.
-    executor: Executor = EventsExecutor()
+    executor: Executor = distributions.executor()
     executor.add_node(node)
     try:
         _guarded(node, runnable.start)

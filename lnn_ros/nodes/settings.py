@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -101,6 +102,10 @@ class Row:
         return value
 
 
+AT_START = "at start"
+"""Of a parameter that is given when the node is started, and stays."""
+
+
 def setting(default: Value, description: str, low: float | None = None, high: float | None = None,
             when: str = "at configure", fixed: bool = True) -> Any:
     """Return a dataclass field that is a ROS parameter; see :class:`Row`."""
@@ -147,7 +152,7 @@ def build(settings: type[S], values: Mapping[str, Value]) -> S:
 
 def _autostart() -> Any:
     return setting(True, "Configure and activate on start; false leaves it to a lifecycle manager.",
-                   when="at start", fixed=False)
+                   when=AT_START, fixed=False)
 
 
 @dataclass(frozen=True)
@@ -197,8 +202,13 @@ class SensorSettings(SensorParameters):
     enabled: bool = setting(False, "Whether there is such a sensor, on the topic of this name.")
 
 
-SENSORS = ("scan", "range", "depth", "points")
+RANGES = ("range", "range_left", "range_right", "range_back", "range_up", "range_down")
+"""Single beams, named by where they look unless their parameters say otherwise."""
+SENSORS = ("scan", *RANGES, "depth", "points")
 """Sensors of distances, each a group of parameters and a topic of that name."""
+
+_BEAM = math.radians(27.0)  # of a VL53L1X, as on a multi-ranger deck; what ultrasound has, about
+_beam = partial(SensorSettings, width=_BEAM, height=_BEAM)
 
 
 @dataclass(frozen=True)
@@ -231,7 +241,17 @@ class ControllerSettings:
     stopping: StoppingParameters = dataclasses.field(default_factory=StoppingParameters)
     obstacles: ObstacleParameters = dataclasses.field(default_factory=ObstacleParameters)
     scan: SensorSettings = dataclasses.field(default_factory=SensorSettings)
-    range: SensorSettings = dataclasses.field(default_factory=SensorSettings)
+    range: SensorSettings = dataclasses.field(default_factory=_beam)
+    range_left: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi / 2))
+    range_right: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=-math.pi / 2))
+    range_back: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, yaw=math.pi))
+    range_up: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=-math.pi / 2))
+    range_down: SensorSettings = dataclasses.field(
+        default_factory=partial(_beam, pitch=math.pi / 2))
     depth: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     points: SensorSettings = dataclasses.field(default_factory=SensorSettings)
     fence: FenceParameters = dataclasses.field(default_factory=FenceParameters)
@@ -285,8 +305,8 @@ class CompanionSettings:
     """Parameters of the companion."""
 
     folder: str = setting("~/lnn_ros_recordings", "Folder for recordings; each is a folder of its "
-                          "own in it, named by date and time.", when="when a recording starts",
-                          fixed=False)
+                          "own in it, named by date and time. Nobody on the network can set it.",
+                          when=AT_START, fixed=False)
     record: bool = setting(False, "Record from activation on.", when="at activate", fixed=False)
     autostart: bool = _autostart()
 

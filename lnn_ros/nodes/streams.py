@@ -226,7 +226,8 @@ class Streams:
             seen.stamp_ns = max(seen.stamp_ns, stamp_ns)
             seen.digest = (seen.digest + digest(stamp_ns, value)) % MODULUS
             seen.new.append(stamp_ns)
-            del seen.new[:-_MOST_TOLD]
+            if len(seen.new) > _MOST_TOLD:
+                del seen.new[0]
             seen.arrived_ns = self._clocks.elapsed_ns()
         if verdict is Verdict.ACCEPTED:
             self._complaints.fine(stream)

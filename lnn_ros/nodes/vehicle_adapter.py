@@ -313,8 +313,8 @@ class VehicleAdapter(Node):
             self.get_logger().error(self._deaf[-1])
             return
         heard: Callable[[Any], None] = partial(self._on_said, topic)
-        # Best effort matches whatever is offered, but only who asks for it gets what was kept.
-        quality = qos.LATCHED if topic in vehicle.latched else qos.sensor(10, False)
+        # The newest counts. Best effort matches any offer, but only who asks gets what was kept.
+        quality = qos.LATCHED if topic in vehicle.latched else qos.sensor(1, False)
         self.create_subscription(kind, vehicle.name(topic, kind), heard, quality)
 
     # Seen from outside

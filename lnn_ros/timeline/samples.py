@@ -47,7 +47,7 @@ class Verdict(str, Enum):
     STREAM = "dropped_stream"  # there is no such stream
 
     def __bool__(self) -> bool:
-        return self in (Verdict.ACCEPTED, Verdict.REPLACED)
+        return self is Verdict.ACCEPTED or self is Verdict.REPLACED
 
 
 def digest(stamp_ns: int, value: NDArray[np.generic]) -> int:

@@ -52,6 +52,8 @@ refused and counted: it bounds what a single replay may cost."""
 
 Floats = NDArray[np.float32]
 
+_COUNTS = {(name, verdict): f"{name}.{verdict.value}" for name in STREAMS for verdict in Verdict}
+
 
 class Judge(Protocol):
     """How unlike training a frame is: ``liquid.novelty.Novelty``."""
@@ -194,7 +196,7 @@ class Timeline:
             verdict = self._take(stream, stamp_ns, value)
         else:
             verdict = fault
-        self.counts[f"{stream}.{verdict.value}"] += 1
+        self.counts[_COUNTS[stream, verdict]] += 1
         return verdict
 
     def _take(self, stream: str, stamp_ns: int, value: NDArray[Any]) -> Verdict:
@@ -214,7 +216,7 @@ class Timeline:
             self._frames.put(stamp_ns, _Frame(np.array(value)))
             undone = stamp_ns
         else:
-            self._imu.put(stamp_ns, reading(_canonical(value)))
+            self._imu.put(stamp_ns, reading(value))
             self._preintegration.forget(stamp_ns)
             undone = stamp_ns + 1  # a boundary at its own stamp does not see it
         self._undo(undone)

@@ -12,11 +12,14 @@ to 1.12 turned it by the whole attitude; ArduCopter GCS_Mavlink.cpp,
 
 What it says: mavros/src/plugins/sys_status.cpp, mavros_msgs/State.msg and ExtendedState.msg, whose
 numbers are those of MAVLink's EXTENDED_SYS_STATE.
+
+It is told nothing while it stands, takes off or lands, if it says so: in GUIDED a velocity, zero as
+well, ends a take-off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -27,7 +30,7 @@ SETPOINT, STATE, EXTENDED = "vehicle/setpoint", "vehicle/state", "vehicle/extend
 
 _FRAME_BODY_NED = 8
 _IGNORE_POSITION, _IGNORE_ACCELERATION, _IGNORE_YAW = 1 | 2 | 4, 64 | 128 | 256, 1024
-_ON_GROUND, _IN_AIR = 1, 2
+_UNDEFINED, _IN_AIR = 0, 2  # MAV_LANDED_STATE; 1: on the ground, 3: taking off, 4: landing
 _MODES = ("GUIDED", "OFFBOARD")
 
 
@@ -54,10 +57,13 @@ class Mavros(Vehicle):
         velocity = message.velocity
         return (float(velocity.x), float(velocity.y), float(velocity.z), float(message.yaw_rate))
 
+    def told_on(self, said: Said) -> Collection[str]:
+        return () if said.airborne is False else self.takes
+
     def hear(self, said: Said, topic: str, message: Any) -> Said:
         if topic == EXTENDED:
-            # Taking off and landing are the autopilot's own: neither on the ground nor ours.
-            landed = {_IN_AIR: True, _ON_GROUND: False}
-            return replace(said, airborne=landed.get(int(message.landed_state)))
+            # Taking off and landing are the autopilot's own, as if it stood.
+            landed = int(message.landed_state)
+            return replace(said, airborne=None if landed == _UNDEFINED else landed == _IN_AIR)
         return replace(said, velocity_mode=bool(
             message.connected and message.armed and str(message.mode) in _MODES))

@@ -131,3 +131,12 @@ def test_its_shortcuts_are_as_strict_as_a_look_at_every_side(seed):
     assert found == pytest.approx(expected, abs=1e-9)
     if fence.clear(math.hypot(*velocity), 1.0 + age, stopping):
         assert found == pytest.approx(velocity, abs=1e-9)
+
+
+def test_odometry_that_was_stamped_ahead_of_time_does_not_freeze_it():
+    fence = Fence(FenceParameters(enabled=True))
+    assert fence.locate((0.0, 0.0, 2.0), 0.0, 1.4, now=1.0)
+    assert fence.locate((9.9, 0.0, 2.0), 0.0, 1.05, now=1.03)
+    assert fence.limit((1.0, 0.0, 0.0), 1.06, Stopping(1.0, 0.3))[0] < 0.3
+    fence.locate((0.0, 0.0, 2.0), 0.0, 1.02, now=1.06)  # merely late
+    assert fence.limit((1.0, 0.0, 0.0), 1.06, Stopping(1.0, 0.3))[0] < 0.3

@@ -116,6 +116,7 @@ def test_points_are_forgotten_in_time_and_on_reset():
         forget()
         stop.limit((1.0, 0, 0), START, Stopping(1.0, 0.3))
         assert stop.nearest == math.inf
+    assert stop.uncovering(START) == ["all"]  # after the reset
 
 
 def front(**changes):
@@ -167,6 +168,31 @@ def test_turned_and_shifted_sensors_see_where_they_look():
     stop.see("front", START, ahead, tilt=(0.0, math.pi / 6))
     stop.move(START, (0, 0, 0, 0))
     assert stop.limit((0.0, 0.0, -1.0), START, Stopping(1.0, 0.3))[2] > -1.0
+
+
+def test_a_tilted_body_looks_elsewhere():
+    ahead, down, stopping = (0.4, 0.0, 0.0), (0.3, 0.0, -0.3), Stopping(1.0, 0.3)
+
+    def speeds(planar=False):
+        stop = ObstacleStop(ObstacleParameters(uncovered=0.1, planar=planar),
+                            {"front": SensorParameters(width=1.0, height=1.0)})
+        for at_ns, stamp, pitch in ((0, 0, 0.0), (100, 100, 0.6), (200, 50, 0.0), (300, 300, 0.0)):
+            stop.move(START + at_ns * MS, (0, 0, 0, 0))
+            assert stop.see("front", START + stamp * MS, np.empty((0, 3)), tilt=(0.0, pitch))
+            found = [stop.limit(v, START + at_ns * MS, stopping) for v in (ahead, down)]
+            yield [round(float(np.linalg.norm(v)), 2) for v in found]
+
+    # The second is pitched nose down, the third is a level one that comes late.
+    assert list(speeds()) == [[0.4, 0.1], [0.1, 0.42], [0.1, 0.42], [0.4, 0.1]]
+    assert [first for first, _ in speeds(planar=True)] == [0.4] * 4
+
+
+def test_a_stamp_that_is_ahead_makes_nothing_fresh_for_longer():
+    stop = ObstacleStop(ObstacleParameters(uncovered=0.1), {"all": SensorParameters(max_age=0.2)})
+    stop.move(START, (0, 0, 0, 0))
+    assert stop.see("all", START + 190 * MS, np.empty((0, 3)))
+    assert not stop.uncovering(START + 200 * MS)
+    assert stop.uncovering(START + 210 * MS) == ["all"]
 
 
 def test_for_what_drives_height_does_not_count():

@@ -20,11 +20,17 @@ def test_a_scan():
 
 
 def test_a_range_may_be_anywhere_in_its_cone():
-    points, share = from_range(2.0, math.radians(30), 0.2, 4.0)
-    assert share == 1.0 and len(points) == 9
-    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 2.0)
-    angles = np.arccos(points[:, 0] / 2.0)
-    np.testing.assert_allclose(angles, [0.0] + [math.radians(15)] * 8, atol=1e-7)
+    # None of the cone is far from a point: between two of them nobody flies into what was seen.
+    rng = np.random.default_rng(0)
+    for field_of_view in (0.0, 0.05, math.radians(27), 1.5, math.pi):
+        points, share = from_range(2.0, field_of_view, 0.2, 4.0)
+        assert share == 1.0 and len(points) < 1000
+        np.testing.assert_allclose(np.linalg.norm(points, axis=1), 2.0)
+        assert np.arccos(points[:, 0] / 2.0).max() == pytest.approx(field_of_view / 2, abs=1e-7)
+        aside, turn = field_of_view / 2 * rng.random(200) ** 0.5, rng.uniform(0.0, 7.0, 200)
+        inside = np.stack([np.cos(aside), np.sin(aside) * np.cos(turn),
+                           np.sin(aside) * np.sin(turn)])
+        assert (points @ inside / 2.0).max(axis=0).min() > math.cos(math.radians(4.0))
     assert from_range(math.inf, 0.5, 0.2, 4.0)[1] == 1.0
     assert from_range(-math.inf, 0.0, 0.2, 4.0)[0][0, 0] == 0.2
     for nothing in (math.nan, 0.1, 5.0):

@@ -20,7 +20,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from installation import install
 from nav_msgs.msg import Odometry
-from ros import LATCHED, RELIABLE, Bench, Process, is_zero, pairs
+from ros import BEST_EFFORT, LATCHED, RELIABLE, ROOT, Bench, Process, is_zero, pairs
 from rosbags.highlevel import AnyReader
 
 from lnn_ros import robots
@@ -84,10 +84,10 @@ class LaunchBench(Bench):
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         super().__init__(folder)
-        self._env = {**env, "ROS_DOMAIN_ID": str(self._domain.number)}
+        self.env = {**env, "ROS_DOMAIN_ID": str(self._domain.number)}
 
     def ros2(self, *arguments: str) -> Ros2:
-        process = Ros2(arguments, self._env, self.folder / f"ros2_{len(self.processes)}.log")
+        process = Ros2(arguments, self.env, self.folder / f"ros2_{len(self.processes)}.log")
         self.processes.append(process)
         return process
 
@@ -258,3 +258,51 @@ def test_ros2_run_brings_a_node_up(executable: str, bench: LaunchBench) -> None:
     assert bench.state(f"/{executable}") in ("inactive", "active")
     bench.until(lambda: bench.state(f"/{executable}") == "active", "an active node")
     bench.end(process)
+
+
+def installed(folder: Path, package: str, **programs: str) -> Path:
+    """Return the prefix of a package that has nothing but programs."""
+    index = folder / "share/ament_index/resource_index/packages"
+    index.mkdir(parents=True)
+    (index / package).touch()
+    for name, text in programs.items():
+        program = folder / "lib" / package / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    return folder
+
+
+def test_gazebo_flies_with_the_embedded_simulator_behind_its_topics(
+        bench: LaunchBench, tmp_path: Path) -> None:
+    """Gazebo is not installed here: a program in its place, and the stand-in for its bridge."""
+    told = tmp_path / "told"
+    gz = tmp_path / "bin" / "gz"
+    gz.parent.mkdir()
+    gz.write_text(f'#!/bin/sh\necho "$@" "$GZ_SIM_RESOURCE_PATH" > {told}\nexec sleep 600\n')
+    gz.chmod(0o755)
+    stand_in = ROOT / "test/nodes/gazebo_stand_in.py"
+    prefix = installed(tmp_path / "ros_gz", "ros_gz_bridge", parameter_bridge=(
+        f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n'))
+    bench.env["PATH"] = f"{gz.parent}{os.pathsep}{bench.env['PATH']}"
+    bench.env["AMENT_PREFIX_PATH"] = f"{prefix}{os.pathsep}{bench.env['AMENT_PREFIX_PATH']}"
+    odom = bench.collect(Odometry, "/odom", BEST_EFFORT)
+    statuses = bench.collect(DiagnosticStatus, "/controller/status", LATCHED)
+    process = bench.ros2(*LAUNCH, "sim:=gazebo", "headless:=true", "gazebo:=harmonic")
+    bench.until(lambda: statuses and pairs(statuses[-1])["troubles"] == ""
+                and pairs(statuses[-1])["active"] == "true", "a controller that is fed")
+    assert pairs(statuses[-1])["mode"] == "disengaged"
+    start = odom[-1].pose.pose.position
+    assert bench.trigger("controller/engage").success
+
+    def way() -> float:
+        now = odom[-1].pose.pose.position
+        return math.dist((now.x, now.y), (start.x, start.y))
+
+    bench.until(lambda: way() > 2.0, "two metres of flight")
+    words = told.read_text().split()
+    assert words[:4] == ["sim", "-r", "-s", "--headless-rendering"]
+    assert Path(words[4]).is_file() and (Path(words[5]) / "lnn_quadrotor/model.sdf").is_file()
+    os.killpg(process.pid, signal.SIGINT)
+    bench.until(lambda: not process.alive, "the end of ros2")
+    assert process.group() == [], process.log

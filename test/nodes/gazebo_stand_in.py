@@ -1,8 +1,8 @@
 """The embedded simulator behind Gazebo's topics: in place of Gazebo and of its bridge.
 
 It opens on the ROS side what the bridge's file names, with the types that stand there, and does to
-commands what Gazebo's velocity controller does: it turns them by the full attitude, and goes on with
-the last one for ever. Time is real time.
+commands what Gazebo's velocity controller does: it turns them by the full attitude, and goes on
+with the last one for ever.
 
     python gazebo_stand_in.py --ros-args -p config_file:=config/gazebo/bridge.yaml -p seed:=300007
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ class Gazebo(Node):
         self._depth = Renderer(world, mount, samples=1)
         self._twist: Any = None
         self._offers = {}
-        for row in yaml.safe_load(open(config, encoding="utf-8")):
+        for row in yaml.safe_load(Path(config).read_text(encoding="utf-8")):
             kind = message_type(row["ros_type_name"])
             if row["direction"] == "GZ_TO_ROS":
                 self._offers[row["ros_topic_name"]] = self.create_publisher(
@@ -129,10 +131,8 @@ def main() -> None:
     """Run the node."""
     environment.use_dds_profile("simulator.xml")
     rclpy.init()
-    try:
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
         Gazebo().fly()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
 
 
 if __name__ == "__main__":

@@ -136,16 +136,20 @@ def test_time_that_goes_back_begins_another_bag(bench, tmp_path):
             (s * 10**9, s) for s in seconds]
 
 
-@pytest.mark.parametrize("folder", ["/proc/nowhere", "~nobody_of_this_name/bags", ""])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "~nobody_of_this_name/bags"])
 def test_folder_that_cannot_hold_a_recording_is_named(bench, folder, tmp_path):
-    process = bench.start("companion", folder=tmp_path / "fine")
-    changed = bench.set_parameters("companion", folder=folder)
-    if folder:
-        answer = bench.set_bool("companion/record", True)
-        assert not answer.success
-        assert folder in answer.message
-    else:
-        assert "parameter folder is ''" in changed.reason
+    process = bench.start("companion", folder=folder)
+    answer = bench.set_bool("companion/record", True)
+    assert not answer.success
+    assert folder in answer.message
     assert process.alive
-    assert bench.set_parameters("companion", folder=str(tmp_path / "good")).successful
+
+
+def test_nobody_on_the_network_chooses_where_is_written(bench, tmp_path):
+    bench.start("companion", folder=tmp_path / "fine")
+    changed = bench.set_parameters("companion", folder=str(tmp_path / "elsewhere"))
+    assert not changed.successful
+    assert "it counts when the node is started" in changed.reason
     assert bench.set_bool("companion/record", True).success
+    assert (tmp_path / "fine").exists()
+    assert not (tmp_path / "elsewhere").exists()

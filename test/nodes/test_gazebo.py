@@ -12,14 +12,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from flight import ALONE
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from ros import BEST_EFFORT, LATCHED, ROOT, pairs
 from rosbags.highlevel import AnyReader
 from sensors import first_frame
 
-from lnn_ros import vehicles
 from lnn_ros.simulation.gazebo import running
 
 STAND_IN = str(ROOT / "test/nodes/gazebo_stand_in.py")
@@ -37,7 +35,6 @@ def target_of(world: Path) -> tuple[float, float]:
 def test_drone_flies_towards_its_target_behind_gazebos_topics(bench, tmp_path):
     found = running.run()
     x, y = target_of(Path(found.server.command[-1]))
-    kind = found.vehicle if found.vehicle in vehicles.kinds() else "twist"
     odom = bench.collect(Odometry, "odom", BEST_EFFORT)
     told = bench.collect(Twist, "vehicle/cmd_vel")
     commands = bench.collect(TwistStamped, "cmd_vel")
@@ -45,10 +42,9 @@ def test_drone_flies_towards_its_target_behind_gazebos_topics(bench, tmp_path):
 
     first_frame()  # compiles the camera, once, before anybody waits for it
     gazebo = bench.run("gazebo", STAND_IN, real_time_factor=0.5, **found.bridge.parameters)
-    adapter = bench.start("vehicle_adapter", vehicle=kind)
-    alone = {} if vehicles.make(kind).says else ALONE
+    adapter = bench.start("vehicle_adapter", vehicle=found.vehicle)
     bench.start("controller", use_sim_time=True, policy="fly_to_target", depth__enabled=True,
-                depth__x=0.29, **alone)
+                depth__x=0.29)
     companion = bench.start("companion", use_sim_time=True, record=True, folder=tmp_path / "bags")
 
     def distance() -> float:

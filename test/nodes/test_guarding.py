@@ -14,7 +14,7 @@ from flight import ALONE, Flight
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from ros import BEST_EFFORT, LATCHED, is_zero, pairs, vector
-from sensor_msgs.msg import LaserScan
+from sensor_msgs.msg import LaserScan, Range
 from std_msgs.msg import Bool
 
 from lnn_ros import messages
@@ -226,6 +226,42 @@ def test_an_obstacle_stops_it_and_lets_it_back_away(bench):
     flight.push = (0.4, 0.0, 0.0, 0.0)
     flight.until(lambda: "sensor scan covers nothing" in flight.counted()["remarks"], "the remark")
     flight.until(lambda: 0.25 < vector(flight.commands[-1])[0] < 0.31, "the cap")
+
+
+def test_each_of_several_beams_stops_it_where_it_looks(bench):
+    beams = ("range", "range_left", "range_back", "range_right", "range_up", "range_down")
+    flight = Guarded(
+        bench, stopping__deceleration=1.0, obstacles__uncovered=0.05, **SLEW, **BRAKE,
+        **{f"{beam}__enabled": True for beam in beams})
+    publishers = {beam: bench.publisher(Range, beam, BEST_EFFORT) for beam in beams}
+    distances = dict.fromkeys(beams, math.inf)
+
+    def measure():
+        for beam, distance in distances.items():
+            message = Range(field_of_view=0.47, min_range=0.05, max_range=4.0, range=distance)
+            messages.set_time(message.header.stamp, time.time_ns())
+            publishers[beam].publish(message)
+
+    def goes(way, what):
+        flight.push = (*(0.3 * v for v in way), 0.0)
+        flight.until(lambda: np.dot(way, vector(flight.commands[-1])[:3]) > 0.27, what)
+
+    flight.beside = [measure]
+    flight.until(lambda: flight.say().get("troubles") == "", "readiness")
+    flight.engage()
+    ways = ((1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+    for beam, way in zip(beams, ways, strict=True):
+        goes(way, f"motion along {beam}, which sees nothing, by walls that others see")
+        distances[beam] = 0.62
+        flight.until(lambda: np.abs(vector(flight.commands[-1])).max() < 1e-9
+                     and flight.traced()["lowered"] == "true", f"a stop by {beam}")
+    distances["range_right"] = math.inf
+    del distances["range_left"]
+    flight.until(lambda: "sensor range_left covers nothing" in flight.counted()["remarks"],
+                 "the remark")
+    flight.push = (0.0, 0.3, 0.0, 0.0)
+    flight.until(lambda: 0.04 < vector(flight.commands[-1])[1] < 0.051, "the cap to the left")
+    goes((0, -1, 0), "motion to the right, where a beam still looks")
 
 
 def test_the_fence_needs_odometry_and_brakes_before_the_border(bench):

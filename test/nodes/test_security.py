@@ -16,6 +16,7 @@ import pytest
 from ros import Bench
 from sockets import of_dds, sockets
 
+from lnn_ros import robots, vehicles
 from lnn_ros.nodes import table
 from lnn_ros.nodes.settings import SENSORS
 
@@ -137,3 +138,16 @@ def test_policy_of_a_drone_in_a_namespace() -> None:
     assert "/clock" in found["controller"]["subscribe"]
     paths = [enclave.get("path") for enclave in ElementTree.fromstring(printed).iter("enclave")]
     assert "/lnn_ros/drone1/vehicle_adapter" in paths
+
+
+@pytest.mark.parametrize("robot", robots.names())
+def test_policy_of_every_robot_lets_the_adapter_speak_to_its_vehicle(robot: str) -> None:
+    printed = subprocess.run([sys.executable, str(SCRIPT), "--robot", robot], text=True,
+                             capture_output=True, check=True).stdout
+    profile = robots.load(robot)
+    vehicle = vehicles.make(profile.vehicle)
+    ours = [*vehicle.takes, *vehicle.says]
+    theirs = {profile.remaps.get(topic, topic) for topic in ours}
+    adapter = allowed(printed)["vehicle_adapter"]
+    found = {name.lstrip("/") for name in adapter["publish"] | adapter["subscribe"]}
+    assert {name.lstrip("/") for name in theirs} <= found

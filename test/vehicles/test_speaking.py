@@ -32,10 +32,13 @@ def test_mavros_obeys_in_two_modes(values, obeys):
 
 
 @pytest.mark.parametrize(("landed", "airborne"), [
-    (0, None), (1, False), (2, True), (3, None), (4, None)])
-def test_mavros_says_where_it_stands(landed, airborne):
-    said = hear(vehicles.make("mavros"), "vehicle/extended_state", landed_state=landed)
+    (0, None), (1, False), (2, True), (3, False), (4, False)])
+def test_mavros_says_where_it_stands_and_is_left_alone_there(landed, airborne):
+    vehicle = vehicles.make("mavros")
+    said = hear(vehicle, "vehicle/extended_state", landed_state=landed)
     assert (said.airborne, said.velocity_mode) == (airborne, None)
+    # Where it does not say, a person does: then it is told.
+    assert set(vehicle.told_on(said)) == (set() if airborne is False else set(vehicle.takes))
 
 
 @pytest.mark.parametrize(("kind", "mode", "armed", "obeys"), [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from sensor_msgs.msg import Imu
 
 from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes import qos
+from lnn_ros.nodes import distributions, qos
 from lnn_ros.nodes.doctor import graph
 from lnn_ros.nodes.doctor.checks.frames import transforms
 from lnn_ros.nodes.doctor.ear import Ear
@@ -57,8 +56,6 @@ _LATCHED = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,
                       durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _DECIDED = ("autostart", "engage", "lockstep", "policy", "use_sim_time", "vehicle")
 """Parameters that launch may decide over the files."""
-_MAJOR = {"3": "humble", "7": "jazzy", "9": "kilted"}
-"""Distribution by rclpy's version, for the wheels of PyPI, which set no ROS_DISTRO."""
 
 
 class Collector:
@@ -316,18 +313,11 @@ def _unusable() -> str:
 
 
 def _system(problem: str = "") -> System:
-    distribution = os.environ.get("ROS_DISTRO", "")
-    if not distribution:
-        try:
-            version = importlib.metadata.version("ros-rclpy")
-            distribution = _MAJOR.get(version.partition(".")[0], "")
-        except importlib.metadata.PackageNotFoundError:
-            distribution = ""
     discovery = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
     if os.environ.get("ROS_LOCALHOST_ONLY") == "1":
         discovery = "LOCALHOST"
     boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return System(distribution, rclpy.get_rmw_implementation_identifier(),
+    return System(distributions.name(), rclpy.get_rmw_implementation_identifier(),
                   os.environ.get("ROS_DOMAIN_ID", "") or "0",
                   f"discovery range {discovery}" if discovery else "", np.__version__, problem,
                   boot)

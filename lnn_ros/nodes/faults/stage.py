@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.checkpoint import load
+from lnn_ros.nodes import distributions
 from lnn_ros.nodes import environment as dds
 from lnn_ros.nodes.faults.judge import Judge
 from lnn_ros.nodes.faults.operator import Operator
@@ -115,7 +116,7 @@ class Stage:
     """
 
     def __init__(self, folder: Path, seed: int, launchers: Mapping[str, str] | None = None) -> None:
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        distributions.stay_local(os.environ)
         domain = free_domain()
         self.folder = folder
         self.policy = folder / "policy.safetensors"

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 from lnn_ros.errors import LnnError
+from lnn_ros.simulation.gazebo.elements import Element, read_xml
 from lnn_ros.simulation.gazebo.grammar import ATTRIBUTES, CHILDREN, TEXTS
 
 _LIMIT_S = 60.0
@@ -66,24 +65,41 @@ def check_folder(folder: Path) -> list[Checked]:
 
 def ask_tool(path: Path) -> tuple[str, str, bool]:
     """Return the command of ``gz sdf`` or ``ign sdf``, what it said, and whether it refused."""
-    program = shutil.which("gz") or shutil.which("ign")
-    if program is None:
+    program = _program()
+    if not program:
         return "", "", False
     models = os.pathsep.join(str(path.parent / part) for part in ("models", ".."))
-    done = subprocess.run([program, "sdf", "-k", str(path)], text=True, capture_output=True,
-                          env={**os.environ, "SDF_PATH": models}, timeout=_LIMIT_S, check=False)
+    done = _call(program, "-k", str(path), SDF_PATH=models)
     said = [line for line in (done.stdout + done.stderr).splitlines()
             if line.strip() and _HARMLESS not in line]
     failed = done.returncode != 0 or "Valid." not in said
     return f"{Path(program).name} sdf -k", " ".join(said) or "nothing said", failed
 
 
+def tool_version() -> str:
+    """Return name and version of Gazebo's tool; empty where there is none."""
+    program = _program()
+    if not program:
+        return ""
+    return f"{Path(program).name} sdf {_call(program, '--versions').stdout.strip()}"
+
+
+def _program() -> str:
+    return shutil.which("gz") or shutil.which("ign") or ""
+
+
+def _call(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # nosec B603  # the user's own Gazebo, with our words
+        [program, "sdf", *words], text=True, capture_output=True, timeout=_LIMIT_S, check=False,
+        env={**os.environ, **environment})
+
+
 def problems(path: Path) -> list[str]:
     """Return what is wrong with a file by our own rules."""
     try:
-        root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        return [f"cannot be read as XML: {error}"]
+        root = read_xml(path)
+    except LnnError as error:
+        return [str(error)]
     if root.tag != "sdf" or len(root) != 1:
         return [f"begins with {root.tag} and {len(root)} elements in it: expected sdf with one "
                 f"world or one model"]
@@ -203,9 +219,9 @@ def _includes(root: Element, path: Path) -> Iterator[str]:
         uri = found.findtext("uri") or ""
         folder = path.parent / "models" / uri.removeprefix("model://")
         try:
-            config = ElementTree.parse(folder / "model.config").getroot()
-        except (OSError, ElementTree.ParseError) as error:
-            yield f"include {uri}: {folder / 'model.config'} cannot be read: {error}"
+            config = read_xml(folder / "model.config")
+        except LnnError as error:
+            yield f"include {uri}: {error}"
             continue
         if not (folder / (config.findtext("sdf") or "")).is_file():
             yield f"include {uri}: {folder} has no {config.findtext('sdf')}"

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.jobs import provenance
 from lnn_ros.simulation.gazebo import models
 from lnn_ros.simulation.gazebo.bridge import bridge_file
-from lnn_ros.simulation.gazebo.check import check_folder
+from lnn_ros.simulation.gazebo.check import check_folder, tool_version
 from lnn_ros.simulation.gazebo.files import (
     COMMITTED_NAME,
     COMMITTED_SEED,
@@ -78,5 +79,9 @@ def _check(folder: Path, report: Path | None) -> int:
         sys.stdout.write(f"{row.path}: {said}; {row.tool or 'neither gz nor ign sdf is installed'}"
                          f"{': ' + row.verdict if row.tool else ''}\n")
     if report is not None:
-        report.write_text(json.dumps([row.as_json() for row in found], indent=1) + "\n")
+        header = {**provenance(f"lnn_ros worlds --check {folder} --json {report}"),
+                  "tool": tool_version()}
+        rows = [row.as_json() for row in found]
+        report.write_text(json.dumps({**header, "files": rows}, indent=1) + "\n",
+                          encoding="utf-8")
     return 1 if any(row.problems or row.failed for row in found) else 0

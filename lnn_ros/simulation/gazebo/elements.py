@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+from pathlib import Path
 
+# What is read is looked at by `read_xml` first.
+from xml.etree import ElementTree  # nosec B405
+from xml.etree.ElementTree import Element  # nosec B405
+
+from lnn_ros.errors import LnnError
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.world import Material, Shape, Vector
 
 SDF = "1.9"
 """Version of the format: the newest that Fortress reads, and all after it do."""
 MADE_BY = "Written by scripts/worlds.py or `lnn_ros worlds`: change lnn_ros/simulation/gazebo."
+MOST_BYTES = 10_000_000
+"""Of an XML file that is read; a world has a hundredth of it."""
 
 Content = Element | str | float | bool | Iterable[float]
 
@@ -93,3 +99,25 @@ def _file(root: Element) -> str:
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0"?>\n<!-- {MADE_BY} -->\n{body}\n'
+
+
+def read_xml(path: Path) -> Element:
+    """Return the root of an XML file from outside.
+
+    Raises
+    ------
+    LnnError
+        When it cannot be read, is not XML in UTF-8, is very large, or declares entities, which
+        could expand without end.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode("utf-8")
+        if len(data) > MOST_BYTES:
+            raise LnnError(f"{path} is larger than {MOST_BYTES} bytes")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text or "\0" in text:
+            raise LnnError(f"{path} declares a document type: expected elements only")
+        return ElementTree.fromstring(text)  # nosec B314  # no entities are left to expand
+    except (OSError, UnicodeDecodeError, ElementTree.ParseError, ValueError) as error:
+        raise LnnError(f"{path} cannot be read as XML: {error}") from error

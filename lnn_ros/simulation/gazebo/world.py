@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from xml.etree.ElementTree import Element
 
 from lnn_ros.simulation.gazebo.elements import (
+    Element,
     element,
     geometry,
     mean_color,

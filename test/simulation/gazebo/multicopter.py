@@ -83,7 +83,7 @@ class Multicopter:
         wish = np.clip(command[:3], -self.fastest, self.fastest)
         error = self.velocity - self.rotation @ wish
         slow = self.velocity_gain * error / self.mass
-        force = np.clip(slow, -self.most, self.most) + GRAVITY  # against the acceleration that is wanted
+        force = np.clip(slow, -self.most, self.most) + GRAVITY  # against what is wanted
         up = -force / np.linalg.norm(force)
         left = skew(up) @ self.rotation[:, 0]
         left /= np.linalg.norm(left)

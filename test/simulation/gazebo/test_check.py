@@ -25,6 +25,7 @@ def worlds(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("file", "old", "new", "sentence"), [
     ("forest.sdf", "</world>", "", "cannot be read as XML"),
+    ("forest.sdf", "<sdf ", '<!DOCTYPE sdf [<!ENTITY a "b">]><sdf ', "declares a document type"),
     ("forest.sdf", 'version="1.9"', 'version="1.11"', "version is '1.11', expected 1.9"),
     # What Gazebo's own check found in the first draft: a colour above 1.
     ("forest.sdf", "<diffuse>1 1 1 1<", "<diffuse>1.1 1.1 1.1 1<",
@@ -67,6 +68,13 @@ def test_what_is_wrong_is_named(file: str, old: str, new: str, sentence: str,
     assert any(sentence in problem for problem in problems(path)), problems(path)
 
 
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe<", "<sdf/>".encode("utf-16"), b"<sdf>" * 10**6,
+                                  b"<sdf>" + b" " * 10**7 + b"</sdf>"])
+def test_what_is_no_xml_is_one_sentence(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.sdf").write_bytes(data)
+    assert len(problems(tmp_path / "bad.sdf")) == 1
+
+
 def test_model_without_its_file_is_missed(worlds: Path) -> None:
     (worlds / "models/lnn_quadrotor/model.sdf").unlink()
     assert any("has no model.sdf" in problem for problem in problems(worlds / "forest.sdf"))
@@ -84,7 +92,7 @@ def checked(worlds: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[
     monkeypatch.setenv("PATH", str(path) + os.pathsep + "/usr/bin_of_nobody")
     report = path / "report.json"
     status = main(["worlds", "--check", str(worlds), "--json", str(report)])
-    return status, json.loads(report.read_text())
+    return status, json.loads(report.read_text())["files"]
 
 
 def test_command_checks_and_asks_gazebos_tool_if_there_is_one(

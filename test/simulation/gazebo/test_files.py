@@ -198,8 +198,7 @@ def test_bridge_carries_our_interfaces_and_what_the_model_has(name: str) -> None
     assert len({row["ros_topic_name"] for row in rows}) == len(rows) == len(there)
     told = {row["ros_topic_name"]: row["ros_type_name"] for row in rows
             if row["direction"] == "ROS_TO_GZ"}
-    kind = running.run().vehicle
-    vehicle = vehicles.make(kind if kind in vehicles.kinds() else "twist")
+    vehicle = vehicles.make(running.run().vehicle)
     assert told == dict(vehicle.takes)
     heard = {row["ros_topic_name"]: row["ros_type_name"] for row in rows
              if row["direction"] == "GZ_TO_ROS"}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lnn_ros.nodes.distributions import TESTED
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
 from lnn_ros.nodes.doctor.snapshot import Snapshot
 
-TESTED = ("jazzy", "kilted")
-"""Distributions that the package's tests run on."""
 _MIDDLEWARE = "rmw_fastrtps_cpp"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from typing import ClassVar
-from xml.etree.ElementTree import Element
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.gazebo.bridge import Bridged
+from lnn_ros.simulation.gazebo.elements import Element
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.task import Task
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import ClassVar
-from xml.etree.ElementTree import Element
 
 from lnn_ros.simulation.camera import VEHICLE_PARTS, CameraGeometry
 from lnn_ros.simulation.gazebo.bridge import Bridged, Direction
-from lnn_ros.simulation.gazebo.elements import element, geometry, paint, pose, system
+from lnn_ros.simulation.gazebo.elements import (
+    Element,
+    element,
+    geometry,
+    paint,
+    pose,
+    system,
+)
 from lnn_ros.simulation.gazebo.models.base import Model
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.physics import (

@@ -1,0 +1,72 @@
+"""What differs between distributions stands in one file, and each difference is answered there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+import lnn_ros
+from lnn_ros.nodes import distributions
+
+PACKAGE = Path(lnn_ros.__file__).parent
+# distributions.py itself, and the table that it names.
+TABLES = {"nodes/distributions.py", "simulation/gazebo/releases.py"}
+
+
+def test_name_is_what_is_sourced(monkeypatch) -> None:
+    monkeypatch.setenv("ROS_DISTRO", "lyrical")
+    assert distributions.name() == "lyrical"
+
+
+@pytest.mark.parametrize(("version", "name"), [
+    ("7.1.6", "jazzy"), ("9.1.2", "kilted"), ("99.0.0", ""), (None, "")])
+def test_name_of_wheels_follows_from_rclpy(version, name, monkeypatch) -> None:
+    def of(package: str) -> str:
+        if version is None:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return version
+
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setattr(importlib.metadata, "version", of)
+    assert distributions.name() == name
+
+
+def test_these_tests_run_on_a_distribution_that_is_said_to_be_tested() -> None:
+    assert distributions.name() in distributions.TESTED
+
+
+@pytest.mark.parametrize("name", distributions.SUPPORTED)
+def test_nodes_stay_local_where_the_user_has_said_nothing(name, monkeypatch) -> None:
+    monkeypatch.setenv("ROS_DISTRO", name)
+    environ: dict[str, str] = {}
+    distributions.stay_local(environ)
+    assert environ.pop("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST"
+    assert environ == ({"ROS_LOCALHOST_ONLY": "1"} if name == "humble" else {})
+    said = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}
+    distributions.stay_local(said)
+    assert said == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}
+
+
+def test_without_an_executor_for_events_the_other_one_serves(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "rclpy.experimental", None)  # as on Humble
+    rclpy.init(domain_id=0)
+    try:
+        executor = distributions.executor()
+        assert isinstance(executor, SingleThreadedExecutor)
+        executor.shutdown()
+    finally:
+        rclpy.shutdown()
+
+
+def test_no_other_file_asks_which_distribution_it_is() -> None:
+    asked = re.compile(rf"""["']({'|'.join(distributions.SUPPORTED)})["']""", re.IGNORECASE)
+    asking = {name for file in PACKAGE.rglob("*.py")
+              if (name := str(file.relative_to(PACKAGE))) not in TABLES
+              and asked.search(file.read_text())}
+    assert asking == set()

@@ -18,17 +18,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lnn_ros import policies  # noqa: E402  (found only now)
-from lnn_ros.learning.evaluate import summarise  # noqa: E402
-from lnn_ros.learning.jobs import provenance, seed_range  # noqa: E402
-from lnn_ros.learning.rollout import fly  # noqa: E402
-from lnn_ros.learning.statistics import paired_difference  # noqa: E402
-from lnn_ros.pilot import Pilot  # noqa: E402
-from lnn_ros.simulation.forest import make_world  # noqa: E402
-from lnn_ros.simulation.gazebo.elements import mean_color  # noqa: E402
-from lnn_ros.simulation.simulator import Simulator  # noqa: E402
-from lnn_ros.simulation.task import Task  # noqa: E402
-from lnn_ros.simulation.world import Material, Pattern, World  # noqa: E402
+from lnn_ros import policies
+from lnn_ros.learning.evaluate import summarise
+from lnn_ros.learning.jobs import provenance, seed_range
+from lnn_ros.learning.rollout import fly
+from lnn_ros.learning.statistics import paired_difference
+from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.gazebo.elements import mean_color
+from lnn_ros.simulation.simulator import Simulator
+from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import Material, Pattern, World
 
 NO_FOG = 1e6  # metres
 

@@ -150,7 +150,7 @@ def test_profile_of_a_robot_counts(bench) -> None:
     status, wrong, text = examine(bench, "--robot", str(file))
     # Nothing of ours runs yet.
     assert status == 0 and sorted(wrong) == ["controller", "vehicle_adapter"], text
-    assert "/autopilot/velocity: /autopilot listens for Twist" in text
+    assert "/autopilot/velocity: Twist for /autopilot" in text
 
 
 def test_it_is_no_publisher_and_no_reliable_reader(bench) -> None:

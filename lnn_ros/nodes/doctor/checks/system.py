@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lnn_ros.nodes.distributions import TESTED
+from lnn_ros.nodes.distributions import SUPPORTED, TESTED
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
 from lnn_ros.nodes.doctor.snapshot import Snapshot
 
@@ -31,6 +31,9 @@ def _ros(seen: Snapshot) -> Finding:
         return fail("ros", f"{found}: messages cannot be used ({system.problem})",
                     "install a numpy that this distribution's messages are built for: pip install "
                     "-c constraints/ros.txt numpy")
+    if system.distribution not in SUPPORTED:
+        return warn("ros", found, f"use one of {', '.join(SUPPORTED)}: for these the package is "
+                    f"written")
     if system.distribution not in TESTED:
         return warn("ros", found, f"the tests run on {' and '.join(TESTED)}: look twice at "
                     f"everything, or use one of these")

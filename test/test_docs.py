@@ -138,3 +138,11 @@ def test_safety_case_rests_on_tests_that_exist_and_faults_that_were_safe() -> No
     assert not [p for p in patterns if not fnmatch.filter(rows, p)]
     named = {name for pattern in patterns for name in fnmatch.filter(rows, pattern)}
     assert set(rows) - named == set()
+
+
+@pytest.mark.parametrize("page", ["mathematics", "safety-case", "laws"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    text = (ROOT / "docs" / "explanation" / f"{page}.md").read_text()
+    named = re.findall(r"`((?:lnn_ros|test|benchmark|docs)/[\w/]+\.(?:py|json|md))`", text)
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]

@@ -101,6 +101,7 @@ class VehicleAdapter(Node):
         if self._vehicle is None:
             return _REPORT_S
         self._settings = self._settable.settings()
+        self._forget_old(now)
         if self._vehicle.says and now - self._said_at >= _SAY_S:
             self._say_vehicle_state(now)
         if self._is_contested():
@@ -193,7 +194,6 @@ class VehicleAdapter(Node):
     def _tell(self, command: Command, stamp_ns: int) -> None:
         """Tell the vehicle a command, by what is known of it at this moment."""
         assert self._vehicle is not None
-        self._forget_old(time.monotonic())
         try:
             self._vehicle.tell(self._messages, command, stamp_ns, self._settings.base_frame,
                                self._said)
@@ -260,7 +260,6 @@ class VehicleAdapter(Node):
 
     def _say_vehicle_state(self, now: float) -> None:
         """Publish what the vehicle says, as far as it counts."""
-        self._forget_old(now)
         self._said_at = now
         self._vehicle_state.publish(vehicle_state(self.get_name(), *_state(self._said)))
 

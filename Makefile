@@ -2,15 +2,17 @@
 # make test   lint, types and every test
 # make lint   the quick part of it
 # make docs   the documentation as a site, in build/docs/index.html
-# make campaign   for docs/results: the fault campaign, 15 minutes (FAULTS= leaves it out), and every
-#             cell trained on the sequence benchmarks, up to 24 hours of CPU, in WORKERS=2 processes;
-#             stop it when you like, the same command goes on
+# make campaign   for docs/results: every test on Jazzy and on Kilted, about 40 minutes; the fault
+#             campaign, 15 minutes; and every cell trained on the sequence benchmarks, up to 24 hours of
+#             CPU, in WORKERS=2 processes. TESTS= and FAULTS= leave out the first and the second.
+#             Stop it when you like, the same command goes on
 # make clean  remove the environment and caches
 #
 # Each makes .venv itself at first. PYTHON=python3.12 chooses its Python; VENV=DIR uses another
 # environment as it is, and installs nothing there; ARGS="..." goes to lnn_ros demo or to pytest.
 
 PYTHON := python3
+TESTS := docs/results/distributions.json
 FAULTS := docs/results/faults.json
 ENV := $(or $(VENV),.venv)
 RUN := $(ENV)/bin/python
@@ -43,12 +45,13 @@ docs:
 
 campaign:
 	$(call environment,ros$(,)sim$(,)train)
-	@failed=0; $(if $(FAULTS),$(RUN) -m lnn_ros.cli faults --json $(FAULTS) || failed=1;) for name in xor memory forecast; do \
+	@failed=0; $(if $(TESTS),$(PYTHON) scripts/distributions.py --json $(TESTS) || failed=1;) \
+		$(if $(FAULTS),$(RUN) -m lnn_ros.cli faults --json $(FAULTS) || failed=1;) for name in xor memory forecast; do \
 		$(RUN) benchmark/$$name.py --workers $(or $(WORKERS),2) \
 			--json docs/results/$$name.json $(ARGS) || failed=1; done; exit $$failed
 
 clean:
-	rm -rf .venv build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-kilted build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 , := ,

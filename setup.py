@@ -50,6 +50,16 @@ setup(
             "ros-ament-flake8==0.17.3",
             "ros-ament-pep257==0.17.3",
         ],
+        # The same of Kilted, in an environment of its own: the tests run on both.
+        "kilted": [
+            "ros-rclpy[fastrtps]==9.1.2",
+            "ros-common-interfaces==5.5.1",
+            "ros-lifecycle-msgs==2.3.0",
+            "ros-rcl-interfaces==2.3.0",
+            "ros-rosgraph-msgs==2.3.0",
+            "ros-ament-flake8==0.19.2",
+            "ros-ament-pep257==0.19.2",
+        ],
         "sim": ["mujoco", "numba", "matplotlib", "av"],
         # numba compiles the kernels of cells; it takes its BLAS from scipy.
         "train": ["torch==2.13.0", "numba", "scipy"],

@@ -16,7 +16,8 @@ Timed is the command alone, from wish to command (``Guard.__call__``): what come
 of the network and what is sent. What sensors and odometry cost when they come (``Guard.see``,
 ``Guard.locate``) is another row, and what ``see`` does, which prepares for the commands, one more.
 The guards take turns, a command each, so that other work on the machine hits all alike; ``cpu`` is
-the processor time of this thread, which such work stretches less. No flight stops for good: when the wish leads nowhere it changes.
+the processor time of this thread, which such work stretches less. No flight stops for good: when
+the wish leads nowhere it changes.
 
 Before that the benchmark checks that the guards do something: each has limited, fenced and slowed.
 The goal is 50 microseconds for each command.

@@ -23,8 +23,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST, NEWEST = (3, 10), (3, 14)
 STAMP = "lnn_ros.json"
 
+# Everything that decides what is installed.
+DECISIVE = ("setup.py", "setup.cfg", "constraints/wheels.txt", "constraints/kilted.txt",
+            "constraints/ros.txt", "scripts/bootstrap.py")
+
 # Free space that an environment needs to be made, in GB: its size and pip's downloads.
-NEEDED_GB = {"ros": 0.4, "sim": 1.0, "train": 1.8, "dev": 0.9}
+NEEDED_GB = {"ros": 0.4, "kilted": 0.4, "sim": 1.0, "train": 1.8, "dev": 0.9}
 
 # A module of every requirement, by extra: what a given environment is asked for.
 MODULES = {
@@ -39,6 +43,8 @@ MODULES = {
             "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang", "mkdocs", "markdown",
             "markdown_it", "bandit"],
 }
+
+MODULES["kilted"] = MODULES["ros"]
 
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|ReadTimeout"
@@ -115,8 +121,7 @@ def say(sentence):
 def key():
     """Return a digest of everything that decides what is installed."""
     digest = hashlib.sha256()
-    for name in ("setup.py", "setup.cfg", "constraints/wheels.txt", "constraints/ros.txt",
-                 "scripts/bootstrap.py"):
+    for name in DECISIVE:
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -249,7 +254,10 @@ def create(venv, python, ros):
 
 def install(venv, extras, ros):
     """Install the package, editable, with the extras, as the constraints say."""
-    constraints = os.path.join(ROOT, "constraints", "ros.txt" if ros else "wheels.txt")
+    if "kilted" in extras:
+        constraints = write_kilted_constraints(venv)
+    else:
+        constraints = os.path.join(ROOT, "constraints", "ros.txt" if ros else "wheels.txt")
     extras = sorted(extra for extra in extras if not (ros and extra == "ros"))
     pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "--disable-pip-version-check",
            "install", "--retries", "3", "--timeout", "60", "--constraint", constraints]
@@ -259,6 +267,18 @@ def install(venv, extras, ros):
         status, output = run(pip + what)
         if status != 0:
             raise obstacle_of(output, venv)
+
+
+def write_kilted_constraints(venv):
+    """Write the constraints of Kilted into the environment: wheels.txt with other ROS packages."""
+    lines = []
+    for name, is_ros in (("wheels.txt", False), ("kilted.txt", True)):
+        with open(os.path.join(ROOT, "constraints", name)) as file:
+            lines += [line for line in file if line.startswith("ros-") == is_ros]
+    path = os.path.join(venv, "constraints.txt")
+    with open(path, "w") as file:
+        file.writelines(lines)
+    return path
 
 
 def run(command):

@@ -61,11 +61,11 @@ def test_nothing_to_do_is_silent_and_touches_nothing(tmp_path: Path) -> None:
     assert sorted((p, p.lstat().st_mtime_ns) for p in venv.rglob("*")) == before
 
 
-@pytest.mark.parametrize("file", ["setup.py", "constraints/wheels.txt", "scripts/bootstrap.py"])
+@pytest.mark.parametrize("file", ["setup.py", "constraints/wheels.txt", "constraints/kilted.txt",
+                                  "scripts/bootstrap.py"])
 def test_what_decides_what_is_installed_is_in_the_key(file: str, monkeypatch: pytest.MonkeyPatch,
                                                       tmp_path: Path) -> None:
-    for name in ("setup.py", "setup.cfg", "constraints/wheels.txt", "constraints/ros.txt",
-                 "scripts/bootstrap.py"):
+    for name in bootstrap.DECISIVE:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     monkeypatch.setattr(bootstrap, "ROOT", str(tmp_path))

@@ -4,6 +4,8 @@ pages are as in the code, and a page reads the same in a checkout, on a forge an
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import re
 import subprocess
 import sys
@@ -120,3 +122,19 @@ def test_reference_leaves_nothing_unexplained(page: str) -> None:
             if line.startswith("| `")]
     assert rows
     assert not [row for row in rows if row.endswith("|  |")]
+
+
+def test_safety_case_rests_on_tests_that_exist_and_faults_that_were_safe() -> None:
+    text = (ROOT / "docs" / "explanation" / "safety-case.md").read_text()
+    table = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    words = [set(re.findall(r"`([^`]+)`", line)) for line in table]
+    tests = {word for found in words for word in found if word.startswith("test/")}
+    patterns = {word for found in words for word in found} - tests
+    assert len(table) == 14
+    assert all(found & tests for found in words)
+    assert not [test for test in tests if not (ROOT / test).is_file()]
+    rows = json.loads((ROOT / "docs" / "results" / "faults.json").read_text())["rows"]
+    assert not [name for name, row in rows.items() if not row["safe"]]
+    assert not [p for p in patterns if not fnmatch.filter(rows, p)]
+    named = {name for pattern in patterns for name in fnmatch.filter(rows, pattern)}
+    assert set(rows) - named == set()

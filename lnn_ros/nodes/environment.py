@@ -17,7 +17,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as glibc's malloc.h has them
-_KEPT = 32 * 2**20  # bytes; several images of a large camera, and the most that glibc takes for both
+_KEPT = 32 * 2**20  # bytes; several large images, and the most that glibc takes for both
 
 
 def keep_memory() -> None:

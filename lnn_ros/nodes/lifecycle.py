@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
+from rosgraph_msgs.msg import Clock
 
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.draining import DrainedGroup
@@ -91,6 +92,7 @@ class ManagedNode(LifecycleNode, Generic[S]):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure with the present parameters."""
+        self._ignore_impossible_times()
         problem = self._attempt("configure", lambda: self.configure(self.parameters.settings()))
         if problem:
             self._attempt("cleanup", self.cleanup)
@@ -151,6 +153,18 @@ class ManagedNode(LifecycleNode, Generic[S]):
         self.configured, self.active = configured, active
         self._attempt("status", lambda: self.changed(problem))
         return otherwise if problem else TransitionCallbackReturn.SUCCESS
+
+    def _ignore_impossible_times(self) -> None:
+        """Let rclpy not see a /clock before zero: it raises in a callback of its own then."""
+        for subscription in self.subscriptions:
+            if subscription.msg_type is Clock:
+                original: Any = subscription.callback
+
+                def follow(message: Clock, original: Any = original) -> None:
+                    if message.clock.sec >= 0:
+                        original(message)
+
+                subscription.callback = follow
 
     def _answer_impossible_transitions(self) -> None:
         """Refuse a transition that the state does not have, instead of raising in the executor.

@@ -37,11 +37,13 @@ from seen_robots import (
 
 from lnn_ros import messages, vehicles
 from lnn_ros.geometry import Mounting
+from lnn_ros.nodes.doctor import intent
 from lnn_ros.nodes.doctor.checks import frames, imu, judge, stamps, timing, topics
 from lnn_ros.nodes.doctor.findings import Finding, Verdict, worst
 from lnn_ros.nodes.doctor.snapshot import Endpoint, Heard, Policy, Quality, Snapshot, System, Topic
 from lnn_ros.nodes.doctor.status import grown
 from lnn_ros.nodes.settings import (
+    SENSORS,
     CameraSettings,
     ControllerSettings,
     ImuSettings,
@@ -852,3 +854,11 @@ def test_virtual_camera_of_these_tests_is_the_shipped_policys() -> None:
 
     assert policy("fly_to_target").camera == VIRTUAL
     assert "no such" in policy("no such").problem
+
+
+def test_every_sensor_of_distances_that_is_enabled_is_looked_for():
+    wanted = build(ControllerSettings, {f"{name}.enabled": True for name in SENSORS})
+    found = intent.inputs(wanted, VehicleAdapterSettings(), False, str)
+    kinds = {item.name: item.kind for item in found}
+    assert {*SENSORS, "depth_info"} <= set(kinds)
+    assert kinds["range_left"] == kinds["range"] == "sensor_msgs/msg/Range"

@@ -17,6 +17,7 @@ from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes.doctor.snapshot import Input, Policy, Quality
 from lnn_ros.nodes.options import PARAMS_FILE, NodeOptions
 from lnn_ros.nodes.settings import (
+    RANGES,
     SENSORS,
     ControllerSettings,
     Value,
@@ -28,8 +29,9 @@ from lnn_ros.nodes.table import NodeSpec, nodes
 
 S = TypeVar("S")
 
-_KINDS = {"scan": "sensor_msgs/msg/LaserScan", "range": "sensor_msgs/msg/Range",
-          "depth": "sensor_msgs/msg/Image", "points": "sensor_msgs/msg/PointCloud2"}
+_KINDS = {"scan": "sensor_msgs/msg/LaserScan", "depth": "sensor_msgs/msg/Image",
+          "points": "sensor_msgs/msg/PointCloud2",
+          **dict.fromkeys(RANGES, "sensor_msgs/msg/Range")}
 
 
 @dataclass(frozen=True)

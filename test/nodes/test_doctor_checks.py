@@ -444,11 +444,57 @@ def test_clock_that_nobody_is_said_to_read() -> None:
     only(seen, "clock", Verdict.WARN, "use_sim_time")
 
 
+# What the guard is told
+
+GUARDED = build(ControllerSettings, {"modes.deadman": True, "fence.enabled": True,
+                                     "scan.enabled": True, "scan.width": 3.0})
+TOLD = {"deadman": "modes.deadman_max_age", "odom": "fence.max_age", "scan": "scan.max_age",
+        "vehicle_state": "modes.vehicle_max_age"}
+
+
+def guarded(**rates: float) -> Snapshot:
+    """Return a robot with a deadman, a fence and a scanner, which come at 10 Hz."""
+    seen = well(GUARDED)
+    for wanted in seen.inputs:
+        if wanted.limit_s:
+            stamped = wanted.name in ("odom", "scan")
+            now = heard(rates.get(wanted.name, 10.0), frame="x")
+            seen = having(seen, wanted.topic, (Endpoint("/driver", wanted.kind, BEST),),
+                          (Endpoint("/controller", wanted.kind, BEST),))
+            seen = dataclasses.replace(seen, heard={**seen.heard, wanted.name: dataclasses.replace(
+                seen.listened(wanted.name), arrivals_ns=now.arrivals_ns,
+                stamps_ns=now.stamps_ns if stamped else ())})
+    return seen
+
+
+def test_what_the_guard_is_told_has_to_come_often_enough() -> None:
+    assert bad(guarded()) == {}
+    assert {w.name for w in guarded().inputs if w.limit_s} == set(TOLD)
+    for name, parameter in TOLD.items():
+        only(guarded(**{name: 0.4}), f"{name} gaps", Verdict.FAIL, "2.50 s", parameter)
+        silent = guarded()
+        silent = dataclasses.replace(silent, heard={
+            key: what for key, what in silent.heard.items() if key != name})
+        only(silent, f"{name} gaps", Verdict.FAIL, "though it has a publisher")
+
+
+def test_stamps_of_what_the_guard_is_told() -> None:
+    for name in ("odom", "scan"):
+        stamped = guarded().listened(name).stamps_ns
+        zero = hearing(guarded(), name, stamps_ns=(0,) * len(stamped))
+        only(zero, f"{name} stamps", Verdict.FAIL, "are zero")
+        for off in (1, -1):
+            other = hearing(guarded(), name, stamps_ns=tuple(
+                stamp - off * 3_000_000_000 for stamp in stamped))
+            only(other, f"{name} stamps", Verdict.FAIL, "3.0 s", "chrony")
+
+
 # Frames
 
 def tree(base: str, frame: str, mounting: Mounting, optical: bool = False):
     """Return /tf_static of a sensor's mounting."""
-    rotation = mounting.rotation
+    plate = Mounting(0.3, -0.2, 0.7).rotation
+    rotation = plate.T @ mounting.rotation
     if optical:
         rotation = rotation @ np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     w, x, y, z = messages.quaternion(rotation)
@@ -457,7 +503,8 @@ def tree(base: str, frame: str, mounting: Mounting, optical: bool = False):
         transform=SimpleNamespace(rotation=SimpleNamespace(w=w, x=x, y=y, z=z)))
     still = SimpleNamespace(
         child_frame_id="plate", header=SimpleNamespace(frame_id=f"/{base}"),
-        transform=SimpleNamespace(rotation=SimpleNamespace(w=1.0, x=0.0, y=0.0, z=0.0)))
+        transform=SimpleNamespace(rotation=SimpleNamespace(
+            **dict(zip("wxyz", messages.quaternion(plate), strict=True)))))
     return frames.transforms([SimpleNamespace(transforms=[stamped, still])])
 
 
@@ -609,6 +656,12 @@ def test_rates_in_degrees_show_in_motion_and_by_the_bias_at_rest() -> None:
     assert "imu rates" not in bad(hearing(well(), "imu", readings=swinging(1.0)))
 
 
+def test_turn_about_the_vertical_does_not_show_and_is_not_asked_to() -> None:
+    readings = resting()
+    readings[:, 2] += 1.5
+    assert bad(hearing(well(), "imu", readings=readings)) == {}
+
+
 def test_flight_is_not_judged_as_rest() -> None:
     t = np.arange(1000) / 200.0
     readings = resting()
@@ -619,6 +672,8 @@ def test_flight_is_not_judged_as_rest() -> None:
     turns = resting()
     turns[:, 2] += np.sin(3.0 * t)
     assert not imu.at_rest(turns) and imu.at_rest(resting())
+    hovers = hearing(well(), "vehicle_state", last=said(airborne="true", velocity_mode="true"))
+    assert all("in motion" in f.found for f in judge(hovers) if f.what == "imu rates")
 
 
 def test_imu_without_one_of_its_halves() -> None:

@@ -121,8 +121,8 @@ def inputs(wanted: ControllerSettings, adapter: VehicleAdapterSettings, simulate
     found = []
 
     def add(name: str, kind: str, asks: Quality, needed: str = "", source: str = "its driver",
-            single: bool = True) -> None:
-        found.append(Input(name, resolve(name), kind, asks, needed, source, single))
+            single: bool = True, limit: tuple[float, str] = (0.0, "")) -> None:
+        found.append(Input(name, resolve(name), kind, asks, needed, source, single, "", *limit))
 
     if wanted.image_transport == "compressed":
         found.append(Input("image/compressed", resolve(resolve("image") + "/compressed"),
@@ -145,16 +145,20 @@ def inputs(wanted: ControllerSettings, adapter: VehicleAdapterSettings, simulate
     add("vehicle_state", "diagnostic_msgs/msg/DiagnosticStatus", state,
         f"modes.{asked[0]} is true" if asked else "",
         "the vehicle adapter" if speaks else f"your autopilot's bridge (the vehicle "
-        f"{adapter.vehicle} says nothing itself)")
+        f"{adapter.vehicle} says nothing itself)",
+        limit=(modes.vehicle_max_age, "modes.vehicle_max_age"))
     if modes.deadman:
-        add("deadman", "std_msgs/msg/Bool", word, "modes.deadman is true", "the remote control")
+        add("deadman", "std_msgs/msg/Bool", word, "modes.deadman is true", "the remote control",
+            limit=(modes.deadman_max_age, "modes.deadman_max_age"))
     add("takeover", "geometry_msgs/msg/TwistStamped" if wanted.takeover.stamped
         else "geometry_msgs/msg/Twist", word, source="the remote control", single=False)
     if wanted.fence.enabled:
-        add("odom", "nav_msgs/msg/Odometry", sensor, "fence.enabled is true")
+        add("odom", "nav_msgs/msg/Odometry", sensor, "fence.enabled is true",
+            limit=(wanted.fence.max_age, "fence.max_age"))
     for name in SENSORS:
         if getattr(wanted, name).enabled:
-            add(name, _KINDS[name], sensor, f"{name}.enabled is true")
+            add(name, _KINDS[name], sensor, f"{name}.enabled is true",
+                limit=(getattr(wanted, name).max_age, f"{name}.max_age"))
     if wanted.depth.enabled:
         add("depth_info", "sensor_msgs/msg/CameraInfo", sensor, "depth.enabled is true")
     return tuple(found)

@@ -126,6 +126,9 @@ class Input:
         Who should publish it.
     single : bool
         Whether there must not be two publishers.
+    limit_s, limited_by : float, str
+        After so long without a message it counts as missing, by which parameter; 0 where nothing
+        is judged by that.
     """
 
     name: str
@@ -136,6 +139,8 @@ class Input:
     source: str = "its driver"
     single: bool = True
     remapped: str = ""
+    limit_s: float = 0.0
+    limited_by: str = ""
 
     @property
     def remap(self) -> str:

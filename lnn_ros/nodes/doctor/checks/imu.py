@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lnn_ros.geometry import Mounting
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
 from lnn_ros.nodes.doctor.snapshot import Heard, Snapshot
+from lnn_ros.nodes.doctor.status import said
 from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE
 
 GRAVITY = 9.80665
@@ -39,7 +40,7 @@ def check(seen: Snapshot) -> Iterator[Finding]:
     if readings is None or len(readings) < _FEW:
         return
     force = readings[:, 3:].mean(axis=0)
-    rest = at_rest(readings)
+    rest = at_rest(readings) and not _flies(seen)
     yield _unit_of_rates(readings, heard, rest)
     unit = _unit_of_forces(readings, force, rest)
     yield unit
@@ -55,6 +56,12 @@ def at_rest(readings: Floats) -> bool:
     # In g, a vehicle in flight would seem to stand: what varies is judged by what there is.
     scale = min(1.0, float(np.linalg.norm(readings[:, 3:].mean(axis=0))) / GRAVITY)
     return bool((spread < _QUIET * max(scale, 1e-3)).all())
+
+
+def _flies(seen: Snapshot) -> bool:
+    """Tell whether the vehicle says that it flies: hovering looks like rest."""
+    state = seen.listened("vehicle_state").last
+    return said(state).get("airborne") == "true"
 
 
 def level(force: Floats) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
-from lnn_ros.nodes.doctor.snapshot import SENSED, Heard, Snapshot
+from lnn_ros.nodes.doctor.snapshot import SENSED, Heard, Input, Snapshot
 from lnn_ros.timeline.timeline import AHEAD_NS
 
 NOTABLE_S = 0.1
@@ -24,6 +24,26 @@ def check(seen: Snapshot) -> Iterator[Finding]:
         if len(heard) == 0 or not heard.stamps_ns:
             continue
         yield _stamps(seen, stream, name, heard)
+    for wanted in seen.inputs:
+        heard = seen.listened(wanted.name)
+        if wanted.limit_s and wanted.needed and heard.stamps_ns:
+            yield _plain(seen, wanted, heard)
+
+
+def _plain(seen: Snapshot, wanted: Input, heard: Heard) -> Finding:
+    """Judge the stamps of what the guard is told: no parameter puts an offset right there."""
+    what, lags = f"{wanted.name} stamps", seen.lags(wanted.name)
+    mend = ("let its publisher stamp with the time of measurement, by the clock of this computer "
+            "(chrony, PTP)")
+    zeros = sum(stamp == 0 for stamp in heard.stamps_ns)
+    if zeros:
+        return fail(what, f"{zeros} of {len(heard)} are zero, which is no time", mend)
+    if lags and not -AHEAD_NS / 1e9 <= min(lags) <= wanted.limit_s:
+        lag = min(lags)
+        return fail(what, f"{abs(lag):,.1f} s {'behind' if lag > 0 else 'ahead of'} the "
+                    f"controller's clock", f"{mend}: {wanted.limited_by} is {wanted.limit_s:g} s")
+    return ok(what, f"{min(lags):.3f} s old at the least" if lags else
+              "no /clock came to judge them by")
 
 
 def _stamps(seen: Snapshot, stream: str, name: str, heard: Heard) -> Finding:

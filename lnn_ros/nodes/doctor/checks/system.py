@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from lnn_ros.nodes.distributions import SUPPORTED, TESTED
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
@@ -61,5 +62,5 @@ def _policy(seen: Snapshot) -> Finding:
         return fail("policy", policy.problem or f"{policy.name} has no camera",
                     "set the parameter policy to one that ships, or to the path of a checkpoint")
     camera = policy.camera
-    return ok("policy", f"{policy.name}, weights {policy.digest}, sees {camera.width}x"
+    return ok("policy", f"{Path(policy.name).name}, weights {policy.digest}, sees {camera.width}x"
               f"{camera.height} pixels")

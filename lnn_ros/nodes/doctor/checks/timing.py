@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from lnn_ros.nodes.doctor.findings import Finding, fail, ok, warn
-from lnn_ros.nodes.doctor.snapshot import SENSED, Heard, Snapshot
+from lnn_ros.nodes.doctor.snapshot import SENSED, Heard, Input, Snapshot
 from lnn_ros.timeline.timeline import FRAMES_PER_S, READINGS_PER_S
 
 
@@ -64,6 +64,9 @@ def check(seen: Snapshot) -> Iterator[Finding]:
         yield from _gaps(seen, name, heard)
         yield from _repeats(name, heard)
         yield _losses(name, heard)
+    for wanted in seen.inputs:
+        if wanted.limit_s:
+            yield from _silences(seen, wanted)
 
 
 def rate(seen: Snapshot, heard: Heard) -> float | None:
@@ -128,6 +131,28 @@ def _standing(seen: Snapshot) -> float:
         if time != before:
             longest, since, before = max(longest, arrival - since), arrival, time or 0
     return longest / 1e9
+
+
+def _silences(seen: Snapshot, wanted: Input) -> Iterator[Finding]:
+    """Judge what the guard is told, which only has to come often enough."""
+    if not wanted.needed or not seen.topic(wanted.topic).publishers:
+        return  # said by topics, if it matters
+    what, heard = f"{wanted.name} gaps", seen.listened(wanted.name)
+    by = f"{wanted.limited_by}, {wanted.limit_s:g} s"
+    if len(heard) == 0:
+        yield fail(what, f"nothing came on {wanted.topic} in {seen.seconds:g} s, though it has a "
+                   f"publisher", f"see whether {wanted.source} gets data: after {by}, it is "
+                   f"missing")
+        return
+    times = [at for at in seen.node_times(heard) if at]
+    if len(times) < 2:
+        return
+    longest = float(np.diff(times).max()) / 1e9
+    if longest > wanted.limit_s:
+        yield fail(what, f"up to {longest:.2f} s apart", f"publish it more often: after {by}, it "
+                   f"is missing")
+    else:
+        yield ok(what, f"at most {longest:.2f} s apart")
 
 
 def _rate(seen: Snapshot, stream: str, name: str, heard: Heard) -> Finding:

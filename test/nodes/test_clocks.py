@@ -76,9 +76,9 @@ class Held(Simulated):
         self.deadman = bench.publisher(Bool, "deadman")
 
     def __call__(self) -> None:
-        """Publish what is due."""
-        super().__call__()
+        """Publish what is due; the deadman before the time at which it is to be there."""
         self.deadman.publish(Bool(data=True))
+        super().__call__()
 
 
 @pytest.mark.parametrize("seconds", [-50.0, 3.0])

@@ -330,3 +330,22 @@ def test_reader_may_ask_for_deadline_and_liveliness(bench):
     commands = bench.collect(TwistStamped, "cmd_vel", strict)
     bench.start("controller", policy=random_policy(bench.folder / "policy.safetensors"))
     bench.until(lambda: len(commands) > 3, "commands offered with deadline and liveliness")
+
+
+HUMBLE = """
+import sys
+sys.modules["rclpy.experimental"] = None
+from lnn_ros.nodes import controller, process
+assert process.EventsExecutor.__name__ == "SingleThreadedExecutor"
+sys.exit(controller.main(sys.argv[1:]))
+"""
+
+
+def test_controller_runs_where_rclpy_has_no_events_executor(bench):
+    commands = bench.collect(TwistStamped, "cmd_vel")
+    process = bench.run("controller", "-c", HUMBLE,
+                        policy=random_policy(bench.folder / "policy.safetensors"))
+    bench.until(lambda: len(commands) > 3, "commands")
+    process.ask_to_end()
+    assert process.wait() == 0
+    assert is_zero(commands[-1])

@@ -49,7 +49,7 @@ class Offers:
     def living(self) -> int:
         """Return how many publishers there are that are not known to be dead.
 
-        One that has not said anything yet lives.
+        One that has not said anything yet lives, even if it never will.
         """
         return max(0, int(self._node.count_publishers(self._topic)) - self._dead)
 

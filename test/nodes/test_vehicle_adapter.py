@@ -345,9 +345,14 @@ def test_vehicle_that_latches_and_withholds_is_one_file(bench, tmp_path: Path):
 
 def test_respawned_controller_does_not_wait_until_the_dead_one_is_forgotten(bench):
     adapted = Adapted(bench)
-    first, second = (
-        bench.run("commander", str(ROOT / "test/nodes/commander.py"), *map(str, numbers))
-        for numbers in (NUMBERS, (-1.0, 0.0, 0.0, 0.0)))
+
+    def run(*numbers: float):
+        return bench.run("commander", str(ROOT / "test/nodes/commander.py"), *map(str, numbers))
+
+    first = run(*NUMBERS)
+    # It flies for a while: one that dies before it has said anything is no respawned controller.
+    bench.until(lambda: len(adapted.told) > 30, "commands")
+    second = run(-1.0, 0.0, 0.0, 0.0)
     adapted.until_state("contested")
     zero = len(adapted.told)
     first.send(signal.SIGKILL)
@@ -361,7 +366,7 @@ def test_respawned_controller_does_not_wait_until_the_dead_one_is_forgotten(benc
     # A third is a rival at once, and a stopped one when it goes on.
     second.send(signal.SIGSTOP)
     adapted.until_state("timed out")
-    bench.run("commander", str(ROOT / "test/nodes/commander.py"), "0.125", "0", "0", "0")
+    run(0.125, 0.0, 0.0, 0.0)
     place = adapted.next(moves)
     assert vector(adapted.told[place])[0] == 0.125
     second.send(signal.SIGCONT)

@@ -76,6 +76,12 @@ def test_robot_that_is_well_has_nothing_to_mend() -> None:
     assert worst(judge(well())) is Verdict.OK
 
 
+def test_finding_is_one_line_however_others_speak() -> None:
+    seen = hearing(well(), "controller/status", last=said(2, "fault: a\n  b", active="true"))
+    line = str(only(seen, "controller", Verdict.FAIL))
+    assert line.startswith(f"fail  {'controller':22s}  fault: a b  -> ")
+
+
 def test_checks_need_no_ros() -> None:
     code = "import sys; import lnn_ros.nodes.doctor.checks; sys.exit('rclpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

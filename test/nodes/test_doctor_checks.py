@@ -44,6 +44,7 @@ from lnn_ros.nodes.doctor.snapshot import Endpoint, Heard, Policy, Quality, Snap
 from lnn_ros.nodes.doctor.status import grown
 from lnn_ros.nodes.settings import (
     SENSORS,
+    SENSORS,
     CameraSettings,
     ControllerSettings,
     ImuSettings,
@@ -471,6 +472,16 @@ def guarded(**rates: float) -> Snapshot:
                 seen.listened(wanted.name), arrivals_ns=now.arrivals_ns,
                 stamps_ns=now.stamps_ns if stamped else ())})
     return seen
+
+
+def test_every_sensor_of_distances_is_looked_for_as_the_controller_reads_it() -> None:
+    types = pytest.importorskip("lnn_ros.nodes.message_types")
+    for name in SENSORS:
+        wanted = {w.name: w for w in well(build(ControllerSettings, {
+            f"{name}.enabled": True, f"{name}.width": 1.0, f"{name}.height": 1.0})).inputs}
+        assert wanted[name].limited_by == f"{name}.max_age"
+        assert types.message_type(wanted[name].kind)
+        assert ("depth_info" in wanted) == (name == "depth")
 
 
 def test_what_the_guard_is_told_has_to_come_often_enough() -> None:

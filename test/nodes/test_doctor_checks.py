@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import subprocess
 import sys
@@ -43,7 +44,6 @@ from lnn_ros.nodes.doctor.findings import Finding, Verdict, worst
 from lnn_ros.nodes.doctor.snapshot import Endpoint, Heard, Policy, Quality, Snapshot, System, Topic
 from lnn_ros.nodes.doctor.status import grown
 from lnn_ros.nodes.settings import (
-    SENSORS,
     SENSORS,
     CameraSettings,
     ControllerSettings,
@@ -474,16 +474,6 @@ def guarded(**rates: float) -> Snapshot:
     return seen
 
 
-def test_every_sensor_of_distances_is_looked_for_as_the_controller_reads_it() -> None:
-    types = pytest.importorskip("lnn_ros.nodes.message_types")
-    for name in SENSORS:
-        wanted = {w.name: w for w in well(build(ControllerSettings, {
-            f"{name}.enabled": True, f"{name}.width": 1.0, f"{name}.height": 1.0})).inputs}
-        assert wanted[name].limited_by == f"{name}.max_age"
-        assert types.message_type(wanted[name].kind)
-        assert ("depth_info" in wanted) == (name == "depth")
-
-
 def test_what_the_guard_is_told_has_to_come_often_enough() -> None:
     assert bad(guarded()) == {}
     assert {w.name for w in guarded().inputs if w.limit_s} == set(TOLD)
@@ -605,6 +595,24 @@ def test_picture_that_cannot_be_read_is_black_or_frozen() -> None:
     dark = picture()
     dark.data = bytes(len(dark.data))
     only(hearing(well(), "image", last=dark), "image content", Verdict.WARN, "black")
+
+
+def compressed(seed: int) -> SimpleNamespace:
+    """Return a CompressedImage with noise in it."""
+    pil = pytest.importorskip("PIL.Image")
+    pixels = np.frombuffer(picture(seed=seed).data, np.uint8).reshape(48, 64, 3)
+    pil.fromarray(pixels).save(file := io.BytesIO(), "jpeg")
+    return SimpleNamespace(format="rgb8; jpeg compressed bgr8", data=file.getvalue())
+
+
+def test_compressed_images_are_judged_as_raw_ones() -> None:
+    seen = well(ControllerSettings(image_transport="compressed"))
+    seen = having(seen, "/image/compressed", (Endpoint("/camera", COMPRESSED, BEST),),
+                  (Endpoint("/controller", COMPRESSED, BEST),))
+    assert bad(hearing(seen, "image", first=compressed(0), last=compressed(1))) == {}
+    cut = compressed(1)
+    cut.data = cut.data[:40]
+    only(hearing(seen, "image", last=cut), "image content", Verdict.FAIL, "could not be read")
 
 
 def test_calibration_of_another_frame_or_none() -> None:

@@ -133,5 +133,3 @@ def without(seen: Snapshot, *nodes: str) -> Snapshot:
         seen, topics=topics, nodes=seen.nodes - set(nodes),
         heard={name: what for name, what in seen.heard.items() if name not in mute},
         lifecycle={node: state for node, state in seen.lifecycle.items() if node not in nodes})
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import subprocess
 import sys
@@ -74,6 +75,12 @@ def test_robot_that_is_well_has_nothing_to_mend() -> None:
     assert bad(well()) == {}
     assert len(judge(well())) > 25
     assert worst(judge(well())) is Verdict.OK
+
+
+def test_finding_is_one_line_however_others_speak() -> None:
+    seen = hearing(well(), "controller/status", last=said(2, "fault: a\n  b", active="true"))
+    line = str(only(seen, "controller", Verdict.FAIL))
+    assert line.startswith(f"fail  {'controller':22s}  fault: a b  -> ")
 
 
 def test_checks_need_no_ros() -> None:
@@ -588,6 +595,24 @@ def test_picture_that_cannot_be_read_is_black_or_frozen() -> None:
     dark = picture()
     dark.data = bytes(len(dark.data))
     only(hearing(well(), "image", last=dark), "image content", Verdict.WARN, "black")
+
+
+def compressed(seed: int) -> SimpleNamespace:
+    """Return a CompressedImage with noise in it."""
+    pil = pytest.importorskip("PIL.Image")
+    pixels = np.frombuffer(picture(seed=seed).data, np.uint8).reshape(48, 64, 3)
+    pil.fromarray(pixels).save(file := io.BytesIO(), "jpeg")
+    return SimpleNamespace(format="rgb8; jpeg compressed bgr8", data=file.getvalue())
+
+
+def test_compressed_images_are_judged_as_raw_ones() -> None:
+    seen = well(ControllerSettings(image_transport="compressed"))
+    seen = having(seen, "/image/compressed", (Endpoint("/camera", COMPRESSED, BEST),),
+                  (Endpoint("/controller", COMPRESSED, BEST),))
+    assert bad(hearing(seen, "image", first=compressed(0), last=compressed(1))) == {}
+    cut = compressed(1)
+    cut.data = cut.data[:40]
+    only(hearing(seen, "image", last=cut), "image content", Verdict.FAIL, "could not be read")
 
 
 def test_calibration_of_another_frame_or_none() -> None:

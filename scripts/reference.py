@@ -14,9 +14,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lnn_ros import robots, vehicles  # noqa: E402  (found only now)
+from lnn_ros import vehicles  # noqa: E402  (found only now)
 from lnn_ros.cli import COMMANDS  # noqa: E402
-from lnn_ros.nodes import options, settings, table  # noqa: E402
+from lnn_ros.nodes import (  # noqa: E402
+    options,
+    robots,
+    settings,
+    table,
+)
 from lnn_ros.vehicles.base import LASTS_S  # noqa: E402
 
 MADE_BY = "<!-- Written by scripts/reference.py from the code: change it there. -->\n"

@@ -184,7 +184,7 @@ def main() -> int:
     elif args.robot or args.namespace:
         names = Names(namespace=f"/{args.namespace.strip('/')}")
         if args.robot:
-            from lnn_ros import robots
+            from lnn_ros.nodes import robots
 
             try:
                 robot = robots.load(args.robot)

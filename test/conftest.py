@@ -17,16 +17,17 @@ LIVE = ("nodes", "launch")
 """Folders whose tests run real processes in real time, and mostly wait."""
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the tests out among two processes, as ``make test`` has it.
 
     What runs in real time takes turns in one of them, and begins first; the other computes
     meanwhile, a file at a time.
     """
-    def live(item: pytest.Item) -> bool:
-        return item.path.relative_to(HERE).parts[0] in LIVE
+    def group(item: pytest.Item) -> str:
+        where = item.path.relative_to(HERE)
+        return "live" if where.parts[0] in LIVE else where.as_posix()
 
-    items.sort(key=lambda item: not live(item))
+    items.sort(key=lambda item: group(item) != "live")
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("live" if live(item) else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(group(item)))

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnn_ros import policies, robots
+from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes import robots
+from lnn_ros.nodes.robots import PARAMS_FILE
 from lnn_ros.simulation.gazebo import running
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros
-
-PARAMS_FILE = "config/nodes/drone.yaml"
-"""The parameter file of the drone, below the package's share folder."""
 
 SIMULATORS = ("embedded", "gazebo", "none")
 GAZEBO = ("auto", *RELEASES)

@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
-from lnn_ros import robots
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes.options import PARAMS_FILE, NodeOptions, is_path
+from lnn_ros.nodes import robots
+from lnn_ros.nodes.options import NodeOptions, is_path
+from lnn_ros.nodes.robots import PARAMS_FILE
 from lnn_ros.resources import share_path
 
 MODULES = {

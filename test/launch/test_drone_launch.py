@@ -23,8 +23,7 @@ from nav_msgs.msg import Odometry
 from ros import BEST_EFFORT, LATCHED, RELIABLE, ROOT, Bench, Process, is_zero, pairs
 from rosbags.highlevel import AnyReader
 
-from lnn_ros import robots
-from lnn_ros.nodes import options
+from lnn_ros.nodes import options, robots
 
 pytest.importorskip("launch_ros", reason="launch is not installed here: it comes with ROS 2")
 pytest.importorskip("ros2launch", reason="ros2 launch is not installed here: it comes with ROS 2")

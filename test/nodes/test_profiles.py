@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter
 from ros import LATCHED, Bench, pairs
 from speaking import says
 
-from lnn_ros import robots
+from lnn_ros.nodes import robots
 from lnn_ros.nodes.message_types import message_type
 from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import SETTINGS

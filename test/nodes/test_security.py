@@ -16,8 +16,8 @@ import pytest
 from ros import Bench
 from sockets import of_dds, sockets
 
-from lnn_ros import robots, vehicles
-from lnn_ros.nodes import table
+from lnn_ros import vehicles
+from lnn_ros.nodes import robots, table
 from lnn_ros.nodes.settings import SENSORS
 
 ROOT = Path(__file__).resolve().parents[2]

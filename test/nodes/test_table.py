@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lnn_ros import robots, vehicles
+from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes import table
+from lnn_ros.nodes import robots, table
 from lnn_ros.nodes.options import SIMULATORS, NodeOptions
 from lnn_ros.nodes.settings import SETTINGS, rows
 from lnn_ros.nodes.table import nodes

@@ -31,7 +31,7 @@ from lnn_ros.resources import share_path
 FOLDER = "config/robots"
 """Where the profiles are, below the package's share folder."""
 PARAMS_FILE = "config/nodes/drone.yaml"
-"""What a profile's parameters lie over."""
+"""The parameter file of the drone, below the package's share folder: a profile lies over it."""
 KINDS = ("drone", "rover")
 """Kinds of robots."""
 TESTED = ("real types", "stand-in types", "untested")

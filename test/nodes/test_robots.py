@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lnn_ros import robots, vehicles
+from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes import robots
 from lnn_ros.nodes.settings import SETTINGS, rows
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("ardupilot", "crazyflie", "diff_drive", "gazebo_multicopter", "mavros", "px4",
          "turtlebot4")
 GOOD = {

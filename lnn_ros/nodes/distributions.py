@@ -20,8 +20,7 @@ TESTED = ("jazzy", "kilted")
 """Those of them that its tests have run on, from the wheels of PyPI."""
 
 DDS_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Variables that name Fast DDS's profiles: 2 (Humble, Jazzy) reads the first, 3 (Kilted and later)
-the second."""
+"""Variables that name Fast DDS's profiles, of version 2 and of version 3."""
 
 _OF_RCLPY = {"3": "humble", "7": "jazzy", "9": "kilted"}
 
@@ -37,6 +36,22 @@ def name() -> str:
         return _OF_RCLPY.get(importlib.metadata.version("ros-rclpy").partition(".")[0], "")
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def dds_profile(file: str) -> tuple[str, str]:
+    """Return the variable that names Fast DDS's profiles, and the file, below the share folder.
+
+    Fast DDS 2 (Humble, Jazzy) and 3 (Kilted and later) spell elements differently, and refuse each
+    other's whole file. 3 still reads the variable of 2, and prefers it: only one must be set.
+
+    Parameters
+    ----------
+    file : str
+        File below ``config/dds``, as for version 2.
+    """
+    if name() in ("humble", "jazzy"):
+        return DDS_PROFILES[0], f"config/dds/{file}"
+    return DDS_PROFILES[1], f"config/dds/fast_dds_3/{file}"
 
 
 def stay_local(environ: MutableMapping[str, str]) -> None:

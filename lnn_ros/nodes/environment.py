@@ -46,9 +46,8 @@ def use_dds_profile(name: str) -> None:
     """
     if any(variable in os.environ for variable in distributions.DDS_PROFILES):
         return
+    variable, profile = distributions.dds_profile(name)
     try:
-        profile = share_path(f"config/dds/{name}")
+        os.environ[variable] = str(share_path(profile))
     except LnnError:  # slower to notice what arrived, but nothing is wrong without it
         return
-    for variable in distributions.DDS_PROFILES:
-        os.environ[variable] = str(profile)

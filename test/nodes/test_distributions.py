@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 import lnn_ros
-from lnn_ros.nodes import distributions
+from lnn_ros.nodes import distributions, environment
+from lnn_ros.resources import share_path
 
 PACKAGE = Path(lnn_ros.__file__).parent
 # distributions.py itself, and the table that it names.
@@ -51,6 +54,43 @@ def test_nodes_stay_local_where_the_user_has_said_nothing(name, monkeypatch) -> 
     said = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}
     distributions.stay_local(said)
     assert said == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}
+
+
+@pytest.mark.parametrize(("name", "variable", "folder"), [
+    ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE", "dds"),
+    ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE", "dds"),
+    ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE", "fast_dds_3"),
+    ("lyrical", "FASTDDS_DEFAULT_PROFILES_FILE", "fast_dds_3"),
+])
+def test_fast_dds_is_given_the_profile_that_it_can_read(name, variable, folder,
+                                                        monkeypatch) -> None:
+    monkeypatch.setenv("ROS_DISTRO", name)
+    for each in distributions.DDS_PROFILES:
+        monkeypatch.setenv(each, "")  # so that it is put back as it was
+        monkeypatch.delenv(each)
+    environment.use_dds_profile("robot.xml")
+    found = {each: os.environ.get(each) for each in distributions.DDS_PROFILES}
+    assert Path(found.pop(variable)).parent.name == folder
+    assert list(found.values()) == [None]
+
+
+@pytest.mark.parametrize("file", ["robot.xml", "simulator.xml"])
+def test_both_versions_of_fast_dds_are_told_the_same(file) -> None:
+    old, new = (share_path(f"config/dds/{folder}{file}").read_text()
+                for folder in ("", "fast_dds_3/"))
+    assert new == old.replace("heartbeatPeriod", "heartbeat_period").replace(
+        "heartbeatResponseDelay", "heartbeat_response_delay")
+
+
+@pytest.mark.parametrize("file", ["robot.xml", "simulator.xml"])
+def test_the_middleware_here_finds_nothing_wrong_with_its_profile(file) -> None:
+    # It says so on its output, and goes on with none of the profile.
+    environ = {k: v for k, v in os.environ.items() if k not in distributions.DDS_PROFILES}
+    code = (f"from lnn_ros.nodes import environment; environment.use_dds_profile({file!r})\n"
+            "import rclpy; rclpy.init(); rclpy.create_node('alone')")
+    done = subprocess.run([sys.executable, "-c", code], env=environ, text=True, check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.stdout == ""
 
 
 def test_without_an_executor_for_events_the_other_one_serves(monkeypatch) -> None:

@@ -335,8 +335,11 @@ def test_reader_may_ask_for_deadline_and_liveliness(bench):
 HUMBLE = """
 import sys
 sys.modules["rclpy.experimental"] = None
-from lnn_ros.nodes import controller, process
-assert process.EventsExecutor.__name__ == "SingleThreadedExecutor"
+from lnn_ros.nodes import controller, distributions
+import rclpy
+rclpy.init()
+assert type(distributions.executor()).__name__ == "SingleThreadedExecutor"
+rclpy.shutdown()
 sys.exit(controller.main(sys.argv[1:]))
 """
 

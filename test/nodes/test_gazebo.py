@@ -54,6 +54,7 @@ def test_drone_flies_towards_its_target_behind_gazebos_topics(bench, tmp_path):
     # It hovers until a person engages, once nothing that its sensors say keeps it from flying.
     bench.until(lambda: len(told) >= 10, "what the vehicle is told")
     bench.until(lambda: pairs(status[-1])["troubles"] == "", "a controller that is fed")
+    bench.until(lambda: odom, "odometry")
     start = distance()
     assert not any(twist.linear.x or twist.angular.z for twist in told)
     assert bench.trigger("controller/engage").success

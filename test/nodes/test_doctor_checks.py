@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
 import math
 import subprocess
@@ -261,8 +262,8 @@ def test_quality_that_does_not_fit_says_which_side_to_change() -> None:
                           st.sampled_from((0.1, 1.0, math.inf)), st.booleans()),
                 min_size=2, max_size=2))
 def test_quality_fits_exactly_where_the_middleware_says_so(both) -> None:
-    rclpy_qos = pytest.importorskip("rclpy.qos")
-    duration = pytest.importorskip("rclpy.duration").Duration
+    rclpy_qos = importlib.import_module("rclpy.qos")
+    duration = importlib.import_module("rclpy.duration").Duration
 
     def profile(quality: Quality):
         found = rclpy_qos.QoSProfile(
@@ -299,7 +300,7 @@ def test_rate(stream, rate_hz, verdict, word) -> None:
 
 
 def test_rates_are_those_of_the_simulator_that_policies_are_trained_in() -> None:
-    sensors = pytest.importorskip("lnn_ros.simulation.sensors")
+    sensors = importlib.import_module("lnn_ros.simulation.sensors")
     assert {name: rate.trained for name, rate in timing.RATES.items()} == {
         "camera": sensors.CAMERA.rate_hz, "imu": sensors.IMU.rate_hz}
 
@@ -599,7 +600,7 @@ def test_picture_that_cannot_be_read_is_black_or_frozen() -> None:
 
 def compressed(seed: int) -> SimpleNamespace:
     """Return a CompressedImage with noise in it."""
-    pil = pytest.importorskip("PIL.Image")
+    pil = importlib.import_module("PIL.Image")
     pixels = np.frombuffer(picture(seed=seed).data, np.uint8).reshape(48, 64, 3)
     pil.fromarray(pixels).save(file := io.BytesIO(), "jpeg")
     return SimpleNamespace(format="rgb8; jpeg compressed bgr8", data=file.getvalue())

@@ -69,6 +69,16 @@ def test_step_is_held_to_the_time_between_two_stamps() -> None:
     assert checks(always(Heard(late, reports=told("engaged")), BOUNDS)) == {"steps"}
 
 
+@pytest.mark.parametrize(("stops", "found"), [(0, {"steps"}), (1, set())])
+def test_zero_outside_of_the_loop_is_known_by_the_next_trace(stops: int, found: set[str]) -> None:
+    """The limiter begins at rest again: that is no step if it was put to rest, and one if not."""
+    heard = Heard(reports=told("engaged"))
+    for i, (speed, count) in enumerate(((1.0, 0), (1.0, 0), (0.05, stops), (0.1, stops))):
+        heard.trace(Command(i * PERIOD, 1_000_000_000 + round(i * PERIOD * 1e9),
+                            (speed, 0.0, 0.0, 0.0)), count)
+    assert checks(always(heard.by_trace(), BOUNDS)) == found
+
+
 def test_pause_buys_no_jump() -> None:
     pair = [Command(0.0, 1, (0.0,) * 4), Command(9.0, 9 * 10**9, (0.31, 0.0, 0.0, 0.0))]
     assert checks(always(Heard(pair, reports=told("engaged")), BOUNDS)) == {"steps"}

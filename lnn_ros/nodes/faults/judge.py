@@ -7,7 +7,6 @@ on when this process came round to looking.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -65,7 +64,6 @@ class Judge:
         self.heard = Heard()
         self.mode = self.reason = self.troubles = self.outcome = ""
         self.counts: dict[str, str] = {}
-        self._stops = 0
 
     def forget(self) -> None:
         """Begin a new row; the latest report stays, as what was said before."""
@@ -107,15 +105,9 @@ class Judge:
                 values = _pairs(status)
                 self.mode = values.get("mode", self.mode)
                 heard.reports.append(Report(at, self.mode, "", "trace"))
-                # A zero that is said outside of the control loop is in no trace of its own: it has
-                # the stamp of the command before, and the next trace counts it.
-                stops = int(values["stops"])
-                if heard.traced and stops > self._stops:
-                    heard.traced.append(replace(heard.traced[-1], at=at, values=(0.0,) * 4))
-                self._stops = stops
                 vx, vy, vz, turn = map(float.fromhex, values["command"].split())
-                heard.traced.append(Command(at, messages.time_ns(message.header.stamp),
-                                            (vx, vy, vz, turn)))
+                heard.trace(Command(at, messages.time_ns(message.header.stamp),
+                                    (vx, vy, vz, turn)), int(values["stops"]))
         elif topic == "ground_truth":
             heard.simulated.append((at, messages.time_ns(message.header.stamp) / 1e9))
             linear = message.twist.twist.linear

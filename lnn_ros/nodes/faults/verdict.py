@@ -83,7 +83,9 @@ class Heard:
     reports : list of Report
         The controller's status and traces.
     traced : list of Command
-        Commands by the controller's trace.
+        Commands by the controller's trace: see ``trace``.
+    stops : int
+        How often its limiter has been put to rest, by the last trace.
     speeds : list of (float, float)
         Steady time, s, and the vehicle's true speed, m/s.
     simulated : list of (float, float)
@@ -94,6 +96,7 @@ class Heard:
     vehicle: list[Command] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     traced: list[Command] = field(default_factory=list)
+    stops: int = 0
     speeds: list[tuple[float, float]] = field(default_factory=list)
     simulated: list[tuple[float, float]] = field(default_factory=list)
 
@@ -104,6 +107,17 @@ class Heard:
             return 1.0
         (first, first_s), (last, last_s) = during[0], during[-1]
         return min(max((last_s - first_s) / (last - first), 0.1), 1.0)
+
+    def trace(self, command: Command, stops: int) -> None:
+        """Take a command by its trace, which counts how often the limiter was put to rest at once.
+
+        A zero that is said outside of the control loop has no trace of its own: it has the stamp of
+        the command before, and is known by the next trace.
+        """
+        if self.traced and stops > self.stops:
+            self.traced.append(replace(self.traced[-1], at=command.at, values=(0.0,) * 4))
+        self.stops = stops
+        self.traced.append(command)
 
     def by_trace(self) -> Heard:
         """Return it with the commands that the controller says it gave, in place of its topic's."""

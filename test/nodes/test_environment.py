@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 PAGES = """
 import resource
 from lnn_ros.nodes import environment
@@ -32,6 +30,5 @@ def pages(keep):
     return int(found.stdout)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
 def test_memory_of_large_images_is_kept():
     assert pages(keep=True) < 100 < pages(keep=False)

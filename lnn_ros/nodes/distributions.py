@@ -17,7 +17,7 @@ from typing import Any
 SUPPORTED = ("humble", "jazzy", "kilted", "lyrical")
 """Distributions that the package is written for, oldest first."""
 TESTED = ("jazzy", "kilted")
-"""Those of them that its tests have run on, from the wheels of PyPI."""
+"""Those of them that ``make campaign`` runs the tests on, from the wheels of PyPI."""
 
 DDS_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """Variables that name Fast DDS's profiles, of version 2 and of version 3."""

@@ -5,7 +5,6 @@ Plain data without launch or rclpy.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from pathlib import Path
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes import robots
+from lnn_ros.nodes import distributions, robots
 from lnn_ros.nodes.robots import PARAMS_FILE
+from lnn_ros.nodes.settings import SimulatorSettings, rows
 from lnn_ros.simulation.gazebo import running
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros
 
@@ -23,7 +23,8 @@ GAZEBO = ("auto", *RELEASES)
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 _NAMESPACE = re.compile(r"/?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-_MOST_SEED = 2**31 - 1
+_MOST = {row.name: int(row.high or 0) for row in rows(SimulatorSettings)}
+_MOST_SEED, _MOST_DRONES = _MOST["seed"], _MOST["vehicles"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ ARGUMENTS = (
              "sim:=gazebo the name of a world that ships, or the path of an SDF file. Empty: the "
              "parameter file's seed, or the forest."),
     Argument("drones", "1",
-             "With sim:=embedded, how many drones fly in the same world, 1 to 4. More than one "
-             "have a controller each, in the namespaces drone1, drone2 and so on."),
+             "With sim:=embedded, how many drones fly in the same world, 1 to "
+             f"{_MOST_DRONES}. More than one have a controller each, in the namespaces drone1, "
+             "drone2 and so on."),
     Argument("headless", "false",
              "With sim:=gazebo, 'true' starts it without a window. The embedded simulator has "
              "none."),
@@ -193,8 +195,9 @@ class NodeOptions:
                 raise LnnError(f"robot:={self.robot} does not go with sim:={self.sim}, which has "
                                f"a drone of its own: use sim:=none")
             robots.load(self.robot)
-        if not 1 <= self.drones <= 4:
-            raise LnnError(f"drones:={self.drones}: expected a whole number from 1 to 4")
+        if not 1 <= self.drones <= _MOST_DRONES:
+            raise LnnError(f"drones:={self.drones}: expected a whole number from 1 to "
+                           f"{_MOST_DRONES}")
         self._check_what_belongs_to_one_simulator()
         if self.sim == "gazebo":
             self.gazebo_run()
@@ -236,7 +239,7 @@ class NodeOptions:
         return cls(
             sim=text["sim"], robot=text["robot"], world="" if seeded else world,
             seed=_whole("world", world, "the seed of a world", _MOST_SEED) if seeded else None,
-            drones=_whole("drones", text["drones"], "how many fly", 4),
+            drones=_whole("drones", text["drones"], "how many fly", _MOST_DRONES),
             gazebo=text["gazebo"], namespace=text["namespace"], params_file=text["params_file"],
             use_sim_time=(None if use_sim_time == "auto"
                           else _boolean("use_sim_time", use_sim_time, "true, false or auto")),
@@ -253,7 +256,7 @@ class NodeOptions:
         LnnError
             When its world is not there.
         """
-        release = (of_ros(os.environ.get("ROS_DISTRO", "")).name if self.gazebo == "auto"
+        release = (of_ros(distributions.name()).name if self.gazebo == "auto"
                    else self.gazebo)
         return running.run(self.world, release, self.headless, self.namespace)
 

@@ -11,7 +11,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
 
 from lnn_ros import distances, messages
@@ -22,14 +22,12 @@ from lnn_ros.guard.points import Points
 from lnn_ros.nodes import qos
 from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
+from lnn_ros.nodes.message_types import message_type
 from lnn_ros.nodes.settings import RANGES, SENSORS, ControllerSettings
 
 _FEW = 10  # in the queue between two ticks
 _TILT_MAX_AGE_S = 0.5  # older odometry says nothing about how the body is tilted
 _AHEAD_S = 0.5  # of the node's time, at most, as for the policy's own streams
-
-_KINDS: dict[str, type[Any]] = {
-    "scan": LaserScan, "depth": Image, "points": PointCloud2, **dict.fromkeys(RANGES, Range)}
 
 
 class GuardTopics:
@@ -69,9 +67,9 @@ class GuardTopics:
         listen("odom", Odometry, sensor, self._odometry)
         if settings.depth.enabled:
             listen("depth_info", CameraInfo, sensor, self._depth_info)
-        for name in SENSORS:
+        for name, kind in SENSORS.items():
             if getattr(settings, name).enabled:
-                listen(name, _KINDS[name], sensor, partial(self._sensor, name))
+                listen(name, message_type(kind), sensor, partial(self._sensor, name))
 
     def feed(self, guard: Guard, now_ns: int, now: float | None) -> None:
         """Hand on what has arrived.

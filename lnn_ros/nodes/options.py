@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnn_ros import policies
+from lnn_ros import parameter_files, policies
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import distributions, robots
-from lnn_ros.nodes.robots import PARAMS_FILE
 from lnn_ros.nodes.settings import SimulatorSettings, rows
 from lnn_ros.simulation.gazebo import running
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros
@@ -74,7 +73,7 @@ ARGUMENTS = (
              "Namespace of every node and topic, for example 'drone1'; empty for none."),
     Argument("params_file", "",
              "Parameter file (YAML, '/**:' applies to any namespace) for every node; empty for the "
-             "one that the package installs as " + PARAMS_FILE + "."),
+             "one that the package installs as " + parameter_files.SHIPPED + "."),
     Argument("use_sim_time", "auto",
              "Whether time is read from /clock: 'true', 'false', or 'auto', which is true exactly "
              "when a simulator is started."),

@@ -21,17 +21,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
-from lnn_ros import vehicles
+from lnn_ros import parameter_files, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes.settings import SENSORS, SETTINGS, Value, build, rows
 from lnn_ros.resources import share_path
 
 FOLDER = "config/robots"
 """Where the profiles are, below the package's share folder."""
-PARAMS_FILE = "config/nodes/drone.yaml"
-"""The parameter file of the drone, below the package's share folder: a profile lies over it."""
 KINDS = ("drone", "rover")
 """Kinds of robots."""
 TESTED = ("real types", "stand-in types", "untested")
@@ -110,16 +106,9 @@ def load(robot: str) -> Robot:
         raise LnnError(f"robot {robot!r} found, expected one of {', '.join(names())}, or the path "
                        f"of a profile")
     try:
-        return _robot(path.stem, _mapping(_read(path), "it", _KEYS))
+        return _robot(path.stem, _mapping(parameter_files.load(path), "it", _KEYS))
     except LnnError as error:
         raise LnnError(f"robot profile {path}: {error}") from error
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise LnnError(f"no YAML ({' '.join(str(error).split())})") from error
 
 
 def _mapping(value: Any, what: str, keys: tuple[str, ...] = ()) -> Mapping[str, Any]:
@@ -144,7 +133,7 @@ def _robot(name: str, profile: Mapping[str, Any]) -> Robot:
                        f"{', '.join(TESTED)}")
     if profile["kind"] not in KINDS:
         raise LnnError(f"kind is {profile['kind']!r}: expected one of {', '.join(KINDS)}")
-    parameters = _parameters(_flat(_mapping(profile["parameters"], "parameters")))
+    parameters = _parameters(parameter_files.flat(profile["parameters"], "parameters"))
     vehicle = vehicles.make(str(parameters["vehicle"]))
     topics = (*TOPICS, *vehicle.takes, *vehicle.says)
     remaps = _remaps(_mapping(profile["remaps"], "remaps"), topics)
@@ -169,17 +158,6 @@ def _remaps(remaps: Mapping[str, Any], topics: tuple[str, ...]) -> dict[str, str
     return dict(remaps)
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a tree of parameters by their full names."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found.update(_flat(_mapping(value, f"parameters.{prefix}{key}"), f"{prefix}{key}."))
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _parameters(given: Mapping[str, Any]) -> dict[str, Value]:
     """Return parameters that each node that has them takes, beside those of the parameter file."""
     known = {node: {row.name: row for row in rows(SETTINGS[node])} for node in _NODES}
@@ -190,9 +168,10 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Value]:
         if not any(name in table for table in known.values()):
             raise LnnError(f"parameters.{name} is no parameter of {' or '.join(_NODES)}: see "
                            f"docs/reference/parameters.md")
-    beside = _flat(_read(share_path(PARAMS_FILE))["/**"]["ros__parameters"])
+    shipped = share_path(parameter_files.SHIPPED)
     found: dict[str, Value] = {}
     for node, table in known.items():
+        beside = parameter_files.values(shipped, f"/{node}")
         taken = {name: row.check(given[name]) for name, row in table.items() if name in given}
         shared = {name: value for name, value in beside.items() if name in table}
         build(SETTINGS[node], {**shared, **taken})

@@ -204,8 +204,10 @@ class SensorSettings(SensorParameters):
 
 RANGES = ("range", "range_left", "range_right", "range_back", "range_up", "range_down")
 """Single beams, named by where they look unless their parameters say otherwise."""
-SENSORS = ("scan", *RANGES, "depth", "points")
-"""Sensors of distances, each a group of parameters and a topic of that name."""
+SENSORS: Mapping[str, str] = MappingProxyType({
+    "scan": "sensor_msgs/msg/LaserScan", **dict.fromkeys(RANGES, "sensor_msgs/msg/Range"),
+    "depth": "sensor_msgs/msg/Image", "points": "sensor_msgs/msg/PointCloud2"})
+"""Sensors of distances, each a group of parameters and a topic of that name; and its type."""
 
 _BEAM = math.radians(27.0)  # of a VL53L1X, as on a multi-ranger deck; what ultrasound has, about
 _beam = partial(SensorSettings, width=_BEAM, height=_BEAM)

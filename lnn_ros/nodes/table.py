@@ -14,12 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lnn_ros.errors import LnnError
+from lnn_ros import parameter_files
 from lnn_ros.nodes import robots
 from lnn_ros.nodes.options import NodeOptions, is_path
-from lnn_ros.nodes.robots import PARAMS_FILE
 from lnn_ros.resources import share_path
 
 MODULES = {
@@ -77,6 +74,25 @@ class NodeSpec:
     remaps: Mapping[str, str] = field(default_factory=dict)
     package: str = OURS
     arguments: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """Name of the node with its namespace."""
+        return f"/{self.namespace}/{self.name}" if self.namespace else f"/{self.name}"
+
+    def layered(self) -> dict[str, Any]:
+        """Return what the layers say to this node, by full name, those of other nodes among it.
+
+        Raises
+        ------
+        LnnError
+            When a parameter file is not usable.
+        """
+        found: dict[str, Any] = {}
+        for layer in self.layers:
+            found.update(parameter_files.values(layer, self.full_name)
+                         if isinstance(layer, Path) else layer)
+        return found
 
     @property
     def module(self) -> str:
@@ -169,15 +185,15 @@ class _Table:
         # What a person wrote wins over what is known of the robot, that over what ships.
         self.layers: tuple[Path | Mapping[str, ParameterValue], ...]
         if robot:
-            self.layers = (share_path(PARAMS_FILE), robot.parameters,
+            self.layers = (share_path(parameter_files.SHIPPED), robot.parameters,
                            *((params_file,) if params_file else ()))
         else:
-            self.layers = (params_file or share_path(PARAMS_FILE),)
+            self.layers = (params_file or share_path(parameter_files.SHIPPED),)
         simulated = options.sim != "none"
         self.time = {"use_sim_time": (simulated if options.use_sim_time is None
                                       else options.use_sim_time)}
         # In lock-step nothing must come between question and answer, and nobody could be too late.
-        self.adapted = not _lockstep(options, params_file or share_path(PARAMS_FILE))
+        self.adapted = not self._lockstep()
 
     def rows(self) -> Iterator[NodeSpec]:
         """Yield all nodes."""
@@ -202,6 +218,15 @@ class _Table:
         if options.foxglove:
             yield NodeSpec("foxglove_bridge", "foxglove_bridge", self.namespace,
                            parameters={**self.time, **FOXGLOVE}, package="foxglove_bridge")
+
+    def _lockstep(self) -> bool:
+        """Tell whether simulator and controller wait for each other, by option or by a layer."""
+        if self.options.sim != "embedded":
+            return False
+        if self.options.lockstep is not None:
+            return self.options.lockstep
+        simulator = self._ours("simulator", self.namespace, {})
+        return simulator.layered().get("lockstep") is True
 
     def _vehicles(self) -> tuple[str, ...]:
         """Return the namespaces of the drones, below that of the run."""
@@ -247,17 +272,3 @@ class _Table:
 
 def _policy(text: str) -> str:
     return str(Path(text).expanduser().resolve()) if is_path(text) else text
-
-
-def _lockstep(options: NodeOptions, params_file: Path) -> bool:
-    """Tell whether simulator and controller wait for each other, by option or parameter file."""
-    if options.sim != "embedded":
-        return False
-    if options.lockstep is not None:
-        return options.lockstep
-    try:
-        blocks = yaml.safe_load(params_file.read_text(encoding="utf-8")) or {}
-        return blocks.get("/**", {}).get("ros__parameters", {}).get("lockstep") is True
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        raise LnnError(f"params_file:={params_file} is no parameter file ({error}): expected YAML, "
-                       f"such as that of {PARAMS_FILE}") from error

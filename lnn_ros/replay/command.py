@@ -103,7 +103,9 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace, bag: Bag, trace: Topic | None) -> ControllerSettings:
     """Return what the controller was set to, as the trace tells it, or would be."""
     told = None if trace is None or args.params else told_settings(bag, trace)
-    settings = read_settings(args.params) if args.params else told or ControllerSettings()
+    # The node's name is that of its trace.
+    node = trace.name.removesuffix("/trace") if trace else "/controller"
+    settings = read_settings(args.params, node) if args.params else told or ControllerSettings()
     if args.policy:
         settings = replace(settings, policy=args.policy)
     if args.fov is not None:

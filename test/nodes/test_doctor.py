@@ -7,15 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from hypothesis import given
 from hypothesis import strategies as st
-from rclpy.context import Context
-from rclpy.node import Node
 from rclpy.serialization import serialize_message
-from rclpy.signals import SignalHandlerOptions
 from ros import LATCHED, Bench, is_zero, pairs
 from sensor_msgs.msg import Image, Imu
 from sensors import first_frame
@@ -199,36 +195,6 @@ def test_commands_are_offered_as_the_doctor_thinks() -> None:
             thought.reliable, thought.latched, thought.manual)
         assert np.isclose(made.deadline_s, thought.deadline_s)
         assert np.isclose(made.lease_s, thought.lease_s)
-
-
-FILES = {
-    "everybody": "/**: {ros__parameters: {rate_hz: 20.0, imu: {roll: 1.0}, imu.pitch: 2.0}}",
-    "by name": "controller: {ros__parameters: {rate_hz: 21.0}}",
-    "full": "/drone1/controller: {ros__parameters: {rate_hz: 22.0}}\n"
-            "/drone2/controller: {ros__parameters: {rate_hz: 23.0}}",
-    "nested": "drone1: {controller: {ros__parameters: {rate_hz: 24.0}}, "
-              "other: {ros__parameters: {rate_hz: 1.0}}}",
-    "over": "/**: {ros__parameters: {rate_hz: 25.0, policy: a}}\n"
-            "/**/controller: {ros__parameters: {rate_hz: 26.0}}",
-    "one": "/*/controller: {ros__parameters: {rate_hz: 27.0}}",
-}
-
-
-@pytest.mark.parametrize("namespace", ["", "drone1"])
-@pytest.mark.parametrize("file", FILES)
-def test_parameter_files_are_read_as_ros_reads_them(tmp_path, file, namespace) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(FILES[file])
-    context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO, domain_id=101)
-    node = Node("controller", context=context, namespace=namespace, use_global_arguments=False,
-                cli_args=["--ros-args", "--params-file", str(path)], enable_rosout=False,
-                automatically_declare_parameters_from_overrides=True)
-    wanted = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()
-              if not name.startswith(("use_sim_time", "start_type"))}
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-    assert dict(Intent.read(namespace, str(path)).controller) == wanted
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "a: 1", "\tx", "/**: {ros__parameters: 3}"])

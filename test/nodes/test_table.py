@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lnn_ros import vehicles
+from lnn_ros import parameter_files, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import robots, table
 from lnn_ros.nodes.options import SIMULATORS, NodeOptions
@@ -69,7 +69,7 @@ def test_in_lockstep_nothing_stands_between_question_and_answer(tmp_path: Path) 
         assert "vehicle_adapter" in by_name(options)
     for text in ("- 1", "a: [", "/**: 3"):
         file.write_text(text)
-        with pytest.raises(LnnError, match="is no parameter file"):
+        with pytest.raises(LnnError, match=f"parameter file {file}"):
             nodes(NodeOptions(params_file=str(file)))
 
 
@@ -152,7 +152,7 @@ def test_what_a_person_wrote_wins_over_the_robot_and_that_over_what_ships(
     profile = robots.load(robot)
     for spec in nodes(NodeOptions(sim="none", robot=robot, params_file=str(mine))):
         first, second, third = spec.layers
-        assert first == share_path(table.PARAMS_FILE) and third == mine
+        assert first == share_path(parameter_files.SHIPPED) and third == mine
         assert dict(second) == dict(profile.parameters)
         assert spec.remaps == dict(profile.remaps)
     assert len(nodes(NodeOptions(sim="none", robot=robot))[0].layers) == 2

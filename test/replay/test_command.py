@@ -152,7 +152,7 @@ def test_offsets_of_the_parameter_file_are_added_to_stamps(replay, policy, tmp_p
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("{", "cannot be read"), ("[]", "expected blocks"), ("/**: 3", "has no ros__parameters"),
+    ("{", "no YAML"), ("[]", "holds no ros__parameters"), ("/**: 3", "holds no ros__parameters"),
     ("/**:\n  ros__parameters: {camera: {fov_deg: 500.0}}", "parameter camera.fov_deg is 500.0"),
     ("/**:\n  ros__parameters: {horizon_s: soon}", "parameter horizon_s is 'soon'")])
 def test_parameter_file_that_is_none_is_said(replay, tmp_path, text, said):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from lnn_ros import policies, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes.doctor.snapshot import Input, Policy, Quality
-from lnn_ros.nodes.options import PARAMS_FILE, NodeOptions
+from lnn_ros.nodes.options import NodeOptions
 from lnn_ros.nodes.settings import (
-    RANGES,
     SENSORS,
     ControllerSettings,
     Value,
@@ -25,13 +20,9 @@ from lnn_ros.nodes.settings import (
     build,
     rows,
 )
-from lnn_ros.nodes.table import NodeSpec, nodes
+from lnn_ros.nodes.table import nodes
 
 S = TypeVar("S")
-
-_KINDS = {"scan": "sensor_msgs/msg/LaserScan", "depth": "sensor_msgs/msg/Image",
-          "points": "sensor_msgs/msg/PointCloud2",
-          **dict.fromkeys(RANGES, "sensor_msgs/msg/Range")}
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,8 @@ class Intent:
                                   robot=robot))
         by_name = {spec.name: spec for spec in table}
         controller, adapter = by_name["controller"], by_name["vehicle_adapter"]
-        return cls(controller.namespace, controller.remaps, _values(controller), _values(adapter),
+        return cls(controller.namespace, controller.remaps, controller.layered(),
+                   adapter.layered(),
                    bool(params_file or robot))
 
     @property
@@ -155,9 +147,9 @@ def inputs(wanted: ControllerSettings, adapter: VehicleAdapterSettings, simulate
     if wanted.fence.enabled:
         add("odom", "nav_msgs/msg/Odometry", sensor, "fence.enabled is true",
             limit=(wanted.fence.max_age, "fence.max_age"))
-    for name in SENSORS:
+    for name, kind in SENSORS.items():
         if getattr(wanted, name).enabled:
-            add(name, _KINDS[name], sensor, f"{name}.enabled is true",
+            add(name, kind, sensor, f"{name}.enabled is true",
                 limit=(getattr(wanted, name).max_age, f"{name}.max_age"))
     if wanted.depth.enabled:
         add("depth_info", "sensor_msgs/msg/CameraInfo", sensor, "depth.enabled is true")
@@ -169,59 +161,3 @@ def offered(period: float | None) -> Quality:
     if period is None:
         return Quality()
     return Quality(deadline_s=3.0 * period, lease_s=10.0 * period, manual=True)
-
-
-def _values(spec: NodeSpec) -> dict[str, Any]:
-    """Return the parameters of a node of the table: of each layer, the later winning."""
-    name = f"/{spec.namespace}/{spec.name}" if spec.namespace else f"/{spec.name}"
-    found: dict[str, Any] = {}
-    for layer in spec.layers:
-        if not isinstance(layer, Path):
-            found.update(layer)
-            continue
-        for pattern, block in _blocks(layer):
-            if pattern.fullmatch(name):
-                found.update(block)
-    return found
-
-
-def _blocks(path: Path) -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    """Read a parameter file: the nodes that each block is for, and its values by full name."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise LnnError(f"parameter file {path} cannot be read: {error}") from error
-    found = list(_nodes(tree, ""))
-    if not found:
-        raise LnnError(f"{path} holds no ros__parameters: expected a parameter file such as "
-                       f"{PARAMS_FILE}")
-    return found
-
-
-def _nodes(tree: Any, prefix: str) -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
-    """Yield the blocks below a name: a namespace may hold others."""
-    if not isinstance(tree, dict):
-        return
-    for key, value in tree.items():
-        if key == "ros__parameters":
-            if isinstance(value, dict):
-                yield _pattern(prefix), dict(_flat(value))
-        else:
-            yield from _nodes(value, f"{prefix}/{str(key).strip('/')}")
-
-
-def _pattern(name: str) -> re.Pattern[str]:
-    """Return what matches the full names of nodes that a block is for: * one part, ** any."""
-    parts = {"*": "/[^/]+", "**": "(/[^/]+)*"}
-    return re.compile("".join(parts.get(part, "/" + re.escape(part))
-                              for part in name.strip("/").split("/")))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield values of nested groups by their full names."""
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        else:
-            yield name, value

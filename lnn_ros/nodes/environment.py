@@ -37,7 +37,16 @@ def use_dds_profile(name: str) -> None:
 
     With its defaults a reliable writer learns only every 3 s (its heartbeat period) what has
     arrived: waiting for the last zero command to be acknowledged, or repeating a lost message,
-    would take that long. Other middlewares ignore the variables.
+    would take that long.
+
+    And it hands messages on in shared memory. There a process that is killed takes others along:
+    whoever writes to one of its topics stands still for up to 2 s at every attempt, which is our
+    control loop, and whoever comes back in its place may never hear from them again (Fast DDS
+    issues 5053 and 5469). So our nodes are heard over UDP, where nobody shares anything. For nodes
+    of others on this machine, which have shared memory, this holds wherever
+    ``ROS_AUTOMATIC_DISCOVERY_RANGE`` is not LOCALHOST, with which ROS always has it written to.
+
+    Other middlewares ignore the variables.
 
     Parameters
     ----------
@@ -51,3 +60,4 @@ def use_dds_profile(name: str) -> None:
         os.environ[variable] = str(share_path(profile))
     except LnnError:  # slower to notice what arrived, but nothing is wrong without it
         return
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")

@@ -93,6 +93,21 @@ def test_the_middleware_here_finds_nothing_wrong_with_its_profile(file) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("reach", ["LOCALHOST", "SUBNET"])
+def test_nodes_listen_in_no_shared_memory(reach) -> None:
+    # A process that is killed there takes others along.
+    mapped = ("import re, rclpy, sys\n"
+              "rclpy.init(); node = rclpy.create_node('alone')\n"
+              "print(len(re.findall('/dev/shm/fast.*_port', open('/proc/self/maps').read())))")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("FAST")}
+    for first, expected in (("", False), ("from lnn_ros.nodes import environment\n"
+                                          "environment.use_dds_profile('robot.xml')\n", True)):
+        done = subprocess.run([sys.executable, "-c", first + mapped], text=True, check=True,
+                              env={**kept, "ROS_AUTOMATIC_DISCOVERY_RANGE": reach},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert (int(done.stdout.splitlines()[-1]) == 0) is expected
+
+
 def test_without_an_executor_for_events_the_other_one_serves(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "rclpy.experimental", None)  # as on Humble
     rclpy.init(domain_id=0)

@@ -86,6 +86,17 @@ def test_changes_of_content() -> None:
             messages.image_view(changed(name, image()))
 
 
+def test_changes_of_compressed_content() -> None:
+    kind, _, compressed = relay.DERIVED["image/compressed"]
+    payload = compressed(image())
+    np.testing.assert_array_equal(messages.image_view(deserialize_message(payload, kind)), FRAME)
+    assert stamp_ns(payload) == stamp_ns(image())
+    for name, sentence in (("encoding", "format 'webp' is unknown"), ("noise", "could not be read"),
+                           ("huge", "3600000000 pixels")):
+        with pytest.raises(messages.LnnError, match=sentence):
+            messages.image_view(changed(name, payload, kind, 60_000))
+
+
 def test_what_a_vehicle_says() -> None:
     said = DiagnosticStatus(values=[KeyValue(key="airborne", value="true"),
                                     KeyValue(key="velocity_mode", value="true")])
@@ -131,7 +142,8 @@ def test_every_change_of_the_campaign_is_there() -> None:
     from lnn_ros.nodes.faults.rows import ROWS, SHORT
 
     streams = {**{name: kind for name, (kind, _) in relay.RELAYED.items()},
-               **{name: kind for name, (kind, _) in relay.GENERATED.items()}}
+               **{name: kind for name, (kind, _) in relay.GENERATED.items()},
+               **{name: kind for name, (kind, _, _) in relay.DERIVED.items()}}
     for row in ROWS.values():
         if isinstance(row.action, Spoil):
             make(row.action.change, streams[row.action.stream], row.action.value)

@@ -6,6 +6,7 @@ import array
 import math
 import random
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ _STAMP_AT = 4  # after the four bytes that say how the payload is encoded
 _CAUGHT = 4  # messages that are turned round at a time
 _COPIES = 10
 _RANDOM = 20_260_101
+_PNG_HEAD, _PNG_SIDES, _PNG_SUM = 12, 16, 29  # bytes of a PNG: its first chunk, without its length
 
 
 def stamp_ns(payload: bytes) -> int:
@@ -196,7 +198,18 @@ def _enlarged(message: Any, value: float) -> None:
 
 
 def _encoding(message: Any, _value: float) -> None:
-    message.encoding = "bayer_rggb8"
+    if hasattr(message, "format"):
+        message.format = "webp"
+    else:
+        message.encoding = "bayer_rggb8"
+
+
+def _huge(message: Any, value: float) -> None:
+    """A PNG that says in its head, rightly summed up, that it is as wide and high as that."""
+    data = bytearray(message.data)
+    struct.pack_into(">II", data, _PNG_SIDES, int(value), int(value))
+    struct.pack_into(">I", data, _PNG_SUM, zlib.crc32(data[_PNG_HEAD:_PNG_SUM]))
+    message.data = array.array("B", bytes(data))
 
 
 def _lying(message: Any, _value: float) -> None:
@@ -254,13 +267,14 @@ CHANGES: dict[str, Callable[[type[Any], float], Change]] = {
     "stepped": _stepped, "numbers": _edited(_all_numbers),
     "ranges": _edited(_ranges), "filled": _edited(_filled),
     "noise": _edited(_noise), "resized": _edited(_resized), "enlarged": _edited(_enlarged),
-    "encoding": _edited(_encoding), "lying": _edited(_lying),
+    "encoding": _edited(_encoding), "huge": _edited(_huge), "lying": _edited(_lying),
     "uncalibrated": _edited(_uncalibrated), "focus": _edited(_other_focus),
     "no": _edited(_says_no), "nonsense": _edited(_nonsense),
     "truncated": _truncated, "garbled": _garbled,
 }
 """By name. ``kind`` is the message type; ``value`` is a number of copies, seconds (``shifted``,
-``stepped``), what numbers or bytes become, or by how much a picture or a focal length changes."""
+``stepped``), what numbers, bytes or sides become, or by how much a picture or a focal length
+changes."""
 
 
 # Payloads of a hostile publisher

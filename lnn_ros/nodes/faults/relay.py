@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import io
 import math
 import multiprocessing
 import struct
@@ -19,6 +20,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+import PIL.Image
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
@@ -27,7 +29,7 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import (
@@ -126,6 +128,21 @@ GENERATED: dict[str, tuple[type[Any], Callable[[], Any]]] = {
 """What the simulator does not have: a button that is held, a person who commands more than is
 allowed, and sensors of distances that see nothing near. Ten times a second, when switched on."""
 
+
+def _compressed(payload: bytes) -> bytes:
+    """Return an image's message compressed, without loss."""
+    image: Any = deserialize_message(payload, Image)
+    file = io.BytesIO()
+    picture = PIL.Image.frombytes("RGB", (image.width, image.height), bytes(image.data))
+    picture.save(file, "PNG", compress_level=1)
+    return serialize_message(CompressedImage(header=image.header, format="png",
+                                             data=array.array("B", file.getvalue())))
+
+
+DERIVED: dict[str, tuple[type[Any], str, Callable[[bytes], bytes]]] = {
+    "image/compressed": (CompressedImage, "image", _compressed)}
+"""What is made of a message from the simulator, whose name follows, when switched on."""
+
 TYPES = {kind.__name__: kind for kind in (
     Image, CompressedImage, CameraInfo, Imu, TwistStamped, Bool, Odometry, DiagnosticStatus,
     LaserScan, PointCloud2, Range, Clock)}
@@ -140,7 +157,7 @@ class Order:
     ----------
     what : {"apply", "rival", "lift", "generate", "burst"}
         Spoil a stream; publish it a second time, spoiled, by another publisher; end both; have
-        these generated streams and no others; send payloads of a hostile publisher.
+        these generated and derived streams and no others; send payloads of a hostile publisher.
     stream : str
         Which; of a burst, the topic; of ``generate``, names with a space between.
     change : str
@@ -247,7 +264,9 @@ class _Server:
             reliable = name in ("deadman", "takeover")
             self._streams[name] = _Stream(
                 kind, node.create_publisher(kind, name, _quality(reliable)))
-        self._generated: list[str] = []
+        for name, (kind, _, _) in DERIVED.items():
+            self._streams[name] = _Stream(kind, node.create_publisher(kind, name, _quality(False)))
+        self._on: list[str] = []
         self._next = 0.0
         self._clock_ns = 1
         self._burst: _Burst | None = None
@@ -261,11 +280,15 @@ class _Server:
                 if name == "/clock":
                     self._clock_ns = changes.stamp_ns(payload)
                 stream.send(payload)
+                for derived in self._on:
+                    if derived in DERIVED and DERIVED[derived][1] == name:
+                        self._streams[derived].send(DERIVED[derived][2](payload))
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _GENERATED_S
-            for name in self._generated:
-                self._streams[name].send(self._made(name))
+            for name in self._on:
+                if name in GENERATED:
+                    self._streams[name].send(self._made(name))
         self._go_on(now)
 
     def obey(self, order: Order) -> float | str:
@@ -275,7 +298,7 @@ class _Server:
                 stream.change = stream.rivals = None
             self._burst = None
         elif order.what == "generate":
-            self._generated = order.stream.split()
+            self._on = order.stream.split()
         elif order.what == "burst":
             self._begin(order)
         elif order.what == "bursting":

@@ -260,6 +260,19 @@ _SENSING = [
         ("truncated", "cut short", "truncated", 0, SLOWS),
     )
 ]
+_COMPRESSED = [
+    Row(f"compressed.{fault}", f"compressed images: {done}",
+        Spoil("image/compressed", change, value), wanted, profile="compressed")
+    for fault, done, change, value, wanted in (
+        ("silent", "none", "silent", 0, HOLDS),
+        ("noise", "random bytes where the picture is", "noise", 0, HOLDS),
+        ("huge", "of 60,000 x 60,000 pixels, as their heads say", "huge", 60_000, HOLDS),
+        ("format", "of a format that is not taken", "encoding", 0, HOLDS),
+        ("truncated", "cut short", "truncated", 0, HOLDS),
+        ("garbled", "with random bytes in place of every fiftieth", "garbled", 0, BOUNDED),
+        ("flood", "ten times as many", "flood", 0, FLIES),
+    )
+]
 _BURSTS = [
     Row(f"hostile.{topic}",
         f"1,000 {kind} of hostile values and 1,000 broken payloads on {topic}, in 4 s",
@@ -271,15 +284,16 @@ _BURSTS = [
         ("deadman", "Bool", "flight"), ("odom", "Odometry", "flight"),
         ("vehicle_state", "DiagnosticStatus", "flight"), ("/clock", "Clock", "flight"),
         ("cmd_vel", "TwistStamped", "flight"),
+        ("image/compressed", "CompressedImage", "compressed"),
         ("scan", "LaserScan", "scan"), ("range", "Range", "range"), ("depth", "Image", "depth"),
         ("points", "PointCloud2", "points"),
     )
 ]
 
-_PROFILES = ("flight", *_SENSORS)
+_PROFILES = ("flight", "compressed", *_SENSORS)
 ROWS: dict[str, Row] = {row.name: row for row in sorted(
-    (*_IMAGE, *_IMU, *_INFO, *_OTHERS, *_RIVALS, *_PERSON, *_PROCESSES, *_FILES, *_SENSING,
-     *_BURSTS), key=lambda row: _PROFILES.index(row.profile))}
+    (*_IMAGE, *_IMU, *_INFO, *_OTHERS, *_RIVALS, *_PERSON, *_PROCESSES, *_FILES, *_COMPRESSED,
+     *_SENSING, *_BURSTS), key=lambda row: _PROFILES.index(row.profile))}
 """All faults by name, those of one profile together."""
 
 SHORT = ("image.silent", "imu.nan", "image.twice", "controller.stalled", "controller.killed",

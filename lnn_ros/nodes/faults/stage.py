@@ -56,6 +56,7 @@ fence so wide that only its odometry matters."""
 _ALL_ROUND = (("enabled", True), ("width", 6.283185), ("height", 3.141592))
 PROFILES: Mapping[str, tuple[Mapping[str, ParameterValue], str]] = {
     "flight": ({}, "deadman"),
+    "compressed": ({"image_transport": "compressed"}, "deadman image/compressed"),
     **{sensor: ({f"{sensor}.{key}": value for key, value in _ALL_ROUND}, f"deadman {streams}")
        for sensor, streams in (("scan", "scan"), ("range", "range"), ("points", "points"),
                                ("depth", "depth_info depth"))},

@@ -71,6 +71,7 @@ class Guard:
         self._modes = Modes()
         self._vehicle, self._deadman = Vehicle(), Deadman()
         self._last_ns: int | None = None
+        self._began_ns: int | None = None
         self._stale_streams: list[str] = []
         self._answers, self._unlike = _UNASKED, ""
         self._taken = _ZERO
@@ -232,6 +233,12 @@ class Guard:
         """Take whether the deadman is held."""
         self._deadman.say(held, self._now(now))
 
+    def begin(self, at_ns: int) -> None:
+        """Tell the time before the first command since time began, or jumped."""
+        if self._last_ns is None and self._began_ns is None:
+            self._began_ns = at_ns
+            self._around.move(at_ns, self.limiter.velocity)
+
     def see(
         self,
         sensor: str,
@@ -240,13 +247,18 @@ class Guard:
         share: float = 1.0,
         tilt: tuple[float, float] = (0.0, 0.0),
     ) -> bool:
-        """Take what a sensor of distances has measured: ``ObstacleStop.see``, ``points``."""
+        """Take what a sensor of distances has measured: ``ObstacleStop.see``, ``points``.
+
+        Nothing counts before time is known, from ``begin`` or the first command: it could be of a
+        time that is still to come, and then it would keep out what is measured until then.
+        """
         return self._around.obstacles.see(sensor, stamp_ns, points, share, tilt)
 
     def locate(self, stamp_ns: int, position: Three, yaw: float) -> bool:
-        """Take where the vehicle is, by odometry: ``Fence.locate``."""
-        now = None if self._last_ns is None else self._last_ns * _NS
-        return self._around.fence.locate(position, yaw, stamp_ns * _NS, now)
+        """Take where the vehicle is, by odometry: ``Fence.locate``; not before time is known."""
+        now_ns = self._began_ns if self._last_ns is None else self._last_ns
+        return now_ns is not None and self._around.fence.locate(
+            position, yaw, stamp_ns * _NS, now_ns * _NS)
 
     # Commands
 
@@ -260,7 +272,7 @@ class Guard:
 
         The velocity stays what it was, so that no jump of the clock buys one of the command.
         """
-        self._last_ns = None
+        self._last_ns = self._began_ns = None
         self._stale_streams, self._answers, self._unlike = [], _UNASKED, ""
         self._around.reset()
         self._novelty.reset()

@@ -137,8 +137,7 @@ class ObstacleStop:
         turned += np.array(((x,), (y,), (z,)))
         self._cloud.add(stamp_ns, turned)
         # A stamp that is ahead makes nothing fresh for longer than one that is right.
-        looked_ns = min(stamp_ns, self._reckoning.here[0] or stamp_ns)
-        sensor.look(looked_ns, level)
+        sensor.look(min(stamp_ns, self._reckoning.here[0]), level)
         return True
 
     def clear(self, speed: float, at_ns: int, stopping: Stopping) -> bool:

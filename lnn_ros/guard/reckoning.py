@@ -90,7 +90,7 @@ class Reckoning:
         """
         poses = self._poses
         if not poses:
-            return self.here
+            return None
         age = (self.here[0] - stamp_ns) * _NS
         if not least <= age <= most:
             return None

@@ -82,6 +82,7 @@ class GuardTopics:
         now : float or None
             Steady time, s; None where the node's time stands in for it.
         """
+        guard.begin(now_ns)
         for topic, drain in self._drains.items():
             for payload, _ in drain.take():
                 self._take(guard, topic, payload, now_ns, now)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from robots_for_tests import MS, START, Robot, engaged, parameters, seeing
+from robots_for_tests import FRESH, MS, START, Robot, engaged, parameters, seeing
 
 from lnn_ros.errors import LnnError
 from lnn_ros.guard.modes import Event, Mode
@@ -158,8 +158,8 @@ def test_turned_and_shifted_sensors_see_where_they_look():
     down = Sensor(SensorParameters(pitch=math.pi / 2, width=0.6, height=0.6))
     assert down.covers((0.0, 0.0, -1.0), False) and not down.covers((0.0, 0.0, 1.0), False)
     stop = ObstacleStop(ObstacleParameters(), {"left": sensor.parameters})
-    stop.see("left", START, np.array([[1.0, 0.0, 0.0]]))
     stop.move(START, (0, 0, 0, 0))
+    stop.see("left", START, np.array([[1.0, 0.0, 0.0]]))
     stop.limit((0.1, 0.0, 0.0), START, Stopping(1.0, 0.3))
     assert stop.nearest == pytest.approx(math.hypot(0.1, 1.0) - RADIUS)
     # A body that is pitched nose down by 30 degrees looks ahead into the ground below.
@@ -193,6 +193,33 @@ def test_a_stamp_that_is_ahead_makes_nothing_fresh_for_longer():
     assert stop.see("all", START + 190 * MS, np.empty((0, 3)))
     assert not stop.uncovering(START + 200 * MS)
     assert stop.uncovering(START + 210 * MS) == ["all"]
+
+
+@pytest.mark.parametrize("ahead_ms", [50, 1500])
+def test_what_was_measured_before_time_jumped_counts_at_no_time_after_it(ahead_ms):
+    # It was still waiting: it would keep out what is measured now, and cover when its time comes.
+    guard = engaged(seeing())
+    guard.reset()
+    assert not guard.see("all", START + ahead_ms * MS, np.empty((0, 3)))
+    assert not guard.locate(START + ahead_ms * MS, (0.0, 0.0, 2.0), 0.0)
+    for n in range(40):
+        guard(START + 50 * n * MS, np.zeros(4), FRESH)
+        assert guard.remarks() == ["sensor all covers nothing"]
+    assert guard.see("all", START + 1950 * MS, np.empty((0, 3)))
+    assert guard.remarks() == []
+
+
+def test_who_tells_the_time_is_heard_before_the_first_command():
+    guard = engaged(seeing())
+    guard.reset()
+    guard.begin(START)
+    guard.begin(START + 9000 * MS)  # once
+    assert not guard.see("all", START + 1500 * MS, np.empty((0, 3)))
+    assert not guard.locate(START + 1500 * MS, (0.0, 0.0, 2.0), 0.0)
+    assert guard.see("all", START, np.empty((0, 3)))
+    assert guard.locate(START, (0.0, 0.0, 2.0), 0.0)
+    guard(START + 50 * MS, np.zeros(4), FRESH)
+    assert guard.remarks() == []
 
 
 def test_for_what_drives_height_does_not_count():

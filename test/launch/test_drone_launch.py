@@ -6,6 +6,7 @@ environment that has launch; see ``make test VENV=DIR``) can run them.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -53,7 +54,7 @@ class Ros2(Process):
     """A ``ros2`` command in a session of its own, so that nothing it starts can outlive a test."""
 
     def __init__(self, arguments: tuple[str, ...], env: dict[str, str], log: Path) -> None:
-        self.name, self._log = "ros2", log
+        self.name, self._log, self.words = "ros2", log, arguments
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, shutil.which("ros2", path=env["PATH"]), *arguments], env=env,
@@ -96,6 +97,14 @@ class LaunchBench(Bench):
         assert process.wait() == 0, process.log
         return process.log
 
+    def keep(self, folder: Path, test: str) -> None:
+        """Keep what the ``ros2`` commands of a test printed: see ``scripts/transcripts.py``."""
+        for process in self.processes:
+            if isinstance(process, Ros2):
+                file = folder / f"{len(list(folder.iterdir())):03d}.json"
+                file.write_text(json.dumps({"test": test, "words": process.words,
+                                            "log": process.log, "status": process.wait()}))
+
     def end(self, process: Ros2) -> None:
         """Interrupt as a terminal's Ctrl-C does, all at once, and see everything end well."""
         os.killpg(process.pid, signal.SIGINT)
@@ -107,9 +116,12 @@ class LaunchBench(Bench):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, env: dict[str, str]) -> Iterator[LaunchBench]:
+def bench(tmp_path: Path, env: dict[str, str],
+          request: pytest.FixtureRequest) -> Iterator[LaunchBench]:
     found = LaunchBench(tmp_path, env)
     yield found
+    if os.environ.get("LNN_ROS_TRANSCRIPTS"):
+        found.keep(Path(os.environ["LNN_ROS_TRANSCRIPTS"]), request.node.name)
     found.close()
 
 

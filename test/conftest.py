@@ -14,7 +14,7 @@ settings.load_profile("lnn_ros")
 
 HERE = Path(__file__).parent
 LIVE = ("nodes", "launch")
-"""Folders whose tests run real processes in real time, and mostly wait."""
+"""Folders whose own tests, not those of folders in them, run real processes and mostly wait."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     def group(item: pytest.Item) -> str:
         where = item.path.relative_to(HERE)
-        return "live" if where.parts[0] in LIVE else where.as_posix()
+        return "live" if where.parent.as_posix() in LIVE else where.as_posix()
 
     items.sort(key=lambda item: group(item) != "live")
     for item in items:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.simulation import rays, shading
+from lnn_ros.simulation import poses, rays, shading
 from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Vector, World
 
 _GRID = {1: ((0.0, 0.0),),
@@ -217,8 +217,8 @@ class Renderer:
         scene = self._scene
         ends = [self._solids + k * len(self._parts) for k in range(len(vehicles) + 1)]
         for (where, turned), (first, end) in zip(vehicles, pairwise(ends), strict=True):
-            rays.place(self._parts, _vector("vehicle position", where),
-                       _matrix("vehicle rotation", turned), scene.rows[first:end])
+            poses.place(self._parts, _vector("vehicle position", where),
+                        _matrix("vehicle rotation", turned), scene.rows[first:end])
         rows = scene.rows
         if not target:
             rows = rows.copy()
@@ -276,7 +276,7 @@ class Renderer:
         """Camera position and axes in the world for a pose of the body."""
         where = _vector("position", position)
         turned = _matrix("rotation", rotation)
-        return rays.mounted(where, turned, self._mount_position, self._mount)
+        return poses.mounted(where, turned, self._mount_position, self._mount)
 
     def _ground(self, shapes: NDArray[np.int64], rows: NDArray[np.float64],
                 ) -> tuple[NDArray[np.float64], tuple[int, int]]:

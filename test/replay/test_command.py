@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import FOV_DEG, MS, START_NS, Maker, flight, join, small_policy, write_bag
+from bags import FOV_DEG, MS, START_NS, Maker, flight, join, write_bag
 from PIL import Image as Picture
 from policies_for_tests import HEIGHT, WIDTH
 from rosbags.highlevel import AnyReader
@@ -22,11 +22,6 @@ from lnn_ros.cli import main
 from lnn_ros.pilot import Pilot
 
 MAKER = Maker()
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    return small_policy(tmp_path_factory.mktemp("policy") / "small.safetensors")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,15 +21,21 @@ from lnn_ros.nodes.doctor.snapshot import (
     System,
     Topic,
 )
-from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings
+from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings, build
 
 BEST, RELIABLE = Quality(reliable=False), Quality()
 IMAGE, INFO, IMU = (f"sensor_msgs/msg/{name}" for name in ("Image", "CameraInfo", "Imu"))
 STAMPED, TWIST = "geometry_msgs/msg/TwistStamped", "geometry_msgs/msg/Twist"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
 STATUS = "diagnostic_msgs/msg/DiagnosticStatus"
 START_NS = 1_795_000_000_000_000_000
 HOVER = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.81])
 VIRTUAL = VirtualCamera(64, 48, np.pi / 2)
+GUARDED = build(ControllerSettings, {"modes.deadman": True, "fence.enabled": True,
+                                     "scan.enabled": True, "scan.width": 3.0})
+TOLD = {"deadman": "modes.deadman_max_age", "odom": "fence.max_age", "scan": "scan.max_age",
+        "vehicle_state": "modes.vehicle_max_age"}
+"""Of what the guard of ``guarded`` is told, the parameter that says how old it may be."""
 _NOISE = np.random.default_rng(6)
 
 
@@ -133,3 +140,31 @@ def without(seen: Snapshot, *nodes: str) -> Snapshot:
         seen, topics=topics, nodes=seen.nodes - set(nodes),
         heard={name: what for name, what in seen.heard.items() if name not in mute},
         lifecycle={node: state for node, state in seen.lifecycle.items() if node not in nodes})
+
+
+def clock(times_s: Iterable[float]) -> tuple[tuple[int, int], ...]:
+    """Return /clock messages that come 50 ms apart."""
+    return tuple((START_NS + k * 50_000_000, round(t * 1e9)) for k, t in enumerate(times_s))
+
+
+def simulated(seen: Snapshot, clock: tuple[tuple[int, int], ...]) -> Snapshot:
+    """Return a snapshot whose controller reads /clock."""
+    seen = having(seen, "/clock", (Endpoint("/simulator", "rosgraph_msgs/msg/Clock"),))
+    return dataclasses.replace(
+        seen, simulated=True, clock=clock, inputs=inputs(
+            seen.settings, seen.adapter, True, lambda name: f"/{name.lstrip('/')}"))
+
+
+def guarded(**rates: float) -> Snapshot:
+    """Return a robot with a deadman, a fence and a scanner, which come at 10 Hz."""
+    seen = well(GUARDED)
+    for wanted in seen.inputs:
+        if wanted.limit_s:
+            stamped = wanted.name in ("odom", "scan")
+            now = heard(rates.get(wanted.name, 10.0), frame="x")
+            seen = having(seen, wanted.topic, (Endpoint("/driver", wanted.kind, BEST),),
+                          (Endpoint("/controller", wanted.kind, BEST),))
+            seen = dataclasses.replace(seen, heard={**seen.heard, wanted.name: dataclasses.replace(
+                seen.listened(wanted.name), arrivals_ns=now.arrivals_ns,
+                stamps_ns=now.stamps_ns if stamped else ())})
+    return seen

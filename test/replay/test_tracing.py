@@ -192,3 +192,14 @@ def test_rate_leaves_the_trace_aside(live, replay):
     status, found = replay(logged, "--rate", "20")
     assert status == 0
     assert found is None
+
+
+def test_parameter_file_is_read_for_the_node_of_the_trace(live, replay, capsys, tmp_path):
+    logged = [(log_ns, "/drone1/controller/trace" if topic == TRACE else topic, message)
+              for log_ns, topic, message in fly(live, disturbed(20))]
+    params = tmp_path / "params.yaml"
+    for drone in ("drone2", "drone1"):
+        params.write_text(f"/{drone}/controller: {{ros__parameters: {{horizon_s: soon}}}}")
+        status, _ = replay(logged, "--params", str(params))
+        assert (status == 2) is (drone == "drone1")
+    assert "parameter horizon_s is 'soon'" in capsys.readouterr().err

@@ -54,14 +54,14 @@ def _stopped() -> None:
 
 
 def _framed() -> None:
-    from lnn_ros import messages
+    from lnn_ros.nodes import cdr
 
-    original = messages.fill_command
+    original = cdr.twist_stamped
 
-    def fill(message: Any, command: Any, at_ns: int, frame: str) -> None:
-        original(message, command, at_ns, "map" if _broken() else frame)
+    def made(at_ns: int, frame: str, command: Any) -> bytes:
+        return original(at_ns, "map" if _broken() else frame, command)
 
-    messages.fill_command = fill
+    cdr.twist_stamped = made
 
 
 def _steps() -> None:

@@ -80,6 +80,11 @@ class NodeSpec:
         """Name of the node with its namespace."""
         return f"/{self.namespace}/{self.name}" if self.namespace else f"/{self.name}"
 
+    @property
+    def enclave(self) -> str:
+        """Where SROS2 looks for the process's keys and permissions, once it is enabled."""
+        return f"/{OURS}{self.full_name}"
+
     def layered(self) -> dict[str, Any]:
         """Return what the layers say to this node, by full name, those of other nodes among it.
 
@@ -120,7 +125,7 @@ class NodeSpec:
             for name, value in layer.items():
                 # JSON is YAML with every string quoted: "1" stays a string and true a boolean.
                 words += ["-p", f"{name}:={json.dumps(value)}"]
-        return [*words, "--log-level", self.log_level]
+        return [*words, "--log-level", self.log_level, "--enclave", self.enclave]
 
 
 @dataclass(frozen=True)

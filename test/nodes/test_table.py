@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -250,3 +251,15 @@ def test_command_line_carries_names_and_types_to_the_node(tmp_path: Path) -> Non
         assert parameters == dict(spec.parameters)
         for key, value in spec.parameters.items():
             assert type(parameters[key]) is type(value), key
+
+
+def test_sros2_looks_for_each_node_in_the_enclave_that_the_table_names(tmp_path: Path) -> None:
+    """As real nodes say that are told to use security, and find no keys."""
+    told = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce",
+            "ROS_SECURITY_KEYSTORE": str(tmp_path)}
+    for spec in nodes(NodeOptions(drones=2, namespace="fleet")):
+        assert spec.enclave == f"/lnn_ros/{spec.namespace}/{spec.name}"
+        refused = subprocess.run(spec.command(), env={**os.environ, **told}, text=True, timeout=60,
+                                 capture_output=True, check=False)
+        assert refused.returncode == 2
+        assert f"'{tmp_path}/enclaves{spec.enclave}' does not exist" in refused.stderr

@@ -118,18 +118,6 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
     }
 
 
-def full(name: str, spec: NodeSpec) -> str:
-    """Return a name as it is on the wire, for a node that has remapped it."""
-    private = name.removeprefix("~/")
-    if private != name:
-        return f"{spec.full_name}/{private}"
-    for ours, theirs in spec.remaps.items():
-        if name == ours or name.startswith(f"{ours}/"):  # image/compressed goes with image
-            name = theirs + name[len(ours):]
-            break
-    return name if name.startswith("/") else f"{_root(spec)}/{name}"
-
-
 def policy(options: NodeOptions | None = None) -> str:
     """Return the policy of the nodes of a run, and of the person who looks after it.
 
@@ -153,16 +141,12 @@ def policy(options: NodeOptions | None = None) -> str:
     for spec in specs:
         enclave = ElementTree.SubElement(enclaves, "enclave", path=spec.enclave)
         profile = ElementTree.SubElement(ElementTree.SubElement(enclave, "profiles"), "profile",
-                                         ns=_root(spec) or "/", node=spec.name)
+                                         ns=f"/{spec.namespace}", node=spec.name)
         for kind, what in (("topic", "publish"), ("topic", "subscribe"),
                            ("service", "reply"), ("service", "request")):
-            _rules(profile, kind, what, (full(n, spec) for n in getattr(allowed[spec.name], what)))
+            _rules(profile, kind, what, map(spec.resolved, getattr(allowed[spec.name], what)))
     ElementTree.indent(root)
     return _HEAD + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _root(spec: NodeSpec) -> str:
-    return f"/{spec.namespace}" if spec.namespace else ""
 
 
 def _rules(profile: ElementTree.Element, kind: str, what: str, allowed: Iterable[str]) -> None:

@@ -58,7 +58,8 @@ def _node(spec: table.NodeSpec) -> Node:
         parameters=[str(layer) if isinstance(layer, Path) else _typed(layer)
                     for layer in (*spec.layers, spec.parameters)],
         remappings=list(spec.remaps.items()),
-        arguments=[*spec.arguments, "--ros-args", "--log-level", spec.log_level],
+        arguments=[*spec.arguments, "--ros-args", "--log-level", spec.log_level,
+                   "--enclave", spec.enclave],
         output="screen",
         # A busy computer needs this long for a last zero command and for closing a recording.
         sigterm_timeout="15",

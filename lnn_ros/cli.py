@@ -37,6 +37,8 @@ COMMANDS = {
                "Write a world and its models for Gazebo, or check such files."),
     "faults": ("lnn_ros.nodes.faults.command",
                "Inject faults into a drone in flight, and judge what comes of each."),
+    "foxglove": ("lnn_ros.nodes.foxglove",
+                 "Print a layout for Foxglove with the topics of a run."),
     "inspect": ("lnn_ros.liquid.inspection",
                 "Print what is in a policy's or a cell's file, and draw its wiring."),
     "export": ("lnn_ros.liquid.exporting.command",

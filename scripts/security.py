@@ -3,17 +3,19 @@
 
     security.py                              write the file; --check only compares, with status 1
     security.py --robot mavros --namespace drone1     print the policy of this robot, in its names
+    security.py --drones 2 --out policy.xml           that of launch's drones:=2, into a file
 
-One enclave for each node, so that a controller that was taken over cannot speak to the vehicle, and
-one for a person's terminal. test/nodes/test_security.py holds it against the running nodes.
+One enclave for each node that launch starts, in which launch starts it, so that a controller that
+was taken over cannot speak to the vehicle; and one for a person's terminal.
+test/nodes/test_security.py holds the policy against the running nodes.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree  # nosec B405  # it only writes
 
@@ -22,16 +24,19 @@ sys.path.insert(0, str(ROOT))
 
 from lnn_ros import vehicles  # noqa: E402  (found only now)
 from lnn_ros.errors import LnnError  # noqa: E402
+from lnn_ros.nodes import robots  # noqa: E402
+from lnn_ros.nodes.options import NodeOptions  # noqa: E402
 from lnn_ros.nodes.settings import SENSORS  # noqa: E402
+from lnn_ros.nodes.table import NodeSpec, nodes  # noqa: E402
 
 FILE = "security/policy.xml"
-ENCLAVES = "/lnn_ros"
 VEHICLE = "stamped"
+"""What the adapter speaks to when no robot is named."""
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <!-- Written by scripts/security.py: change it there. How to use it: docs/how-to/secure-it.md.
-     Not run by us: SROS2 is not in the ROS 2 of PyPI. What the policy allows is compared with what
-     the running nodes do, by test/nodes/test_security.py. -->
+     Not enforced by us: the DDS of PyPI's ROS 2 is built without security. What the policy allows
+     is compared with what the running nodes do, by test/nodes/test_security.py. -->
 """
 
 
@@ -70,35 +75,22 @@ _LIFECYCLE = _NODE + Permissions(
 _ENGAGING = ("engage", "disengage", "release", "reset")
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the nodes of one robot are called.
-
-    Attributes
-    ----------
-    vehicle : str
-        Which vehicle the adapter speaks to.
-    namespace : str
-        Of every node.
-    remaps : mapping of str to str
-        Our topic to the robot's.
-    """
-
-    vehicle: str = VEHICLE
-    namespace: str = "/"
-    remaps: Mapping[str, str] = field(default_factory=dict)
-
-
-def permissions(vehicle: str = VEHICLE) -> dict[str, Permissions]:
+def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]:
     """Return what each node may do, by the name of the node.
 
     Parameters
     ----------
     vehicle : str
-        Which vehicle the adapter speaks to.
+        Which vehicle the adapters speak to.
+    drones : tuple of str
+        Namespaces of the drones below that of the run; one that is empty for a drone alone.
     """
     spoken_to = vehicles.make(vehicle)
     told = ("vehicle_state",) if spoken_to.says else ()
+
+    def each(*names: str) -> tuple[str, ...]:
+        return tuple(f"{drone}/{name}" if drone else name for drone in drones for name in names)
+
     return {
         "controller": _LIFECYCLE + Permissions(
             publish=("cmd_vel", "~/status", "~/neurons", "~/trace", "/diagnostics"),
@@ -113,50 +105,46 @@ def permissions(vehicle: str = VEHICLE) -> dict[str, Permissions]:
             publish=("~/status",), subscribe=("/*",), reply=("~/record",)),
         # Commands come from the adapter; in lock-step, where there is none, from the controller.
         "simulator": _NODE + Permissions(
-            publish=("image", "camera_info", "imu", "odom", "ground_truth", "vehicle_state",
-                     "/clock", "~/status"),
-            subscribe=("vehicle/cmd_vel", "cmd_vel"), reply=("~/reset", "~/pause")),
+            publish=("/clock", *each("image", "camera_info", "imu", "odom", "ground_truth",
+                                     "vehicle_state", "simulator/status")),
+            subscribe=each("vehicle/cmd_vel", "cmd_vel"), reply=("~/reset", "~/pause")),
         # A person: engages and stops, takes over, reads what the nodes say. No parameters.
         "operator": Permissions(
-            publish=("/rosout", "/parameter_events", "takeover", "deadman"),
-            subscribe=("/diagnostics", "/rosout", "controller/status", "vehicle_adapter/status",
-                       "companion/status"),
-            request=(*(f"controller/{name}" for name in (*_ENGAGING, "get_state")),
-                     "companion/record")),
+            publish=("/rosout", "/parameter_events", *each("takeover", "deadman")),
+            subscribe=("/diagnostics", "/rosout", "companion/status",
+                       *each("controller/status", "vehicle_adapter/status")),
+            request=("companion/record",
+                     *each(*(f"controller/{name}" for name in (*_ENGAGING, "get_state"))))),
     }
 
 
-def full(name: str, node: str, names: Names) -> str:
-    """Return a name as it is on the wire, for a node that has remapped it."""
-    private = name.removeprefix("~/")
-    if private != name:
-        return f"{names.namespace.rstrip('/')}/{node}/{private}"
-    for ours, theirs in names.remaps.items():
-        if name == ours or name.startswith(f"{ours}/"):  # image/compressed goes with image
-            name = theirs + name[len(ours):]
-            break
-    return name if name.startswith("/") else f"{names.namespace.rstrip('/')}/{name}"
-
-
-def policy(names: Names | None = None) -> str:
-    """Return the policy of a robot's nodes.
+def policy(options: NodeOptions | None = None) -> str:
+    """Return the policy of the nodes of a run, and of the person who looks after it.
 
     Parameters
     ----------
-    names : Names, optional
-        By default those of a vehicle that takes our own command, in no namespace.
+    options : NodeOptions, optional
+        By default one drone in the simulator, in no namespace.
     """
-    names = names or Names()
+    options = options or NodeOptions()
+    robot = robots.load(options.robot) if options.robot else None
+    remaps = robot.remaps if robot else {}
     root = ElementTree.Element("policy", version="0.2.0")
     enclaves = ElementTree.SubElement(root, "enclaves")
-    for node, may in permissions(names.vehicle).items():
-        enclave = ElementTree.SubElement(
-            enclaves, "enclave", path=f"{ENCLAVES}{names.namespace.rstrip('/')}/{node}")
+    run = options.namespace.strip("/")
+    # Without the remaps that depend on whether there is an adapter: the policy is for both.
+    specs = [NodeSpec(found.executable, found.name, found.namespace, remaps=remaps)
+             for found in (*nodes(options), NodeSpec("operator", "operator", run))]
+    drones = tuple(spec.namespace.removeprefix(run).strip("/") for spec in specs
+                   if spec.name == "controller")
+    allowed = permissions(robot.vehicle if robot else VEHICLE, drones)
+    for spec in specs:
+        enclave = ElementTree.SubElement(enclaves, "enclave", path=spec.enclave)
         profile = ElementTree.SubElement(ElementTree.SubElement(enclave, "profiles"), "profile",
-                                         ns=names.namespace, node=node)
+                                         ns=f"/{spec.namespace}", node=spec.name)
         for kind, what in (("topic", "publish"), ("topic", "subscribe"),
                            ("service", "reply"), ("service", "request")):
-            _rules(profile, kind, what, (full(n, node, names) for n in getattr(may, what)))
+            _rules(profile, kind, what, map(spec.resolved, getattr(allowed[spec.name], what)))
     ElementTree.indent(root)
     return _HEAD + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -173,30 +161,35 @@ def main() -> int:
     """Write, compare or print; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare the file")
-    parser.add_argument("--robot", help="name or path of a robot profile")
+    parser.add_argument("--robot", default="", help="name or path of a robot profile")
     parser.add_argument("--namespace", default="", help="of every node")
+    parser.add_argument("--drones", type=int, default=1, help="how many fly in the simulator")
+    parser.add_argument("--out", type=Path, help="file to write to, instead of printing")
     args = parser.parse_args()
     file = ROOT / FILE
     if args.check:
         if not file.is_file() or file.read_text() != policy():
-            sys.stderr.write(f"{FILE}: not as in scripts/security.py: run it\n")
-            return 1
-    elif args.robot or args.namespace:
-        names = Names(namespace=f"/{args.namespace.strip('/')}")
-        if args.robot:
-            from lnn_ros.nodes import robots
-
-            try:
-                robot = robots.load(args.robot)
-            except LnnError as error:
-                sys.stderr.write(f"lnn_ros: {error}\n")
-                return 2
-            names = Names(robot.vehicle, names.namespace, robot.remaps)
-        sys.stdout.write(policy(names))
-    else:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(policy())
+            return _fail(f"{FILE}: not as in scripts/security.py: run it", 1)
+        return 0
+    try:
+        options = NodeOptions(sim="none" if args.robot else "embedded", robot=args.robot,
+                              namespace=args.namespace, drones=args.drones)
+        text = policy(options)
+        if args.out or options == NodeOptions():
+            (args.out or file).write_text(text)
+        else:
+            sys.stdout.write(text)
+    except LnnError as error:
+        return _fail(f"lnn_ros: {error}", 2)
+    except OSError as error:
+        return _fail(f"lnn_ros: --out {args.out or FILE}: {error.strerror}: expected a file that "
+                     f"can be written", 2)
     return 0
+
+
+def _fail(sentence: str, status: int) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return status
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ ARGUMENTS = (
              "controller that comes back is disengaged, but in a simulator."),
     Argument("log_level", "info",
              "Least severe message that the nodes log: " + ", ".join(LOG_LEVELS) + "."),
-    Argument("rviz", "false", "'true' opens RViz with the drone's view."),
+    Argument("rviz", "false", "'true' opens RViz with the drone's view, once for each drone."),
     Argument("foxglove", "false",
              "'true' starts Foxglove's bridge, which only programs on this computer can reach "
              "(ws://127.0.0.1:8765)."),

@@ -80,6 +80,26 @@ class NodeSpec:
         """Name of the node with its namespace."""
         return f"/{self.namespace}/{self.name}" if self.namespace else f"/{self.name}"
 
+    @property
+    def enclave(self) -> str:
+        """Where SROS2 looks for the process's keys and permissions, once it is enabled."""
+        return f"/{OURS}{self.full_name}"
+
+    def resolved(self, name: str) -> str:
+        """Return a topic or service of the node as it is on the wire.
+
+        Parameters
+        ----------
+        name : str
+            Relative, private (~/) or absolute. What its images are called, they are called
+            compressed, too: `image/compressed` goes with `image`.
+        """
+        if name.startswith("~/"):
+            return f"{self.full_name}/{name[2:]}"
+        base, slash, rest = name.partition("/")
+        name = self.remaps.get(name) or self.remaps.get(base, base) + slash + rest
+        return name if name.startswith("/") else f"{self.full_name.rpartition('/')[0]}/{name}"
+
     def layered(self) -> dict[str, Any]:
         """Return what the layers say to this node, by full name, those of other nodes among it.
 
@@ -120,7 +140,7 @@ class NodeSpec:
             for name, value in layer.items():
                 # JSON is YAML with every string quoted: "1" stays a string and true a boolean.
                 words += ["-p", f"{name}:={json.dumps(value)}"]
-        return [*words, "--log-level", self.log_level]
+        return [*words, "--log-level", self.log_level, "--enclave", self.enclave]
 
 
 @dataclass(frozen=True)
@@ -205,16 +225,18 @@ class _Table:
             yield NodeSpec(bridge.executable, bridge.name, self.namespace,
                            parameters=bridge.parameters, log_level=options.log_level,
                            essential=True, package=bridge.package)
-        for name in self._vehicles():
-            yield from self._drone("/".join(filter(None, (self.namespace, name))))
+        drones = ["/".join(filter(None, (self.namespace, name))) for name in self._vehicles()]
+        for drone in drones:
+            yield from self._drone(drone)
         # One for all: it records every topic there is.
         yield self._ours("companion", self.namespace, {
             **self.time, "autostart": True, "record": options.record,
             "folder": str(Path(options.bag_folder).resolve()) if options.bag_folder else "",
         }, respawn=options.use_respawn, remaps=self.remaps)
-        if options.rviz:
-            yield NodeSpec("rviz2", "rviz", self.namespace, parameters=self.time, package="rviz2",
-                           arguments=("-d", str(share_path(RVIZ_FILE))))
+        # What it shows are topics without a namespace: one for each drone, in the drone's.
+        for drone in drones if options.rviz else ():
+            yield NodeSpec("rviz2", "rviz", drone, parameters=self.time, package="rviz2",
+                           remaps=self.remaps, arguments=("-d", str(share_path(RVIZ_FILE))))
         if options.foxglove:
             yield NodeSpec("foxglove_bridge", "foxglove_bridge", self.namespace,
                            parameters={**self.time, **FOXGLOVE}, package="foxglove_bridge")

@@ -194,6 +194,8 @@ def test_two_drones_fly_in_one_world(bench: LaunchBench) -> None:
 
     bench.until(lambda: all(way(name) > 1.0 for name in names), "a metre of each one's way")
     assert all(any(not is_zero(c) for c in found) for found in commands.values())
+    enclaves = {enclave for *_, enclave in bench.node.get_node_names_and_namespaces_with_enclaves()}
+    assert {f"/lnn_ros/{name}/controller" for name in names} <= enclaves
     # A controller that dies leaves the other one flying, and comes back.
     (pid,) = (pid for pid, words in process.pids().items()
               if "/controller" in words and "__ns:=/drone1" in words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -131,6 +132,16 @@ def test_viewers_come_when_asked_for_and_stay_on_this_computer() -> None:
     assert not {"rviz2", "foxglove_bridge"} & set(by_name(NodeOptions()))
 
 
+def test_rviz_looks_at_each_drone_under_the_names_of_its_topics() -> None:
+    def opened(**options: object) -> list[str]:
+        return [spec.resolved("image") for spec in nodes(NodeOptions(rviz=True, **options))
+                if spec.name == "rviz"]
+
+    assert opened(namespace="one") == ["/one/image"]
+    assert opened(namespace="fleet", drones=2) == ["/fleet/drone1/image", "/fleet/drone2/image"]
+    assert opened(sim="none", robot="mavros") == ["/camera/image_raw"]
+
+
 def test_viewers_files_name_topics_of_the_nodes() -> None:
     """A panel that shows nothing is worse than none."""
     known = {"image", "camera_info", "odom", "scan", "cmd_vel", "controller/neurons",
@@ -164,15 +175,21 @@ def test_robot_hears_its_adapter_and_not_the_controller(robot: str) -> None:
     specs = by_name(NodeOptions(sim="none", robot=robot))
     adapter, controller = specs["vehicle_adapter"], specs["controller"]
     kind = vehicles.make(str(layered(adapter).get("vehicle", "stamped")))
-    told = {_resolved(adapter, topic) for topic in kind.takes}
-    said = {_resolved(controller, "cmd_vel")}
+    told = {adapter.resolved(topic) for topic in kind.takes}
+    said = {controller.resolved("cmd_vel")}
     assert not told & said
-    assert _resolved(adapter, "cmd_vel") in said
+    assert adapter.resolved("cmd_vel") in said
 
 
-def _resolved(spec: table.NodeSpec, topic: str) -> str:
-    name = spec.remaps.get(topic, topic)
-    return name if name.startswith("/") else f"/{spec.namespace}/{name}".replace("//", "/")
+def test_names_are_resolved_as_ros_does() -> None:
+    spec = table.NodeSpec("controller", "controller", "one", remaps={
+        "image": "/camera/raw", "cmd_vel": "controller/cmd_vel", "scan/other": "s"})
+    assert {name: spec.resolved(name) for name in (
+        "image", "image/compressed", "cmd_vel", "~/status", "/clock", "imu", "scan/other")} == {
+        "image": "/camera/raw", "image/compressed": "/camera/raw/compressed",
+        "cmd_vel": "/one/controller/cmd_vel", "~/status": "/one/controller/status",
+        "/clock": "/clock", "imu": "/one/imu", "scan/other": "/one/s"}
+    assert table.NodeSpec("controller", "controller", "").resolved("imu") == "/imu"
 
 
 @pytest.mark.parametrize("sim", SIMULATORS)
@@ -246,7 +263,19 @@ def test_command_line_carries_names_and_types_to_the_node(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr
         name, topic, parameters = json.loads(done.stdout)
         assert name == f"/drone1/{spec.executable}"
-        assert topic == f"/drone1/{spec.remaps.get('cmd_vel', 'cmd_vel')}"
+        assert topic == spec.resolved("cmd_vel")
         assert parameters == dict(spec.parameters)
         for key, value in spec.parameters.items():
             assert type(parameters[key]) is type(value), key
+
+
+def test_sros2_looks_for_each_node_in_the_enclave_that_the_table_names(tmp_path: Path) -> None:
+    """As real nodes say that are told to use security, and find no keys."""
+    told = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce",
+            "ROS_SECURITY_KEYSTORE": str(tmp_path)}
+    for spec in nodes(NodeOptions(drones=2, namespace="fleet")):
+        assert spec.enclave == f"/lnn_ros/{spec.namespace}/{spec.name}"
+        refused = subprocess.run(spec.command(), env={**os.environ, **told}, text=True, timeout=60,
+                                 capture_output=True, check=False)
+        assert refused.returncode == 2
+        assert f"'{tmp_path}/enclaves{spec.enclave}' does not exist" in refused.stderr

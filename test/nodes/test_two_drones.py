@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -12,6 +13,8 @@ from random_policy import random_policy
 from ros import LATCHED, pairs, vector
 
 from lnn_ros import messages
+from lnn_ros.nodes.foxglove import layout
+from lnn_ros.nodes.options import NodeOptions
 from lnn_ros.nodes.settings import SimulatorSettings
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation import fleet
@@ -67,6 +70,11 @@ def test_two_flights_in_lock_step_are_those_of_the_library(bench, tmp_path):
     apart = [np.array([m.pose.pose.position.x, m.pose.pose.position.y])
              for m in (truths[0][0], truths[1][0])]
     assert np.linalg.norm(apart[0] - apart[1]) > 5.0
+    topics = {name for name, _ in bench.node.get_topic_names_and_types()}
+    for name in NAMES:  # a viewer that is told of one of them sees it
+        seen = json.loads(layout(NodeOptions(namespace=name)))["configById"]
+        assert seen["Image!camera"]["imageMode"]["imageTopic"] in topics
+        assert seen["RawMessages!status"]["topicPath"] in topics
     for status in statuses:
         assert pairs(status[-1])["seed"] == str(SEED)
 

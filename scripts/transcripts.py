@@ -14,11 +14,13 @@ import importlib.metadata
 import json
 import os
 import re
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from lnn_ros.learning.jobs import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/results/launch.md"
@@ -35,7 +37,7 @@ FIRST, LAST = 26, 12  # lines that are kept of what is longer than both together
 _LEFT_OUT = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""), (re.compile(r"\[\d{9,}\.\d+\] "), ""),
     (re.compile(r"pid \[?\d+\]?"), "pid [..]"),
-    (re.compile(r"/\S*?/pytest-of-[^/]+/pytest-\d+/[^/\s]+"), "/tmp"),
+    (re.compile(r"/\S*?/pytest-of-[^/]+/pytest-\d+/[^/\s]+"), "/..."),
 )
 _USELESS = ("All log files can be found below", "Default logging verbosity")
 
@@ -72,7 +74,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603  # a list of words, no shell
             [sys.executable, "-m", "pytest", "-q", "test/launch"], cwd=ROOT, check=False,
             env={**os.environ, "LNN_ROS_TRANSCRIPTS": folder})
         kept = sorted(Path(folder).iterdir())
@@ -81,8 +83,7 @@ def main() -> int:
                   f"expected that they pass, in an environment with ros2 launch", file=sys.stderr)
             return 1
         found = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, text=True,
-                            stdout=subprocess.PIPE).stdout.strip()
+    commit = provenance("")["commit"]
     versions = ", ".join(f"{name} {importlib.metadata.version(package)}" for name, package in
                          (("launch", "launch"), ("rclpy", "ros-rclpy")))
     args.out.write_text(page(found, commit, versions), encoding="utf-8")

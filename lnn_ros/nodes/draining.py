@@ -86,7 +86,7 @@ class Drain:
 
         As :meth:`take`, for a subscription that wakes nobody up.
         """
-        handle = self.subscription.handle
+        handle: Any = self.subscription.handle  # rclpy says that there is always a message
         with handle:
             for _ in range(self._depth):
                 taken = handle.take_message(self.kind, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -74,7 +74,7 @@ class Parameters(Generic[S]):
     def _declare(self, node: Node, row: Row) -> None:
         """Declare a parameter; a bad override becomes a problem, not an exception."""
         anything = ParameterDescriptor(dynamic_typing=True)
-        given = node.declare_parameter(row.name, row.default, anything).value
+        given: Any = node.declare_parameter(row.name, row.default, anything).value
         node.undeclare_parameter(row.name)
         try:
             value = row.check(given)

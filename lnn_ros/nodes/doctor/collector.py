@@ -172,7 +172,7 @@ class Collector:
 
     def _ask(self, kind: type[Any], service: str, request: Any) -> Any:
         """Call a service, if somebody offers it; None without an answer in time."""
-        client = self._node.create_client(kind, service)
+        client: Any = self._node.create_client(kind, service)
         try:
             end = time.monotonic() + _ANSWER_S
             while not client.service_is_ready():

@@ -54,8 +54,9 @@ class Operator:
     def set(self, node: str, values: Mapping[str, Value | bytes],
             patience_s: float = 3.0) -> tuple[bool, str]:
         """Set parameters, all or none; return whether they were taken, and what was said."""
+        typed: Mapping[str, Any] = values  # rclpy's types know no mixture
         request = SetParametersAtomically.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+            Parameter(name, value=value).to_parameter_msg() for name, value in typed.items()])
         answer = self._call(SetParametersAtomically, f"{node}/set_parameters_atomically", request,
                             patience_s)
         return (False, "") if answer is None else (answer.result.successful, answer.result.reason)

@@ -36,7 +36,7 @@ FIRST, LAST = 26, 12  # lines that are kept of what is longer than both together
 
 _LEFT_OUT = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""), (re.compile(r"\[\d{9,}\.\d+\] "), ""),
-    (re.compile(r"pid \[?\d+\]?"), "pid [..]"),
+    (re.compile(r"(?<=pid \[)\d+|(?<=pid )\d+"), ".."),
     (re.compile(r"/\S*?/pytest-of-[^/]+/pytest-\d+/[^/\s]+"), "/..."),
 )
 _USELESS = ("All log files can be found below", "Default logging verbosity")

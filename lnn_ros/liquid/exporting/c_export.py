@@ -18,7 +18,7 @@ from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint
 from lnn_ros.liquid.engine import effective
 from lnn_ros.liquid.exporting.c_code import Body
 from lnn_ros.liquid.exporting.c_text import HELPERS, Constants, Place, called
-from lnn_ros.liquid.exporting.command import cell_weights, inside, traced
+from lnn_ros.liquid.exporting.tracing import cell_weights, inside, traced
 from lnn_ros.liquid.ops import Array, Ops
 from lnn_ros.liquid.programs.trace import Program
 from lnn_ros.liquid.spec import COMMAND, SUMMARY

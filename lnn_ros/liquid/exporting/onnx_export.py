@@ -17,7 +17,7 @@ import numpy as np
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint, streams
 from lnn_ros.liquid.engine import effective
-from lnn_ros.liquid.exporting.command import cell_weights, inside, traced
+from lnn_ros.liquid.exporting.tracing import cell_weights, inside, traced
 from lnn_ros.liquid.ops import Array, Ops
 from lnn_ros.liquid.programs.trace import Operation, Program
 from lnn_ros.liquid.spec import COMMAND, SUMMARY, HeadSpec

@@ -25,8 +25,8 @@ from lnn_ros import policies
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.engine import Engine
 from lnn_ros.liquid.exporting.c_export import cell_source, policy_source
-from lnn_ros.liquid.exporting.command import cell_weights
 from lnn_ros.liquid.exporting.onnx_export import OPSET, cell_model, policy_model, read_model
+from lnn_ros.liquid.exporting.tracing import cell_weights
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.spec import SUMMARY
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.exporting.c_code import Body
 from lnn_ros.liquid.exporting.c_text import HELPERS, Constants, Memory, Place, called, literal
-from lnn_ros.liquid.exporting.command import inside
 from lnn_ros.liquid.exporting.onnx_export import program_model
+from lnn_ros.liquid.exporting.tracing import inside
 from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.programs.trace import trace
 

@@ -47,13 +47,12 @@ from lnn_ros.learning.statistics import auroc, auroc_interval, paired_difference
 from lnn_ros.liquid import container
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.conditions import NOMINAL, shifted
 from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
-from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.simulator import Outcome, Simulator, SimulatorOptions
+from lnn_ros.simulation.simulator import Outcome, Simulator
 from lnn_ros.simulation.task import Task
 
-NOMINAL = "nominal"
 SHIFTS = (
     "noise:0.08",
     "noise:0.12",
@@ -81,18 +80,16 @@ _OUTCOMES = {outcome.value[0]: outcome.value for outcome in Outcome}
 
 
 class Watched:
-    """A pilot behind a shifted camera, and the course of its score."""
+    """A pilot, and the course of its score."""
 
-    def __init__(self, pilot: Pilot, shift: Shift | None, seed: int) -> None:
-        self._pilot, self._shift, self._seed = pilot, shift, seed
+    def __init__(self, pilot: Pilot) -> None:
+        self._pilot = pilot
         self.course: list[tuple[int, float]] = []
 
     def observe(
         self, stream: str, stamp_ns: int, value: NDArray[Any], now_ns: int | None = None
     ) -> object:
-        """Let the pilot see what the shifted camera delivers."""
-        if stream == "camera" and self._shift is not None:
-            value = self._shift.frame(value, self._seed, stamp_ns)
+        """Let the pilot see it."""
         return self._pilot.observe(stream, stamp_ns, value, now_ns)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
@@ -115,14 +112,9 @@ _task = lru_cache(maxsize=2)(Task.load)
 def try_once(policy: str, task_name: str, text: str, seed: int) -> dict[str, Any]:
     """Fly once; ``text`` is a shift with its strength, or nominal."""
     task, pilot = _task(task_name), _pilot(policy)
-    shift = None if text == NOMINAL else Shift.parse(text)
-    world, options = make_world(seed, task), SimulatorOptions()
-    if shift is not None:
-        world = shift.world(world)
-        options = SimulatorOptions(geometry=shift.geometry(task))
     pilot.reset()
-    agent = Watched(pilot, shift, seed)
-    flight = fly(Simulator(world, options, task=task), agent)
+    agent = Watched(pilot)
+    flight = fly(Simulator(make_world(seed, task), shifted(text), task=task), agent)
     stamps = (np.array([at for at, _ in agent.course]) - START_NS) * 1e-9
     scores = np.array([score for _, score in agent.course])
     told = scores[stamps <= max(flight.seconds - BEFORE_END_S, stamps[0])]

@@ -22,6 +22,8 @@ from lnn_ros.nodes import (  # noqa: E402
     settings,
     table,
 )
+from lnn_ros.simulation.conditions import CONDITIONS  # noqa: E402
+from lnn_ros.simulation.shifts import KINDS  # noqa: E402
 from lnn_ros.vehicles.base import LASTS_S  # noqa: E402
 
 MADE_BY = "<!-- Written by scripts/reference.py from the code: change it there. -->\n"
@@ -184,8 +186,28 @@ def profiles() -> str:
     return "\n".join([*lines, ""])
 
 
+def shifts() -> str:
+    """Return the page about shifts and conditions of timing."""
+    lines = [
+        "# Shifts", "", MADE_BY,
+        "`lnn_ros evaluate --shift NAME[:STRENGTH][,NAME...]` flies worlds in which something is "
+        "otherwise than in training, one change on top of the other. What is random in it is drawn "
+        "from the world's seed: every policy meets the same.", "",
+        "![One picture under each shift of what is seen, at two strengths](../images/shifts.png)",
+        "", "(`python scripts/shifts.py`, the start of world 300012.)", "",
+        "| Name | What, and what its strength is | Strength |", "|---|---|---|"]
+    lines += [f"| `{name}` | {kind.about} | {kind.low:g} to {kind.high:g} |"
+              for name, kind in KINDS.items()]
+    lines += ["", "Without a strength, conditions of timing and pace "
+              "([how it deals with time](../explanation/time.md)):", "", "| Name | What |",
+              "|---|---|"]
+    lines += [f"| `{name}` | {found.about} |" for name, found in CONDITIONS.items()]
+    return "\n".join([*lines, ""])
+
+
 PAGES = {"docs/reference/parameters.md": parameters, "docs/reference/launch.md": launch,
-         "docs/reference/commands.md": commands, "docs/reference/robots.md": profiles}
+         "docs/reference/commands.md": commands, "docs/reference/robots.md": profiles,
+         "docs/reference/shifts.md": shifts}
 
 
 def main() -> int:

@@ -25,8 +25,9 @@ from lnn_ros.learning.statistics import paired_difference, wilson
 from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.pilot import Pilot, ceilings
 from lnn_ros.resources import share_path
-from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, condition
+from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.shifts import KINDS
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
     Outcome,
@@ -47,14 +48,14 @@ class Trial:
     """One flight.
 
     ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the checkpoint
-    that a control flies with; ``timing`` is a condition's name.
+    that a control flies with; ``shift`` is a text as ``conditions.shifted`` reads it.
     """
 
     seed: int
     agent: str
     policy: str
     task: str
-    timing: str = NOMINAL
+    shift: str = NOMINAL
 
 
 @lru_cache(maxsize=4)
@@ -98,8 +99,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
     task = _task(trial.task)
     # The expert looks at no picture; leaving them out changes nothing else.
-    options = SimulatorOptions(render=trial.agent != "expert")
-    options = condition(trial.timing).change(options)
+    options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"))
     sim = Simulator(make_world(trial.seed, task), options, task=task)
     flight = fly(sim, _agent(trial, sim))
     begun = sim.interrupted_s
@@ -134,7 +134,7 @@ def evaluate(
     seeds: range,
     workers: int,
     task: str,
-    timing: str = NOMINAL,
+    shift: str = NOMINAL,
 ) -> dict[str, dict[str, Any]]:
     """Fly every row through every world.
 
@@ -145,10 +145,10 @@ def evaluate(
         compared with.
     seeds : range
         Worlds, the same for all rows.
-    timing : str
-        Name of the condition under which all fly.
+    shift : str
+        What is otherwise than nominal for all: see ``conditions.shifted``.
     """
-    trials = [Trial(seed, *row, task, timing) for row in rows.values() for seed in seeds]
+    trials = [Trial(seed, *row, task, shift) for row in rows.values() for seed in seeds]
     progress = Progress("flights", len(trials))
     table: dict[str, dict[str, Any]] = {}
     flights: list[dict[str, Any]] = []
@@ -195,12 +195,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="fly_to_target",
                         help="name of a task, or path of a task file (default: %(default)s)")
     parser.add_argument(
-        "--timing",
-        choices=CONDITIONS,
-        default=NOMINAL,
-        metavar="NAME",
-        help=f"condition under which all fly: {', '.join(CONDITIONS)}",
-    )
+        "--shift", default=NOMINAL, metavar="NAME[:STRENGTH][,NAME...]",
+        help="what is otherwise for all, one on top of the other: "
+        f"{', '.join(name for name in CONDITIONS if name != NOMINAL)}; and, with a strength, "
+        f"{', '.join(KINDS)} (default: {NOMINAL})",
+    )  # fmt: skip
     parser.add_argument(
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
     )
@@ -214,9 +213,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    if args.card and args.timing != NOMINAL:
+    shifted(args.shift)  # before anything is flown
+    if args.card and args.shift != NOMINAL:
         raise LnnError(
-            f"--card with --timing {args.timing} found, expected {NOMINAL}: the card "
+            f"--card with --shift {args.shift} found, expected {NOMINAL}: the card "
             "states what the policy does under nominal conditions"
         )
     policy = str(args.policy or policies.path(args.task))
@@ -228,13 +228,13 @@ def run(args: argparse.Namespace) -> int:
         rows["feedforward"] = (str(args.feedforward), str(args.feedforward))
     if args.controls is not None:
         rows.update({name: (name, policy) for name in args.controls or CONTROLS})
-    table = evaluate(rows, args.seeds, args.workers, args.task, args.timing)
+    table = evaluate(rows, args.seeds, args.workers, args.task, args.shift)
     print(format_table(table))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
         "weights_sha256": checkpoint.weights_digest(),
         "seeds": [args.seeds.start, args.seeds.stop],
-        "timing": args.timing,
+        "shift": args.shift,
         "rows": table,
     }
     if args.card:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.interruption import Interruption, Lost
+from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import SimulatorOptions
 
 NOMINAL = "nominal"
@@ -104,3 +105,31 @@ def condition(name: str) -> Condition:
     if name not in CONDITIONS:
         raise LnnError(f"condition {name!r} found, expected one of {', '.join(CONDITIONS)}")
     return CONDITIONS[name]
+
+
+def shifted(text: str, options: SimulatorOptions | None = None) -> SimulatorOptions:
+    """Return options changed as a text says.
+
+    Parameters
+    ----------
+    text : str
+        Names with commas between: conditions of timing, and shifts with their strengths as in
+        ``fog:0.2``, one on top of the other.
+    options : SimulatorOptions, optional
+        Without the changes.
+
+    Raises
+    ------
+    LnnError
+        When there is nothing of a name, or not of that strength.
+    """
+    options = options or SimulatorOptions()
+    for name in text.split(","):
+        if name in CONDITIONS:
+            options = CONDITIONS[name].change(options)
+        elif name.partition(":")[0] in KINDS:
+            options = replace(options, shifts=(*options.shifts, Shift.parse(name)))
+        else:
+            raise LnnError(f"shift {name!r} found, expected names of {', '.join(CONDITIONS)}, or "
+                           f"NAME:STRENGTH of {', '.join(KINDS)}")
+    return options

@@ -1,8 +1,10 @@
 """Shifts: what a camera sees changed by a named effect of a strength, as no training flight had it.
 
-A shift changes the frame after it is taken (noise, blur, darkness, glare, dirt), or the world that
-is to be seen (fog), or how the camera is mounted (tilt, field of view). What is random in it is
-drawn from the flight's seed and the frame's stamp alone: whoever flies sees the same.
+A shift changes the frame after it is taken (noise, blur, darkness, flicker, glare, dirt), or the
+world that is to be seen (fog, autumn, winter), or how the camera is mounted (tilt, field of view),
+or what disturbs the flight (wind, gusts, the IMU's bias, the drift of the velocity estimate). What
+is random in it is drawn from the flight's seed and the frame's stamp alone: whoever flies meets the
+same.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.camera import CameraGeometry
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import World
+from lnn_ros.simulation.world import Material, Role, Shape, Vector, World
 
 Frame = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -29,6 +31,11 @@ _DIRT = (14.0, 12.0, 9.0)
 """Colour of what sticks to a lens: nearly black, as it stands in its own shadow."""
 _GLARE_RADIUS = 0.35
 """Of the bright disc, in picture widths: at this distance its light has fallen to 1 / e."""
+_AUTUMN: Vector = (0.78, 0.40, 0.08)
+_SNOW: Vector = (0.95, 0.96, 0.98)
+_FORCE_PER_RATE = 10.0
+"""Bias of the accelerometer, m/s^2, beside one of the gyroscope of 1 rad/s: about what low-cost
+sensors have of both."""
 
 
 def _levels(values: Floats) -> Frame:
@@ -65,6 +72,11 @@ def dusk(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
     return _levels(frame * left)
 
 
+def flicker(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
+    """Let the exposure err from frame to frame: standard deviation of its natural logarithm."""
+    return _levels(frame * np.float32(np.exp(strength * at.standard_normal())))
+
+
 def glare(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
     """Let the sun shine into the lens: a veil, and a disc that outshines; its share of white."""
     height, width = frame.shape[:2]
@@ -90,6 +102,38 @@ def dirt(frame: Frame, strength: float, lens: Random, at: Random) -> Frame:
 
 def _fog(world: World, strength: float) -> World:
     return replace(world, light=replace(world.light, fog=min(world.light.fog, 1.0 / strength)))
+
+
+def _painted(material: Material, paint: Vector, share: float) -> Material:
+    def mixed(color: Vector) -> Vector:
+        r, g, b = (c + share * (p - c) for c, p in zip(color, paint, strict=True))
+        return r, g, b
+
+    return replace(material, color=mixed(material.color), accent=mixed(material.accent))
+
+
+def _autumn(world: World, strength: float) -> World:
+    """Leaves and ground are brown and orange."""
+    solids = tuple(replace(s, material=_painted(s.material, _AUTUMN, strength))
+                   if s.role is Role.TREE and s.shape is Shape.ELLIPSOID else s
+                   for s in world.solids)
+    return replace(world, solids=solids, ground=_painted(world.ground, _AUTUMN, strength))
+
+
+def _winter(world: World, strength: float) -> World:
+    """Snow lies on the ground, and half as much on trees, pillars and walls."""
+    lain = {Role.TREE, Role.PILLAR, Role.WALL}
+    solids = tuple(replace(s, material=_painted(s.material, _SNOW, strength / 2))
+                   if s.role in lain else s for s in world.solids)
+    return replace(world, solids=solids, ground=_painted(world.ground, _SNOW, strength))
+
+
+def _disturbed(**names: float) -> Callable[[Task, float], Task]:
+    """Return what sets disturbances of a task to a strength, times a number each."""
+    def change(task: Task, strength: float) -> Task:
+        values = {name: strength * times for name, times in names.items()}
+        return replace(task, disturbances=replace(task.disturbances, **values))
+    return change
 
 
 def _tilt(usual: CameraGeometry, strength: float) -> CameraGeometry:
@@ -119,6 +163,8 @@ class Kind:
         Changes the world that is seen: (world, strength).
     geometry : callable, optional
         Changes the camera: (geometry, strength).
+    task : callable, optional
+        Changes what disturbs the flight: (task, strength).
     """
 
     about: str
@@ -127,19 +173,35 @@ class Kind:
     frame: Effect | None = None
     world: Callable[[World, float], World] | None = None
     geometry: Callable[[CameraGeometry, float], CameraGeometry] | None = None
+    task: Callable[[Task, float], Task] | None = None
 
 
 KINDS: dict[str, Kind] = {
     "noise": Kind("noise of every pixel: standard deviation, white = 1", 0.0, 2.0, frame=noise),
     "blur": Kind("Gaussian blur: standard deviation, pixels", 0.05, 20.0, frame=blur),
     "dusk": Kind("darkness: share of the light that is gone", 0.0, 1.0, frame=dusk),
+    "flicker": Kind("exposure that errs: standard deviation of its logarithm", 0.0, 3.0,
+                    frame=flicker),
     "glare": Kind("sun in the lens: greatest share of white laid over", 0.0, 1.0, frame=glare),
+    "autumn": Kind("leaves and ground of autumn: share of that colour", 0.0, 1.0, world=_autumn),
+    "winter": Kind("snow: share of white on the ground, twice that of the rest", 0.0, 1.0,
+                   world=_winter),
     "fog": Kind("fog: extinction, 1/m (nominal 0.007 to 0.025)", 1e-3, 10.0, world=_fog),
     "dirt": Kind("blots on the lens: share of the picture covered", 0.0, 0.95, frame=dirt),
     "tilt": Kind("camera looks down: degrees", -60.0, 60.0, geometry=_tilt),
     "field_of_view": Kind(
         "another lens: horizontal angle, degrees (nominal 90)", 20.0, 160.0, geometry=_field_of_view
     ),
+    "wind": Kind("wind that stays, as the vehicle's velocity: m/s (nominal 0.5)", 0.0, 10.0,
+                 task=_disturbed(wind=1.0)),
+    "gusts": Kind("gusts: standard deviation, m/s (nominal 0.3)", 0.0, 10.0,
+                  task=_disturbed(gust=1.0)),
+    "imu_bias": Kind(
+        f"bias of the gyroscope: standard deviation, rad/s (nominal 0.003); {_FORCE_PER_RATE:g} "
+        "times as many m/s^2 of the accelerometer", 0.0, 5.0,
+        task=_disturbed(gyro_bias=1.0, accelerometer_bias=_FORCE_PER_RATE)),
+    "drift": Kind("drift of the velocity that the vehicle believes: m/s (nominal 0.06)", 0.0, 5.0,
+                  task=_disturbed(velocity_drift=1.0)),
 }
 
 
@@ -199,11 +261,12 @@ class Shift:
         change = KINDS[self.kind].world
         return world if change is None else change(world, self.strength)
 
-    def geometry(self, task: Task) -> CameraGeometry | None:
-        """Return the camera if it is another one than the task's."""
+    def geometry(self, usual: CameraGeometry) -> CameraGeometry:
+        """Return the camera, the same if it is no matter of the camera."""
         change = KINDS[self.kind].geometry
-        if change is None:
-            return None
-        camera = task.camera
-        usual = CameraGeometry(camera.width, camera.height, math.radians(camera.field_of_view))
-        return change(usual, self.strength)
+        return usual if change is None else change(usual, self.strength)
+
+    def task(self, task: Task) -> Task:
+        """Return the task with what disturbs the flight; worlds made of it stay the same."""
+        change = KINDS[self.kind].task
+        return task if change is None else change(task, self.strength)

@@ -18,6 +18,7 @@ from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, 
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Pose, Quadrotor, Wind
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
+from lnn_ros.simulation.shifts import Shift
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World
 
@@ -60,6 +61,9 @@ class SimulatorOptions:
     pace : float
         The vehicle flies and turns this many times as fast as it is told; its ceilings are as many
         times as high, its acceleration is what it was.
+    shifts : tuple of Shift
+        What is otherwise than in training, one on top of the other. What they change of the camera
+        or of the disturbances comes on top of ``geometry``, ``estimator`` and ``wind``' defaults.
     """
 
     camera: StreamTiming = sensors.CAMERA
@@ -71,6 +75,7 @@ class SimulatorOptions:
     render: bool = True
     interruption: Interruption | None = None
     pace: float = 1.0
+    shifts: tuple[Shift, ...] = ()
 
     def validate(self) -> None:
         """Raise LnnError naming the option that is outside its domain."""
@@ -126,8 +131,10 @@ class Simulator:
 
     Attributes
     ----------
-    world, options, task
+    world, options
         As given.
+    task : Task
+        As given, with the disturbances that ``options.shifts`` change.
     geometry : CameraGeometry
         The camera that it carries.
 
@@ -141,7 +148,13 @@ class Simulator:
                  seed: int | None = None, task: Task | None = None, others: int = 0) -> None:
         self.world = world
         self.options = options or SimulatorOptions()
-        self.task = task or Task.load(world.task)
+        self.task, seen = task or Task.load(world.task), world
+        camera = self.task.camera
+        self.geometry = self.options.geometry or CameraGeometry(
+            camera.width, camera.height, math.radians(camera.field_of_view))
+        for shift in self.options.shifts:
+            self.task, seen = shift.task(self.task), shift.world(seen)
+            self.geometry = shift.geometry(self.geometry)
         self._seed = world.seed if seed is None else seed
         self.options.validate()
         d = self.task.disturbances
@@ -150,10 +163,7 @@ class Simulator:
             self.options.estimator or Estimator(d.velocity_lag, d.velocity_noise,
                                                 d.velocity_drift, d.velocity_drift_time),
             self.options.wind or Wind(d.wind, d.gust, d.gust_time), others)
-        camera = self.task.camera
-        self.geometry = self.options.geometry or CameraGeometry(
-            camera.width, camera.height, math.radians(camera.field_of_view))
-        self._renderer = (Renderer(world, self.geometry, self.options.samples, others)
+        self._renderer = (Renderer(seen, self.geometry, self.options.samples, others)
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
         self._command = np.zeros(4)
@@ -325,6 +335,8 @@ class Simulator:
         if arrival is not None and lost is not Lost.FRAMES:
             image = renderer.render(*pose, target=lost is not Lost.TARGET,
                                     vehicles=self._others)
+            for shift in self.options.shifts:
+                image = shift.frame(image, self._seed, now)
             self._transit.send(Delivery("camera", now, arrival, image))
 
     def _judge(self) -> None:

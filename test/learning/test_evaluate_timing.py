@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 from flyers import small_policy, small_task
 from policies_for_tests import HEIGHT, WIDTH, frame, small_checkpoint
 
@@ -118,12 +117,11 @@ def test_the_command_line_flies_under_a_condition_and_says_so(tmp_path, capsys):
     task, policy = small_task(tmp_path, 1.0), str(small_policy(tmp_path))
     file = tmp_path / "e.json"
     words = ["evaluate", "--policy", policy, "--task", task, "--seeds", f"{WORLD}:{WORLD + 2}"]
-    assert main([*words, "--timing", "drop_50", "--json", str(file)]) == 0
+    assert main([*words, "--shift", "drop_50", "--json", str(file)]) == 0
     result = json.loads(file.read_text())
-    assert result["timing"] == "drop_50" and result["rows"]["policy"]["flights"] == 2
+    assert result["shift"] == "drop_50" and result["rows"]["policy"]["flights"] == 2
     assert "| policy |" in capsys.readouterr().out
-    assert main([*words, "--timing", "drop_50", "--card"]) == 2
-    assert "--card with --timing drop_50 found, expected nominal" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main([*words, "--timing", "fog"])
-    assert "invalid choice: 'fog'" in capsys.readouterr().err
+    assert main([*words, "--shift", "drop_50", "--card"]) == 2
+    assert "--card with --shift drop_50 found, expected nominal" in capsys.readouterr().err
+    assert main([*words, "--shift", "drop_50,rain"]) == 2
+    assert "shift 'rain' found, expected names of nominal, camera_4hz" in capsys.readouterr().err

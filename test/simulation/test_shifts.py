@@ -7,8 +7,11 @@ import pytest
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.conditions import shifted as shifted_options
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.shifts import KINDS, Shift
+from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
 
 TASK = Task.load("fly_to_target")
@@ -18,14 +21,17 @@ RENDERER = Renderer(WORLD, samples=1)
 PICTURE = RENDERER.render(WORLD.start, EYE)
 FRAMES = [name for name, kind in KINDS.items() if kind.frame is not None]
 STRENGTHS = {"noise": "0.1", "blur": "3", "dusk": "0.5", "glare": "0.5", "fog": "0.3",
-             "dirt": "0.3", "tilt": "15", "field_of_view": "120"}  # fmt: skip
+             "dirt": "0.3", "tilt": "15", "field_of_view": "120", "flicker": "0.4", "autumn": "0.8",
+             "winter": "0.8", "wind": "2", "gusts": "1.5", "imu_bias": "0.1",
+             "drift": "0.5"}  # fmt: skip
+SEEN = [name for name, kind in KINDS.items() if kind.task is None]
 
 
 def shifted(text, seed=7, stamp_ns=10**9, picture=PICTURE):
     """The picture as the shifted camera delivers it, in 0 to 1."""
     shift = Shift.parse(text)
     if KINDS[shift.kind].frame is None:
-        geometry = shift.geometry(TASK) or CameraGeometry()
+        geometry = shift.geometry(CameraGeometry())
         picture = Renderer(shift.world(WORLD), geometry, samples=1).render(WORLD.start, EYE)
     return shift.frame(picture, seed, stamp_ns) / 255.0
 
@@ -85,8 +91,29 @@ def test_dirt_covers_its_share_and_nothing_else():
     assert (shifted("dirt:0.3", stamp_ns=5) == dirty).all(), "it stays where it is"
 
 
+def test_flicker_changes_all_pixels_alike_and_every_frame_otherwise():
+    grey = np.full((48, 64, 3), 100, np.uint8)
+    gains = np.array([shifted("flicker:0.3", stamp_ns=n, picture=grey) for n in range(300)]) * 2.55
+    assert (np.ptp(gains, axis=(1, 2, 3)) == 0).all()
+    logs = np.log(gains[:, 0, 0, 0])
+    assert logs.std() == pytest.approx(0.3, rel=0.1) and abs(logs.mean()) < 0.06
+
+
+def test_autumn_is_red_winter_white_and_the_target_what_it_was():
+    plain, mask = PICTURE / 255.0, RENDERER.target_mask(WORLD.start, EYE)
+    index, _ = RENDERER.cast(WORLD.start, EYE)
+    ground = index == -1
+    for text in ("autumn:0.8", "winter:0.8"):
+        changed = shifted(text)
+        np.testing.assert_array_equal(changed[mask], plain[mask])
+        np.testing.assert_array_equal(changed[index == -2], plain[index == -2])  # the sky
+    red, white = shifted("autumn:0.8")[ground], shifted("winter:0.8")[ground]
+    assert red[:, 0].mean() > 1.5 * red[:, 2].mean()
+    assert white.mean() > plain[ground].mean() + 0.15 and np.ptp(white.mean(0)) < 0.2
+
+
 def test_a_tilted_camera_sees_lower():
-    level, down = CameraGeometry(), Shift.parse("tilt:15").geometry(TASK)
+    level, down = CameraGeometry(), Shift.parse("tilt:15").geometry(CameraGeometry())
     assert down.tilt == pytest.approx(math.radians(15)) and level.tilt == 0.0
     index, _ = Renderer(WORLD, down, samples=1).cast(WORLD.start, EYE)
     before, _ = RENDERER.cast(WORLD.start, EYE)
@@ -94,9 +121,9 @@ def test_a_tilted_camera_sees_lower():
 
 
 def test_a_wider_lens_shows_the_target_smaller():
-    from_start = WORLD.start, _facing(WORLD)
+    from_start, usual = (WORLD.start, _facing(WORLD)), CameraGeometry()
     seen = [
-        Renderer(WORLD, Shift.parse(f"field_of_view:{angle}").geometry(TASK), samples=1)
+        Renderer(WORLD, Shift.parse(f"field_of_view:{angle}").geometry(usual), samples=1)
         .target_mask(*from_start)
         .sum()
         for angle in (40, 80, 130)
@@ -111,7 +138,7 @@ def _facing(world):
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", SEEN)
 def test_a_shift_gives_the_same_to_everyone_and_leaves_its_input_alone(name):
     before = PICTURE.copy()
     text = f"{name}:{STRENGTHS[name]}"
@@ -122,7 +149,8 @@ def test_a_shift_gives_the_same_to_everyone_and_leaves_its_input_alone(name):
     assert str(Shift.parse(text)) == text
     if name in FRAMES:
         shift = Shift.parse(text)
-        assert shift.world(WORLD) is WORLD and shift.geometry(TASK) is None
+        assert shift.world(WORLD) is WORLD
+        assert shift.geometry(CameraGeometry()) == CameraGeometry() and shift.task(TASK) is TASK
 
 
 @pytest.mark.parametrize("text, words", [
@@ -133,3 +161,56 @@ def test_a_shift_gives_the_same_to_everyone_and_leaves_its_input_alone(name):
 def test_nonsense_is_refused(text, words):
     with pytest.raises(LnnError, match=words):
         Shift.parse(text)
+
+
+def flown(text, seconds=4.0, **options):
+    """A hover under shifts: the simulator, its pictures, its inertial readings, where it was."""
+    sim = Simulator(WORLD, shifted_options(text, SimulatorOptions(samples=1, **options)), task=TASK)
+    images, readings, places = [], [], []
+    for tick in range(1, int(seconds * 10)):
+        for sample in sim.advance(START_NS + tick * 100_000_000):
+            (images if sample.stream == "camera" else readings).append(sample.value)
+        sim.command(np.zeros(4))
+        places.append(sim.position)
+    return sim, np.array(images), np.array(readings), np.array(places)
+
+
+def test_who_flies_sees_what_the_shifted_camera_delivers():
+    sim, plain, *_ = flown("nominal", seconds=1.0)
+    _, dusky, *_ = flown("dusk:0.5,dirt:0.3", seconds=1.0)
+    for number, (before, after) in enumerate(zip(plain, dusky, strict=True)):
+        stamp = START_NS + number * 50_000_000
+        expected = Shift.parse("dusk:0.5").frame(before, WORLD.seed, stamp)
+        expected = Shift.parse("dirt:0.3").frame(expected, WORLD.seed, stamp)
+        np.testing.assert_array_equal(after, expected)
+    assert len(plain) > 15 and sim.task == TASK
+    tilted, *_ = flown("tilt:15,field_of_view:120", seconds=0.2)
+    assert math.degrees(tilted.geometry.tilt) == pytest.approx(15)
+    assert math.degrees(tilted.geometry.horizontal_fov) == pytest.approx(120)
+
+
+def test_what_disturbs_a_flight_is_as_strong_as_said():
+    calm = flown("wind:0,gusts:0,drift:0", render=False)
+    windy, gusty = (flown(f"{text},drift:0", render=False)
+                    for text in ("wind:3,gusts:0", "wind:0,gusts:3"))
+
+    def way(flight):
+        return np.linalg.norm(np.diff(flight[3], axis=0), axis=1).sum()
+
+    assert way(windy) > 1.5 * way(calm) and way(gusty) > 1.5 * way(calm)
+    drifting = flown("wind:0,gusts:0,drift:1", render=False)
+    assert way(drifting) > 1.5 * way(calm)
+    biased = flown("imu_bias:0.2,wind:0,gusts:0,drift:0", render=False)
+    errors = (biased[2] - calm[2]).mean(0)
+    assert 0.02 < np.abs(errors[:3]).max() < 0.8 and 0.2 < np.abs(errors[3:]).max() < 8.0
+    assert np.ptp(biased[2] - calm[2], axis=0).max() < 1e-9, "it stays"
+
+
+def test_shifts_and_conditions_are_named_together():
+    options = shifted_options("camera_8hz,fog:0.2,tilt:10")
+    assert options.camera.rate_hz == 8.0 and [str(s) for s in options.shifts] == ["fog:0.2",
+                                                                                  "tilt:10"]
+    for text, words in (("fog", "strength of shift fog is ''"), ("", "shift '' found, expected"),
+                        ("fog:0.2,", "shift '' found"), ("camera_8hz:2", "shift 'camera_8hz:2'")):
+        with pytest.raises(LnnError, match=words):
+            shifted_options(text)

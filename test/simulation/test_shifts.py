@@ -13,6 +13,7 @@ from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import Role
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)
@@ -110,6 +111,12 @@ def test_autumn_is_red_winter_white_and_the_target_what_it_was():
     red, white = shifted("autumn:0.8")[ground], shifted("winter:0.8")[ground]
     assert red[:, 0].mean() > 1.5 * red[:, 2].mean()
     assert white.mean() > plain[ground].mean() + 0.15 and np.ptp(white.mean(0)) < 0.2
+    for before, after in zip(WORLD.solids, Shift.parse("winter:1").world(WORLD).solids, strict=True):
+        snow = after is not before
+        assert snow is (before.role in (Role.TREE, Role.PILLAR, Role.WALL))
+        if snow:
+            half = (np.array(before.material.color) + (0.95, 0.96, 0.98)) / 2
+            np.testing.assert_allclose(after.material.color, half)
 
 
 def test_a_tilted_camera_sees_lower():
@@ -177,11 +184,11 @@ def flown(text, seconds=4.0, **options):
 
 def test_who_flies_sees_what_the_shifted_camera_delivers():
     sim, plain, *_ = flown("nominal", seconds=1.0)
-    _, dusky, *_ = flown("dusk:0.5,dirt:0.3", seconds=1.0)
+    _, dusky, *_ = flown("dusk:0.5,noise:0.1", seconds=1.0)
     for number, (before, after) in enumerate(zip(plain, dusky, strict=True)):
         stamp = START_NS + number * 50_000_000
         expected = Shift.parse("dusk:0.5").frame(before, WORLD.seed, stamp)
-        expected = Shift.parse("dirt:0.3").frame(expected, WORLD.seed, stamp)
+        expected = Shift.parse("noise:0.1").frame(expected, WORLD.seed, stamp)
         np.testing.assert_array_equal(after, expected)
     assert len(plain) > 15 and sim.task == TASK
     tilted, *_ = flown("tilt:15,field_of_view:120", seconds=0.2)

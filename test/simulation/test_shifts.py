@@ -111,11 +111,12 @@ def test_autumn_is_red_winter_white_and_the_target_what_it_was():
     red, white = shifted("autumn:0.8")[ground], shifted("winter:0.8")[ground]
     assert red[:, 0].mean() > 1.5 * red[:, 2].mean()
     assert white.mean() > plain[ground].mean() + 0.15 and np.ptp(white.mean(0)) < 0.2
-    for before, after in zip(WORLD.solids, Shift.parse("winter:1").world(WORLD).solids, strict=True):
+    winter = Shift.parse("winter:1").world(WORLD)
+    for before, after in zip(WORLD.solids, winter.solids, strict=True):
         snow = after is not before
         assert snow is (before.role in (Role.TREE, Role.PILLAR, Role.WALL))
         if snow:
-            half = (np.array(before.material.color) + (0.95, 0.96, 0.98)) / 2
+            half = (np.array(before.material.color) + np.array((0.95, 0.96, 0.98))) / 2
             np.testing.assert_allclose(after.material.color, half)
 
 

@@ -99,7 +99,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
     task = _task(trial.task)
     # The expert looks at no picture; leaving them out changes nothing else.
-    options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"))
+    options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"), task)
     sim = Simulator(make_world(trial.seed, task), options, task=task)
     flight = fly(sim, _agent(trial, sim))
     begun = sim.interrupted_s
@@ -197,8 +197,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shift", default=NOMINAL, metavar="NAME[:STRENGTH][,NAME...]",
         help="what is otherwise for all, one on top of the other: "
-        f"{', '.join(name for name in CONDITIONS if name != NOMINAL)}; and, with a strength, "
-        f"{', '.join(KINDS)} (default: {NOMINAL})",
+        f"{', '.join(name for name in CONDITIONS if name != NOMINAL)}; and, with a strength or the "
+        f"task's standard one, {', '.join(KINDS)} (default: {NOMINAL})",
     )  # fmt: skip
     parser.add_argument(
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
@@ -213,7 +213,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    shifted(args.shift)  # before anything is flown
+    shifted(args.shift, task=_task(args.task))  # before anything is flown
     if args.card and args.shift != NOMINAL:
         raise LnnError(
             f"--card with --shift {args.shift} found, expected {NOMINAL}: the card "

@@ -16,6 +16,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.simulation.interruption import Interruption, Lost
 from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import SimulatorOptions
+from lnn_ros.simulation.task import Task
 
 NOMINAL = "nominal"
 """The condition without a change, with which the others are compared."""
@@ -107,7 +108,8 @@ def condition(name: str) -> Condition:
     return CONDITIONS[name]
 
 
-def shifted(text: str, options: SimulatorOptions | None = None) -> SimulatorOptions:
+def shifted(text: str, options: SimulatorOptions | None = None,
+            task: Task | None = None) -> SimulatorOptions:
     """Return options changed as a text says.
 
     Parameters
@@ -117,6 +119,8 @@ def shifted(text: str, options: SimulatorOptions | None = None) -> SimulatorOpti
         ``fog:0.2``, one on top of the other.
     options : SimulatorOptions, optional
         Without the changes.
+    task : Task, optional
+        Whose standard strengths count for shifts that are named without one.
 
     Raises
     ------
@@ -128,8 +132,8 @@ def shifted(text: str, options: SimulatorOptions | None = None) -> SimulatorOpti
         if name in CONDITIONS:
             options = CONDITIONS[name].change(options)
         elif name.partition(":")[0] in KINDS:
-            options = replace(options, shifts=(*options.shifts, Shift.parse(name)))
+            options = replace(options, shifts=(*options.shifts, Shift.parse(name, task)))
         else:
             raise LnnError(f"shift {name!r} found, expected names of {', '.join(CONDITIONS)}, or "
-                           f"NAME:STRENGTH of {', '.join(KINDS)}")
+                           f"NAME[:STRENGTH] of {', '.join(KINDS)}")
     return options

@@ -213,18 +213,20 @@ class Shift:
     strength: float
 
     @staticmethod
-    def parse(text: str) -> Shift:
-        """Read ``NAME:STRENGTH``.
+    def parse(text: str, task: Task | None = None) -> Shift:
+        """Read ``NAME:STRENGTH``, or ``NAME`` alone for the task's standard strength.
 
         Raises
         ------
         LnnError
             When there is no such family, or the strength is outside of what it can be.
         """
-        name, _, number = text.partition(":")
+        name, colon, number = text.partition(":")
         if name not in KINDS:
             raise LnnError(f"shift {name!r} found, expected one of {', '.join(KINDS)}")
         kind = KINDS[name]
+        if not colon and task is not None and task.shifts is not None:
+            number = str(getattr(task.shifts, name))
         try:
             strength = float(number)
         except ValueError:

@@ -113,8 +113,29 @@ class SuccessTask:
 
 
 @dataclass(frozen=True)
+class ShiftsTask:
+    """Standard strength of each family of shifts: ``simulation/shifts.py`` says what it means."""
+
+    noise: float
+    blur: float
+    dusk: float
+    flicker: float
+    glare: float
+    autumn: float
+    winter: float
+    fog: float
+    dirt: float
+    tilt: float
+    field_of_view: float
+    wind: float
+    gusts: float
+    imu_bias: float
+    drift: float
+
+
+@dataclass(frozen=True)
 class Task:
-    """A task as its YAML file states it."""
+    """A task as its YAML file states it; standard strengths of shifts may be left out."""
 
     name: str
     camera: CameraTask
@@ -125,6 +146,7 @@ class Task:
     area: AreaTask
     disturbances: DisturbancesTask
     success: SuccessTask
+    shifts: ShiftsTask | None = None
 
     @staticmethod
     def load(name: str) -> Task:
@@ -149,14 +171,15 @@ class Task:
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
             raise LnnError(f"task file {path} cannot be read: {reason}") from error
-        sections = {f.name for f in dataclasses.fields(Task)} - {"name"}
+        hints: dict[str, Any] = {**get_type_hints(Task), "shifts": ShiftsTask}
+        sections = {f.name for f in dataclasses.fields(Task)} - {"name", "shifts"}
         found = set(data) if isinstance(data, dict) else set()
-        if found != sections:
+        if found - {"shifts"} != sections:
             raise LnnError(f"task file {path} must hold exactly the sections "
-                           f"{', '.join(sorted(sections))}, found {', '.join(sorted(found))}")
-        hints = get_type_hints(Task)
+                           f"{', '.join(sorted(sections))}, and may hold shifts; found "
+                           f"{', '.join(sorted(found))}")
         return Task(name=path.stem,
-                    **{s: _section(path, s, hints[s], data[s]) for s in sections})
+                    **{s: _section(path, s, hints[s], data[s]) for s in found})
 
 
 def _section(path: Path, section: str, kind: type, data: Any) -> Any:

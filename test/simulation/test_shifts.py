@@ -1,11 +1,13 @@
 """Shifts: each changes what it says on a picture, to every policy the same, and nothing else."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from lnn_ros.errors import LnnError
+from lnn_ros.resources import share_path
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.conditions import shifted as shifted_options
 from lnn_ros.simulation.forest import make_world
@@ -222,3 +224,22 @@ def test_shifts_and_conditions_are_named_together():
                         ("fog:0.2,", "shift '' found"), ("camera_8hz:2", "shift 'camera_8hz:2'")):
         with pytest.raises(LnnError, match=words):
             shifted_options(text)
+
+
+def test_standard_strengths_are_the_tasks(tmp_path):
+    assert {f.name for f in fields(TASK.shifts)} == set(KINDS)
+    for name in KINDS:
+        assert Shift.parse(name, TASK) == Shift(name, getattr(TASK.shifts, name))
+        assert Shift.parse(f"{name}:{STRENGTHS[name]}", TASK).strength == float(STRENGTHS[name])
+    assert shifted_options("fog", task=TASK).shifts == (Shift.parse("fog", TASK),)
+    # Who writes a task of his own need not know them; a shift then needs its strength.
+    text = share_path("config/tasks/fly_to_target.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "own.yaml"
+    own.write_text(text[:text.index("\nshifts:")], encoding="utf-8")
+    task = Task.load(str(own))
+    assert task.shifts is None and task.disturbances == TASK.disturbances
+    with pytest.raises(LnnError, match="strength of shift fog is ''"):
+        shifted_options("fog", task=task)
+    own.write_text(text.replace("  drift:", "  rain:"), encoding="utf-8")
+    with pytest.raises(LnnError, match=r"section shifts: missing keys \['drift'\], unknown"):
+        Task.load(str(own))

@@ -128,6 +128,7 @@ class Flight:
         self.place, self.yaw = [0.0, 0.0, 2.5], 0.0
         self.pictures = {s: [scenery(s, self.rng) for _ in range(8)]
                          for s in self.parameters.sensors}
+        self.guard.begin(self.at_ns)
         self.measure()
         self.guard(self.at_ns, np.zeros(4), FRESH, now=0.0)
         if self.parameters is not OFFLINE:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription
@@ -55,8 +55,7 @@ def _node(spec: table.NodeSpec) -> Node:
     return Node(
         package=spec.package, executable=spec.executable, name=spec.name,
         namespace=spec.namespace,
-        parameters=[str(layer) if isinstance(layer, Path) else _typed(layer)
-                    for layer in (*spec.layers, spec.parameters)],
+        parameters=[_typed(spec.resolved_parameters())],
         remappings=list(spec.remaps.items()),
         arguments=[*spec.arguments, "--ros-args", "--log-level", spec.log_level,
                    "--enclave", spec.enclave],
@@ -67,6 +66,7 @@ def _node(spec: table.NodeSpec) -> Node:
         on_exit=Shutdown(reason=f"{spec.name} has ended") if spec.essential else None)
 
 
-def _typed(values: Mapping[str, table.ParameterValue]) -> dict[str, ParameterValue]:
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     # launch_ros would read the string "1" as an integer, were its type not given.
-    return {name: ParameterValue(value, value_type=type(value)) for name, value in values.items()}
+    return {name: value if isinstance(value, list)
+            else ParameterValue(value, value_type=type(value)) for name, value in values.items()}

@@ -7,6 +7,7 @@ groups, whose names and theirs are joined by dots.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,51 @@ SHIPPED = "config/nodes/drone.yaml"
 """The drone's, below the package's share folder."""
 
 _BLOCK = "ros__parameters"
+# As rcl_yaml_param_parser tells the types of what is not in quotes (parse.c: get_value), which is
+# not as YAML does: 1e3 is a number, 1_000 a text, y a boolean, and 010 is eight.
+_BOOLEANS = {**dict.fromkeys(("y", "yes", "true", "on"), True),
+             **dict.fromkeys(("n", "no", "false", "off"), False)}
+_WHOLE = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_REAL = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_ODD = re.compile(r"[-+]?\.?(?:inf|Inf|INF|nan|NaN|NAN)")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the types of ROS; keys are texts, whatever they look like."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as in the base
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no text",
+                                                        key.start_mark)
+            found[key.value] = self.construct_object(value, deep=True)
+        return found
+
+
+def _scalar(loader: _Loader, node: yaml.ScalarNode) -> bool | int | float | str:
+    text = str(node.value)
+    if node.style is not None:  # in quotes
+        return text
+    if text in _BOOLEANS or (text.lower() in _BOOLEANS and text in (text.upper(), text.title())):
+        return _BOOLEANS[text.lower()]
+    if _WHOLE.fullmatch(text):
+        digits = text.lstrip("+-")
+        octal = len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX"
+        value = int(digits, 8 if octal else 0)
+        return -value if text[0] == "-" else value
+    if _REAL.fullmatch(text):
+        return float(text)
+    if _ODD.fullmatch(text):
+        number = math.nan if text[-1] in "nN" else math.inf
+        return -number if text[0] == "-" else number
+    return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _scalar)
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_mapping)
 
 
 def values(path: Path, node: str) -> dict[str, Any]:
@@ -45,14 +91,14 @@ def values(path: Path, node: str) -> dict[str, Any]:
     """
     try:
         tree = load(path)
-        blocks = [(_pattern(name), flat(block, _BLOCK)) for name, block in _blocks(tree, "")]
+        blocks = [(_pattern(name), block) for name, block in _blocks(tree, "")]
+        fitting = [flat(block, _BLOCK) for pattern, block in blocks if pattern.fullmatch(node)]
     except LnnError as error:
         raise LnnError(f"parameter file {path}: {error}") from error
     if not blocks:
         raise LnnError(f"parameter file {path} holds no {_BLOCK}: expected blocks of them, as in "
                        f"{share_path(SHIPPED)}")
-    return {name: value for pattern, block in blocks if pattern.fullmatch(node)
-            for name, value in block.items()}
+    return {name: value for block in fitting for name, value in block.items()}
 
 
 def load(path: Path) -> Any:
@@ -64,7 +110,8 @@ def load(path: Path) -> Any:
         When it cannot be read, or is no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            return yaml.load(file, _Loader)  # nosec B506  # a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LnnError(f"no YAML ({' '.join(str(error).split())})") from error
 

@@ -84,8 +84,9 @@ def main() -> int:
             return 1
         found = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
     commit = provenance("")["commit"]
-    versions = ", ".join(f"{name} {importlib.metadata.version(package)}" for name, package in
-                         (("launch", "launch"), ("rclpy", "ros-rclpy")))
+    versions = ", ".join(f"{found.metadata['Name']} {found.version}"
+                         for found in importlib.metadata.distributions()
+                         if found.metadata["Name"] in ("launch", "rclpy", "ros-rclpy"))
     args.out.write_text(page(found, commit, versions), encoding="utf-8")
     return 0
 

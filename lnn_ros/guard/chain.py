@@ -257,8 +257,10 @@ class Guard:
     def locate(self, stamp_ns: int, position: Three, yaw: float) -> bool:
         """Take where the vehicle is, by odometry: ``Fence.locate``; not before time is known."""
         now_ns = self._began_ns if self._last_ns is None else self._last_ns
-        return now_ns is not None and self._around.fence.locate(
-            position, yaw, stamp_ns * _NS, now_ns * _NS)
+        if now_ns is None:
+            self._counts["guard.odometry_dropped"] += 1
+            return False
+        return self._around.fence.locate(position, yaw, stamp_ns * _NS, now_ns * _NS)
 
     # Commands
 

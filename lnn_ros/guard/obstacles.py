@@ -39,6 +39,8 @@ class ObstacleStop:
     parameters : ObstacleParameters
     sensors : mapping of str to SensorParameters
         None: there is no obstacle stop.
+    reckoning : Reckoning, optional
+        The way so far, of an obstacle stop whose place this one takes.
 
     Attributes
     ----------
@@ -48,23 +50,32 @@ class ObstacleStop:
     uncovered : bool
         Whether ``limit`` has lowered a velocity because nothing covers where it leads, since this
         was last set.
+    reckoning : Reckoning
+        The way so far.
     """
 
     def __init__(
-        self, parameters: ObstacleParameters, sensors: Mapping[str, SensorParameters]
+        self,
+        parameters: ObstacleParameters,
+        sensors: Mapping[str, SensorParameters],
+        reckoning: Reckoning | None = None,
     ) -> None:
         self.parameters = parameters
         self.sensors = {name: Sensor(p) for name, p in sensors.items()}
         self._all_round = [s for s in self.sensors.values() if s.all_round(parameters.planar)]
         self.counts: Counter[str] = Counter()
-        self.reset()
+        known = reckoning is not None and reckoning.planar == parameters.planar
+        self._begin(reckoning if reckoning and known else Reckoning(parameters.planar))
 
     def reset(self) -> None:
         """Forget all points, and that anything is covered (a jump of the clock)."""
+        self._begin(Reckoning(self.parameters.planar))
+
+    def _begin(self, reckoning: Reckoning) -> None:
         p = self.parameters
         self.uncovered = False
-        self._reckoning = Reckoning(p.planar)
-        self._cloud = Cloud(p.radius + p.margin, p.memory, self._reckoning)
+        self.reckoning = reckoning
+        self._cloud = Cloud(p.radius + p.margin, p.memory, reckoning)
         for sensor in self.sensors.values():
             sensor.close()
 
@@ -78,7 +89,7 @@ class ObstacleStop:
         command : sequence of 4 float
             vx, vy, vz, yaw rate.
         """
-        self._reckoning.move(at_ns, command)
+        self.reckoning.move(at_ns, command)
         self._cloud.move(at_ns)
 
     def see(
@@ -117,7 +128,7 @@ class ObstacleStop:
             )
         sensor = self.sensors[name]
         p, limits = sensor.parameters, self.parameters
-        pose = self._reckoning.at(stamp_ns, -p.max_age, max(p.max_age, limits.memory))
+        pose = self.reckoning.at(stamp_ns, -p.max_age, max(p.max_age, limits.memory))
         if pose is None:
             self.counts[f"guard.{name}_dropped"] += 1
             return False
@@ -137,7 +148,7 @@ class ObstacleStop:
         turned += np.array(((x,), (y,), (z,)))
         self._cloud.add(stamp_ns, turned)
         # A stamp that is ahead makes nothing fresh for longer than one that is right.
-        sensor.look(min(stamp_ns, self._reckoning.here[0]), level)
+        sensor.look(min(stamp_ns, self.reckoning.here[0]), level)
         return True
 
     def clear(self, speed: float, at_ns: int, stopping: Stopping) -> bool:
@@ -196,7 +207,7 @@ class ObstacleStop:
                 least, unseen = p.uncovered, True
             far = stopping.distance(least)
             if far > cloud.free:
-                azimuth += self._reckoning.here[4]
+                azimuth += self.reckoning.here[4]
                 way = cloud.way(level, rise, [azimuth + angle for angle in angles], far)
                 if way < far:
                     least, unseen = min(least, stopping.ceiling(way)), False

@@ -32,10 +32,12 @@ class Reckoning:
     ----------
     here : Pose
         The newest one.
+    planar : bool
+        As given.
     """
 
     def __init__(self, planar: bool) -> None:
-        self._planar = planar
+        self.planar = planar
         self._poses: deque[Pose] = deque(maxlen=_POSES)
         self.here: Pose = (0, 0.0, 0.0, 0.0, 0.0)
 
@@ -59,7 +61,7 @@ class Reckoning:
         if dt <= 0.0:
             return
         vx, vy, vz, rate = command
-        if not self._planar:
+        if not self.planar:
             z += vz * dt
         # Along the arc, by its chord: exact but for the third order of the angle.
         middle = yaw + rate * dt / 2

@@ -43,7 +43,8 @@ class Surroundings:
         old = self._parameters
         if (parameters.obstacles, parameters.sensors) != (old.obstacles, old.sensors):
             counts = self.obstacles.counts
-            self.obstacles = ObstacleStop(parameters.obstacles, parameters.sensors)
+            self.obstacles = ObstacleStop(parameters.obstacles, parameters.sensors,
+                                          self.obstacles.reckoning)
             self.obstacles.counts = counts
         self.fence.set(parameters.fence)
         self._parameters, self._limits, self._stopping = parameters, limits, stopping

@@ -132,7 +132,8 @@ class ControlLoop:
         at_ns = self.at_ns = max(now_ns, self.at_ns)
         # Not by the guard's own time, which is that of the command before: it may have jumped.
         now = self._steady
-        self._beside.feed(self.guard, now_ns, at_ns / 1e9 if now is None else now)
+        self._beside.feed(self.guard, now_ns, at_ns / 1e9 if now is None else now,
+                          jump_ns != 0)
         command = self._pilot.command(at_ns, self.streams.silences(), self._steady)
         if not self._voice.command(at_ns, command):
             return  # it came too late: zero is commanded since, which the next tick answers

@@ -17,6 +17,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as glibc's malloc.h has them
+_TRANSPORTS, _UDP = "FASTDDS_BUILTIN_TRANSPORTS", "UDPv4"
 _KEPT = 32 * 2**20  # bytes; several large images, and the most that glibc takes for both
 
 
@@ -53,11 +54,13 @@ def use_dds_profile(name: str) -> None:
     name : str
         File below ``config/dds``.
     """
-    if any(variable in os.environ for variable in distributions.DDS_PROFILES):
+    # Who chooses transports says by which of them he listens, too: the profile would say UDP.
+    chosen = os.environ.get(_TRANSPORTS, _UDP) != _UDP
+    if chosen or any(variable in os.environ for variable in distributions.DDS_PROFILES):
         return
     variable, profile = distributions.dds_profile(name)
     try:
         os.environ[variable] = str(share_path(profile))
     except LnnError:  # slower to notice what arrived, but nothing is wrong without it
         return
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    os.environ[_TRANSPORTS] = _UDP

@@ -46,6 +46,7 @@ class GuardTopics:
     def __init__(self, node: Node, settings: ControllerSettings, complaints: Complaints) -> None:
         self._settings, self._complaints = settings, complaints
         self._k: tuple[float, ...] | None = None
+        self._ahead_s = _AHEAD_S
         self._tilt, self._tilt_ns = (0.0, 0.0), 0
         group = DrainedGroup()
         sensor = qos.sensor(_FEW, settings.lockstep)
@@ -71,7 +72,7 @@ class GuardTopics:
             if getattr(settings, name).enabled:
                 listen(name, message_type(kind), sensor, partial(self._sensor, name))
 
-    def feed(self, guard: Guard, now_ns: int, now: float | None) -> None:
+    def feed(self, guard: Guard, now_ns: int, now: float | None, jumped: bool = False) -> None:
         """Hand on what has arrived.
 
         Parameters
@@ -81,7 +82,10 @@ class GuardTopics:
             The node's time.
         now : float or None
             Steady time, s; None where the node's time stands in for it.
+        jumped : bool
+            Whether time has just jumped: what is stamped later than now was waiting from before.
         """
+        self._ahead_s = 0.0 if jumped else _AHEAD_S
         guard.begin(now_ns)
         for topic, drain in self._drains.items():
             for payload, _ in drain.take():
@@ -137,18 +141,23 @@ class GuardTopics:
 
     def _odometry(self, guard: Guard, message: Any, now_ns: int, _now: float | None) -> None:
         stamp, pose = messages.stamp_ns(message), messages.odometry_pose(message)
-        if (now_ns - stamp) / 1e9 < -_AHEAD_S:
-            raise LnnError(f"odometry is stamped {(stamp - now_ns) / 1e9:.3f} s ahead of this "
-                           f"node's time: expected at most {_AHEAD_S:g} s")
+        self._check_ahead("odometry", stamp, now_ns)
         if guard.locate(stamp, pose.position, pose.yaw):
             self._tilt, self._tilt_ns = (pose.roll, pose.pitch), stamp
+
+    def _check_ahead(self, what: str, stamp_ns: int, now_ns: int) -> None:
+        ahead = (stamp_ns - now_ns) / 1e9
+        if ahead > self._ahead_s:
+            raise LnnError(f"{what} is stamped {ahead:.3f} s ahead of this node's time: expected "
+                           f"at most {self._ahead_s:g} s")
 
     def _depth_info(self, _guard: Guard, message: Any, _now_ns: int, _now: float | None) -> None:
         self._k = distances.sensor_k(message)
 
-    def _sensor(self, name: str, guard: Guard, message: Any, _now_ns: int,
+    def _sensor(self, name: str, guard: Guard, message: Any, now_ns: int,
                 _now: float | None) -> None:
         stamp = messages.stamp_ns(message)
+        self._check_ahead(name, stamp, now_ns)
         points, share = self._points(name, message)
         known = abs(stamp - self._tilt_ns) <= _TILT_MAX_AGE_S * 1e9
         guard.see(name, stamp, points, share, self._tilt if known else (0.0, 0.0))

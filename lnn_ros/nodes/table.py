@@ -114,6 +114,20 @@ class NodeSpec:
                          if isinstance(layer, Path) else layer)
         return found
 
+    def resolved_parameters(self) -> dict[str, Any]:
+        """Return every parameter that the node is to be given, by full name.
+
+        One set of them, not the files themselves. Of several files ROS merges the blocks of the
+        same name, and lets them win in the order in which their names came first: what the last
+        file says for everybody would lose against what an earlier one says for a node.
+
+        Raises
+        ------
+        LnnError
+            When a parameter file is not usable.
+        """
+        return {**self.layered(), **self.parameters}
+
     @property
     def module(self) -> str:
         """Module that ``python -m`` runs for this executable, of ours."""
@@ -133,13 +147,9 @@ class NodeSpec:
             words += ["-r", f"__ns:=/{self.namespace}"]
         for name, other in self.remaps.items():
             words += ["-r", f"{name}:={other}"]
-        for layer in (*self.layers, self.parameters):
-            if isinstance(layer, Path):
-                words += ["--params-file", str(layer)]
-                continue
-            for name, value in layer.items():
-                # JSON is YAML with every string quoted: "1" stays a string and true a boolean.
-                words += ["-p", f"{name}:={json.dumps(value)}"]
+        for name, value in self.resolved_parameters().items():
+            # JSON is YAML with every string quoted: "1" stays a string and true a boolean.
+            words += ["-p", f"{name}:={json.dumps(value)}"]
         return [*words, "--log-level", self.log_level, "--enclave", self.enclave]
 
 

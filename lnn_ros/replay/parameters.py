@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lnn_ros import parameter_files
+from lnn_ros.errors import LnnError
 from lnn_ros.nodes.settings import ControllerSettings, build, rows
 from lnn_ros.trace import read_settings as read_settings_text
 
@@ -25,9 +26,12 @@ def read_settings(path: Path, node: str) -> ControllerSettings:
         When the file cannot be read, is no parameter file, or holds an impossible value.
     """
     known = {row.name: row for row in rows(ControllerSettings)}
-    return build(ControllerSettings, {
-        name: known[name].check(value)
-        for name, value in parameter_files.values(path, node).items() if name in known})
+    said = parameter_files.values(path, node)
+    if not said:
+        raise LnnError(f"parameter file {path} says nothing to {node}: expected a block for it, "
+                       f"such as '/**:'")
+    return build(ControllerSettings, {name: known[name].check(value)
+                                      for name, value in said.items() if name in known})
 
 
 def from_trace(text: str) -> ControllerSettings:

@@ -9,7 +9,7 @@ the target to be in view, it waits for what this policy's flight shows).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lnn_ros.errors import LnnError
@@ -18,6 +18,7 @@ from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import SimulatorOptions
 from lnn_ros.simulation.task import Task
 
+_PLAIN = SimulatorOptions()
 NOMINAL = "nominal"
 """The condition without a change, with which the others are compared."""
 _AFTER_S = (1.0, 6.0)
@@ -128,7 +129,13 @@ def shifted(text: str, options: SimulatorOptions | None = None,
         When there is nothing of a name, or not of that strength.
     """
     options = options or SimulatorOptions()
+    taken: dict[str, str] = {}
     for name in text.split(","):
+        for field in _changes(name):
+            if field in taken:
+                raise LnnError(f"shifts {taken[field]!r} and {name!r} found, which change the "
+                               f"same: expected one of them")
+            taken[field] = name
         if name in CONDITIONS:
             options = CONDITIONS[name].change(options)
         elif name.partition(":")[0] in KINDS:
@@ -137,3 +144,16 @@ def shifted(text: str, options: SimulatorOptions | None = None,
             raise LnnError(f"shift {name!r} found, expected names of {', '.join(CONDITIONS)}, or "
                            f"NAME[:STRENGTH] of {', '.join(KINDS)}")
     return options
+
+
+def _changes(name: str) -> set[str]:
+    """Name what a shift or a condition changes."""
+    if name not in CONDITIONS:
+        return {name.partition(":")[0]}
+    before, after = (asdict(o) for o in (_PLAIN, CONDITIONS[name].change(_PLAIN)))
+    found = {key for key in after if after[key] != before[key]}
+    for stream in {"camera", "imu"} & found:
+        found.remove(stream)
+        found |= {f"{stream}.{key}" for key, value in after[stream].items()
+                  if value != before[stream][key]}
+    return found

@@ -1,4 +1,4 @@
-"""Shifts: what a camera sees changed by a named effect of a strength, as no training flight had it.
+"""Shifts: what is seen, or disturbs, changed by a named effect of a strength.
 
 A shift changes the frame after it is taken (noise, blur, darkness, flicker, glare, dirt), or the
 world that is to be seen (fog, autumn, winter), or how the camera is mounted (tilt, field of view),
@@ -237,6 +237,11 @@ class Shift:
                 f"{kind.high:g} ({kind.about})"
             )
         return Shift(name, strength)
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether it changes what disturbs the flight, not what is seen."""
+        return KINDS[self.kind].task is not None
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.strength:g}"

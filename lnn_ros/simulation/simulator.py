@@ -62,8 +62,7 @@ class SimulatorOptions:
         The vehicle flies and turns this many times as fast as it is told; its ceilings are as many
         times as high, its acceleration is what it was.
     shifts : tuple of Shift
-        What is otherwise than in training, one on top of the other. What they change of the camera
-        or of the disturbances comes on top of ``geometry``, ``estimator`` and ``wind``' defaults.
+        What is otherwise than in training, one on top of the other.
     """
 
     camera: StreamTiming = sensors.CAMERA
@@ -83,6 +82,10 @@ class SimulatorOptions:
         self.imu.validate("imu")
         if self.interruption is not None:
             self.interruption.validate()
+        disturbing = [str(s) for s in self.shifts if s.disturbs]
+        if disturbing and (self.estimator or self.wind):
+            raise LnnError(f"shifts {', '.join(disturbing)} found beside wind or estimator, which "
+                           f"take their place: expected one or the other")
         if not 0.0 < self.pace <= 10.0:
             raise LnnError(f"pace must be in (0, 10], found {self.pace}")
 

@@ -209,6 +209,16 @@ def test_what_was_measured_before_time_jumped_counts_at_no_time_after_it(ahead_m
     assert guard.remarks() == []
 
 
+def test_a_parameter_set_in_flight_forgets_what_was_seen_and_not_where_it_was():
+    guard = engaged(seeing())
+    for n in range(10):
+        guard(START + 50 * n * MS, np.zeros(4), FRESH)
+    guard.set(seeing(margin=0.31), 0.05)
+    assert guard.remarks() == ["sensor all covers nothing"]
+    assert guard.see("all", START + 350 * MS, np.empty((0, 3)))  # as late as cameras are
+    assert guard.remarks() == []
+
+
 def test_who_tells_the_time_is_heard_before_the_first_command():
     guard = engaged(seeing())
     guard.reset()

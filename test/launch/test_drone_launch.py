@@ -228,6 +228,25 @@ def test_every_robot_comes_up_disengaged_under_its_own_names(robot: str, bench: 
     assert process.group() == [], process.log
 
 
+def test_what_a_person_wrote_wins_over_the_robots_profile(bench: LaunchBench,
+                                                          tmp_path: Path) -> None:
+    turn = robots.load("turtlebot4").parameters["limits.turn"]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**:\n  ros__parameters: {limits: {turn: 2.5e-1}}\n"
+                    "/controller:\n  ros__parameters: {rate_hz: 25.0, engage: true}\n")
+    process = bench.ros2(*LAUNCH, "sim:=none", "robot:=turtlebot4", f"params_file:={mine}")
+    assert bench.state("/controller") in ("inactive", "active")
+    assert turn != 0.25
+    for name, value in (("limits.turn", "Double value is: 0.25"),
+                        ("rate_hz", "Double value is: 25.0"),
+                        ("engage", "Boolean value is: False")):  # launch decides that
+        said = bench.answer("param", "get", "/controller", name, "--spin-time", "2")
+        assert said.strip() == value
+    os.killpg(process.pid, signal.SIGINT)
+    bench.until(lambda: not process.alive, "the end of ros2")
+    assert process.group() == [], process.log
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (("sim:=gazebo",), "gazebo needs the program"),
     (("rviz:=true",), "package 'rviz2' is not installed here: sudo apt install ros-"),

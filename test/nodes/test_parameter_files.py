@@ -24,6 +24,10 @@ FILES = {
             "/**/controller: {ros__parameters: {rate_hz: 26.0}}",
     "named first": "/**/controller: {ros__parameters: {rate_hz: 26.0, policy: b}}\n"
                    "/**: {ros__parameters: {rate_hz: 25.0}}",
+    "types": "/**: {ros__parameters: {a: 1e3, b: 1.0e3, c: 5e-1, d: y, e: N, f: 'yes', g: 010, "
+             "h: 0x1f, i: -3, j: 1_000, k: .5, l: 7., m: .inf, n: -.inf, o: 'x y', p: on, q: Off, "
+             "r: yEs, s: 2026-11-22, u: +4, v: '1', w: \"2\", x: 0.0, y: off, 12: 3}}",
+    "others": "/other: {ros__parameters: {1: 2}}\n/**: {ros__parameters: {on: 1.5}}",
     "one": "/*/controller: {ros__parameters: {rate_hz: 27.0}}",
 }
 
@@ -43,12 +47,15 @@ def test_parameter_files_are_read_as_ros_reads_them(tmp_path, file, namespace) -
     node_name = node.get_fully_qualified_name()
     node.destroy_node()
     rclpy.shutdown(context=context)
-    assert values(path, node_name) == wanted
+    found = values(path, node_name)
+    assert found == wanted
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in wanted.items()}
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "a: 1", "a: [", "/**: 3",
                                      "/**: {ros__parameters: 3}",
-                                     "/**: {ros__parameters: {1: 2}}"])
+                                     "/**: {ros__parameters: {[1]: 2}}"])
 def test_file_that_is_none_is_a_sentence_that_names_it(tmp_path, content) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(content)
@@ -65,4 +72,4 @@ def test_file_that_cannot_be_read(tmp_path) -> None:
 def test_groups_are_joined_by_dots_and_bad_ones_named() -> None:
     assert flat({"a": {"b": {"c": 1}}, "a.d": 2}, "it") == {"a.b.c": 1, "a.d": 2}
     with pytest.raises(LnnError, match=r"it\.a is \{1: 2\}: expected a mapping"):
-        flat({"a": {1: 2}}, "it")
+        flat({"a": {1: 2}}, "it")  # which no file holds: there, keys are texts

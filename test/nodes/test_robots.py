@@ -96,7 +96,7 @@ def test_versioned_topic_can_be_remapped(tmp_path):
     ({"tested": "yes"}, "tested is 'yes': expected it to begin with one of real types, "
                         "stand-in types, untested"),
     ({"remaps": ["image"]}, "remaps is ['image']: expected a mapping"),
-    ({"remaps": {1: "/image"}}, "remaps is {1: '/image'}: expected a mapping"),
+    ({"remaps": {1: "/image"}}, "remaps.1 is no topic of the nodes"),
     ({"remaps": {"imgae": "/image"}}, "remaps.imgae is no topic of the nodes: expected one of "
                                       "image, "),
     ({"remaps": {"vehicle/state": "/s"}}, "remaps.vehicle/state is no topic of the nodes"),
@@ -106,7 +106,7 @@ def test_versioned_topic_can_be_remapped(tmp_path):
     ({"remaps": {"vehicle/cmd_vel": "/cmd_vel"}},
      "remaps.vehicle/cmd_vel is '/cmd_vel', on which commands come to the adapter: expected "
      "remaps.cmd_vel, too, such as controller/cmd_vel"),
-    ({"remaps": {"image": None}}, "remaps.image is None: expected the name of a topic"),
+    ({"remaps": {"image": ""}}, "remaps.image is '': expected the name of a topic"),
     ({"parameters": None}, "parameters is missing"),
     ({"parameters": []}, "parameters is []: expected a mapping"),
     ({"parameters": {}}, "parameters.vehicle is missing: expected one of ardupilot, "),
@@ -119,7 +119,7 @@ def test_versioned_topic_can_be_remapped(tmp_path):
     ({"parameters": {"vehicle": "twist", "limits": {"forward": -1.0}}},
      "parameter limits.forward is -1.0: expected a number in [0, 100]"),
     ({"parameters": {"vehicle": "twist", "limits": {1: 2}}},
-     "parameters.limits is {1: 2}: expected a mapping"),
+     "parameters.limits.1 is no parameter of controller or vehicle_adapter"),
     ({"parameters": {"vehicle": "twist", "on_timeout": "hover"}},
      "parameter on_timeout is 'hover': expected one of zero, silence"),
     # Each may be possible, and not beside what the parameter file says.

@@ -1,7 +1,7 @@
 """Shifts: each changes what it says on a picture, to every policy the same, and nothing else."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from lnn_ros.resources import share_path
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.conditions import shifted as shifted_options
 from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.physics import Wind
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
@@ -218,10 +219,16 @@ def test_what_disturbs_a_flight_is_as_strong_as_said():
 
 def test_shifts_and_conditions_are_named_together():
     options = shifted_options("camera_8hz,fog:0.2,tilt:10")
+    assert shifted_options("camera_8hz,drop_25").camera.drop == 0.25
+    with pytest.raises(LnnError, match="shifts gusts:1 found beside wind or estimator"):
+        replace(shifted_options("gusts:1"), wind=Wind(1.0, 0.0)).validate()
     assert options.camera.rate_hz == 8.0 and [str(s) for s in options.shifts] == ["fog:0.2",
                                                                                   "tilt:10"]
     for text, words in (("fog", "strength of shift fog is ''"), ("", "shift '' found, expected"),
-                        ("fog:0.2,", "shift '' found"), ("camera_8hz:2", "shift 'camera_8hz:2'")):
+                        ("fog:0.2,", "shift '' found"), ("camera_8hz:2", "shift 'camera_8hz:2'"),
+                        ("wind:3,fog:0.2,wind:1", "shifts 'wind:3' and 'wind:1' found, which"),
+                        ("blackout,target_occluded", "'blackout' and 'target_occluded' found"),
+                        ("latency_100ms,reordered", "change the same: expected one")):
         with pytest.raises(LnnError, match=words):
             shifted_options(text)
 

@@ -214,7 +214,7 @@ def _losses(name: str, heard: Heard) -> Finding:
     if share[0] < LOST_WARN:
         return ok(what, text)
     remedy = ("run the driver on this computer, publish smaller or compressed images "
-              "(image_transport: compressed), or sudo sysctl -w net.core.rmem_max=4194304, as "
-              "the nodes ask for" if heard.size > _LARGE else
+              "(image_transport: compressed), or sudo sysctl -w net.core.rmem_max=4194304 "
+              "net.core.rmem_default=4194304" if heard.size > _LARGE else
               "give the computer less to do, or bring publisher and controller onto one computer")
     return (fail if share[0] > LOST_FAIL else warn)(what, text, remedy)

@@ -19,6 +19,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.nodes.table import NodeSpec
 
 _LAST_DOMAIN = 101  # the ports of higher ones lie among those that Linux gives to any program
+_PARTICIPANTS = 10
 _PATIENCE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 _PR_SET_PDEATHSIG = 1
 
@@ -34,8 +35,9 @@ def free_domain() -> int:
     domains = list(range(1, _LAST_DOMAIN + 1))
     random.SystemRandom().shuffle(domains)  # so that two demos at once do not pick the same
     for domain in domains:
-        # The first participant of a domain listens to unicast at these ports (RTPS 2.5, 9.6.2).
-        ports = [7400 + 250 * domain + offset for offset in (10, 11)]
+        # The participants of a domain listen to unicast at these ports, two each (RTPS 2.5, 9.6.2);
+        # the first of them may have ended and left the others.
+        ports = [7400 + 250 * domain + offset for offset in range(10, 10 + 2 * _PARTICIPANTS)]
         if all(_free(port) for port in ports):
             return domain
     raise LnnError(f"every ROS_DOMAIN_ID from 1 to {_LAST_DOMAIN} is in use on this machine: "

@@ -6,6 +6,7 @@ environment that has launch; see ``make test VENV=DIR``) can run them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -62,8 +63,9 @@ class Ros2(Process):
                 start_new_session=True)
 
     def kill(self) -> None:
-        if self.group():
-            os.killpg(self.pid, signal.SIGKILL)
+        for pid in self.pids():  # launch gives each of them a group of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def pids(self) -> dict[int, str]:

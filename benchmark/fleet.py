@@ -38,10 +38,10 @@ from lnn_ros.learning.statistics import paired_difference, wilson
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.fleet import Fleet
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 _VIEW = 0.7  # slope: half of what the camera sees is 1.0 across and 0.75 high
 

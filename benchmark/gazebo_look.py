@@ -24,11 +24,11 @@ from lnn_ros.learning.jobs import provenance, seed_range
 from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.statistics import paired_difference
 from lnn_ros.pilot import Pilot
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.gazebo.elements import mean_color
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Material, Pattern, World
+from lnn_ros.simulation.worlds import make_world
 
 NO_FOG = 1e6  # metres
 

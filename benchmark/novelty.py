@@ -48,10 +48,10 @@ from lnn_ros.liquid import container
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.conditions import NOMINAL, shifted
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Outcome, Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 SHIFTS = (
     "noise:0.08",
@@ -114,7 +114,9 @@ def try_once(policy: str, task_name: str, text: str, seed: int) -> dict[str, Any
     task, pilot = _task(task_name), _pilot(policy)
     pilot.reset()
     agent = Watched(pilot)
-    flight = fly(Simulator(make_world(seed, task), shifted(text), task=task), agent)
+    options = shifted(text, task=task)
+    world = make_world(seed, task, options.shifts)
+    flight = fly(Simulator(world, options, task=task), agent)
     stamps = (np.array([at for at, _ in agent.course]) - START_NS) * 1e-9
     scores = np.array([score for _, score in agent.course])
     told = scores[stamps <= max(flight.seconds - BEFORE_END_S, stamps[0])]

@@ -33,11 +33,11 @@ from lnn_ros.learning.jobs import provenance  # noqa: E402
 from lnn_ros.pilot import Pilot  # noqa: E402
 from lnn_ros.simulation.camera import Renderer  # noqa: E402
 from lnn_ros.simulation.expert import Expert  # noqa: E402
-from lnn_ros.simulation.forest import make_world  # noqa: E402
 from lnn_ros.simulation.sensors import START_NS  # noqa: E402
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions  # noqa: E402
 from lnn_ros.simulation.task import Task  # noqa: E402
 from lnn_ros.simulation.world import World  # noqa: E402
+from lnn_ros.simulation.worlds import make_world  # noqa: E402
 
 FIRST_SEED = 300_000  # nobody's: see lnn_ros.simulation.seeds
 LIMIT = 12.0

@@ -35,8 +35,11 @@ BOUNDS = {
     "glare": (0.2, 1.0), "autumn": (0.1, 1.0), "winter": (0.1, 1.0), "fog": (0.03, 1.0),
     "dirt": (0.05, 0.8), "tilt": (3.0, 50.0), "field_of_view": (95.0, 160.0),
     "wind": (0.7, 6.0), "gusts": (0.4, 5.0), "imu_bias": (0.005, 2.0), "drift": (0.1, 4.0),
+    "distractors": (5.0, 150.0), "clutter": (1.1, 4.0), "stones": (1.0, 1.0), "range": (2.0, 2.0),
+    "behind": (150.0, 150.0), "renderer": (1.0, 1.0),
 }  # fmt: skip
-"""Strengths that are hardly felt, and hopeless, or the greatest that the family means."""
+"""Strengths that are hardly felt, and hopeless, or the greatest that the family means. Where both
+are the same, nothing is sought: what such a family costs is told."""
 
 
 def flown(policy: str, task: str, shift: str, seeds: range, workers: int) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def search(name: str, nominal: float, fly: Any) -> dict[str, Any]:
         return float(tried[text]["rate"])
 
     most = rate(high)
-    if most < RANGE[0]:
+    if most < RANGE[0] and low < high:
         for _ in range(STEPS):
             at = math.sqrt(low * high)
             here = rate(at)

@@ -17,8 +17,8 @@ from lnn_ros.errors import LnnError
 from lnn_ros.geometry import LEVEL, CameraModel, Mounting, VirtualCamera
 from lnn_ros.remap import MIN_COVERAGE, Rectifier, Remap, remap_for
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 POLICY = VirtualCamera(64, 48, math.pi / 2)
 NARROW = VirtualCamera(64, 48, math.radians(55))

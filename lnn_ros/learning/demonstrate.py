@@ -25,7 +25,6 @@ from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Expert, Manner
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.interruption import Interruption, Lost
 from lnn_ros.simulation.physics import Estimator, Wind
 from lnn_ros.simulation.sensors import START_NS, StreamTiming
@@ -38,6 +37,7 @@ from lnn_ros.simulation.simulator import (
 )
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Solid
+from lnn_ros.simulation.worlds import make_world
 
 OCCLUDED, BLACKED_OUT = 0.4, 0.15
 """Share of the flights in which the target is covered, and in which no frame comes, for a while."""

@@ -26,7 +26,6 @@ from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.pilot import Pilot, ceilings
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.shifts import KINDS
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
@@ -35,6 +34,7 @@ from lnn_ros.simulation.simulator import (
     SimulatorOptions,
 )
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 from lnn_ros.timeline.intervals import NS
 
 CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo", "guarded")
@@ -100,7 +100,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
     task = _task(trial.task)
     # The expert looks at no picture; leaving them out changes nothing else.
     options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"), task)
-    sim = Simulator(make_world(trial.seed, task), options, task=task)
+    sim = Simulator(make_world(trial.seed, task, options.shifts), options, task=task)
     flight = fly(sim, _agent(trial, sim))
     begun = sim.interrupted_s
     return {

@@ -11,11 +11,11 @@ from lnn_ros.learning.hints import COLUMNS, HINTS, Hinter
 from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import Renderer
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import STEP_NS
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 from lnn_ros.timeline.intervals import cut
 from lnn_ros.timeline.samples import Reading, Track, reading
 

@@ -20,9 +20,9 @@ from rosbags.typesys import Stores, get_typestore
 
 from lnn_ros.errors import LnnError
 from lnn_ros.messages import command_vector, image_array, imu_vector, stamp_ns
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World
+from lnn_ros.simulation.worlds import make_world
 
 Floats = NDArray[np.float64]
 Stamps = NDArray[np.int64]

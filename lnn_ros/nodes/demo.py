@@ -31,10 +31,10 @@ from lnn_ros.nodes.watcher import Watcher
 from lnn_ros.pilot import Pilot
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
 # trees and a wall, and the shipped policy arrived with each of eight seeds of noise and wind. It is

@@ -22,10 +22,10 @@ from lnn_ros.nodes.parameters import Parameters
 from lnn_ros.nodes.settings import SimulatorSettings, TimingSettings
 from lnn_ros.nodes.simulated_vehicle import STATE_S, SimulatedVehicle
 from lnn_ros.simulation.fleet import Fleet
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 _STEP_NS = 5_000_000  # time simulated at once when not in lock-step: the IMU's period
 _STATUS_S = 0.2

@@ -151,7 +151,7 @@ def _changes(name: str) -> set[str]:
     if name not in CONDITIONS:
         return {name.partition(":")[0]}
     before, after = (asdict(o) for o in (_PLAIN, CONDITIONS[name].change(_PLAIN)))
-    found = {key for key in after if after[key] != before[key]}
+    found = {name} | {key for key in after if after[key] != before[key]}
     for stream in {"camera", "imu"} & found:
         found.remove(stream)
         found |= {f"{stream}.{key}" for key, value in after[stream].items()

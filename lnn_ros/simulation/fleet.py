@@ -116,7 +116,7 @@ def starts(world: World, task: Task, count: int) -> Sequence[tuple[Vector, float
             place = (tx + cos * (x - tx) - sin * (y - ty), ty + sin * (x - tx) + cos * (y - ty), z)
             apart = min(abs(math.remainder(angle - other, 2.0 * math.pi)) for other in taken)
             free = min((distance_to(solid, place) for solid in world.solids), default=math.inf)
-            if apart >= _APART - 1e-9 and free >= task.area.free_at_start:
+            if apart >= _APART - 1e-9 and free >= task.scene.area.free_at_start:
                 found.append((place, world.start_yaw + angle))
                 taken.append(angle)
     if len(found) < count:

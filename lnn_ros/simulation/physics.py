@@ -37,6 +37,9 @@ MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
 ROTOR_TIME = 0.03  # s
 AIR = 0.25  # N s/m of linear drag
 MAX_ACCELERATION = 3.0  # m/s^2, horizontal
+KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
+         Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
+"""MuJoCo's name of each shape."""
 _ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 # State of the controller and of the estimator, one float64 array for the compiled step.
@@ -104,15 +107,13 @@ def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.
     spec = mujoco.MjSpec()
     spec.option.timestep = _DT
     spec.option.gravity = [0.0, 0.0, -GRAVITY]
-    kinds = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
-             Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
     spec.worldbody.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE,
                             size=[0.0, 0.0, 1.0])
     for solid in world.solids:
         a, b, c = solid.size
         size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
         half = solid.yaw / 2.0
-        spec.worldbody.add_geom(name=solid.name, type=kinds[solid.shape], size=size,
+        spec.worldbody.add_geom(name=solid.name, type=KINDS[solid.shape], size=size,
                                 pos=list(solid.position),
                                 quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
     body = spec.worldbody.add_body(

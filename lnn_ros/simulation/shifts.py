@@ -2,14 +2,16 @@
 
 A shift changes the frame after it is taken (noise, blur, darkness, flicker, glare, dirt), or the
 world that is to be seen (fog, autumn, winter), or how the camera is mounted (tilt, field of view),
-or what disturbs the flight (wind, gusts, the IMU's bias, the drift of the velocity estimate). What
-is random in it is drawn from the flight's seed and the frame's stamp alone: whoever flies meets the
-same.
+or what disturbs the flight (wind, gusts, the IMU's bias, the drift of the velocity estimate), or
+the world itself (distractors, clutter, stones, the target's range, and whether it is behind), or
+who takes the pictures (MuJoCo's renderer). What is random in it is drawn from the flight's seed and
+the frame's stamp alone: whoever flies meets the same.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.camera import CameraGeometry
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.scenes import forest
+from lnn_ros.simulation.task import ForestScene, Task
 from lnn_ros.simulation.world import Material, Role, Shape, Vector, World
 
 Frame = NDArray[np.uint8]
@@ -33,6 +36,10 @@ _GLARE_RADIUS = 0.35
 """Of the bright disc, in picture widths: at this distance its light has fallen to 1 / e."""
 _AUTUMN: Vector = (0.78, 0.40, 0.08)
 _SNOW: Vector = (0.95, 0.96, 0.98)
+_LEAST_PIXELS = 3.0
+"""Of the target, at the greatest distance that a shift puts it."""
+_BEHIND = 30.0
+"""Degrees on either side of straight behind within which a target behind the vehicle is."""
 _FORCE_PER_RATE = 10.0
 """Bias of the accelerometer, m/s^2, beside one of the gyroscope of 1 rad/s: about what low-cost
 sensors have of both."""
@@ -144,6 +151,57 @@ def _field_of_view(usual: CameraGeometry, strength: float) -> CameraGeometry:
     return replace(usual, horizontal_fov=math.radians(strength))
 
 
+def _forest(task: Task, shift: str) -> ForestScene:
+    if not isinstance(task.scene, ForestScene):
+        raise LnnError(f"shift {shift} found for task {task.name}, expected a task whose scene is "
+                       f"a forest")
+    return task.scene
+
+
+def _farther(task: Task, strength: float) -> Task:
+    """Put the target farther away, in a forest that is as much longer."""
+    scene, camera = _forest(task, "range"), task.camera
+    focal = camera.width / 2 / math.tan(math.radians(camera.field_of_view) / 2)
+    target = scene.target
+    seen = focal * math.sqrt(target.width * target.height / _LEAST_PIXELS)
+    near, far = (min(strength * d, max(d, seen)) for d in target.distance)
+    count = strength * scene.obstacles.count[0], strength * scene.obstacles.count[1]
+    return replace(task, scene=replace(
+        scene, target=replace(target, distance=(near, far)),
+        obstacles=replace(scene.obstacles, count=count)))
+
+
+def _longer(task: Task, strength: float) -> Task:
+    """Give as much more time."""
+    return replace(task, success=replace(
+        task.success, time_limit=max(1.0, strength) * task.success.time_limit))
+
+
+def _clutter(world: World, task: Task, strength: float) -> World:
+    scene = _forest(task, "clutter")
+    most = sum(scene.obstacles.count) / 2
+    return forest.crowded(world, scene, round((strength - 1.0) * most), 0)
+
+
+def _distractors(world: World, task: Task, strength: float) -> World:
+    return forest.crowded(world, _forest(task, "distractors"), 0, round(strength))
+
+
+def _stones(world: World, task: Task, strength: float) -> World:
+    _forest(task, "stones")
+    return forest.stones(world, strength)
+
+
+def _behind(world: World, task: Task, strength: float) -> World:
+    """Turn the vehicle at the start, so that the target is where no frame shows it."""
+    _forest(task, "behind")
+    rng = np.random.default_rng((world.seed, 0xBE4))
+    x, y = (a - b for a, b in zip(world.target.position[:2], world.start[:2], strict=True))
+    off = math.radians(strength + rng.uniform(-_BEHIND, _BEHIND))
+    yaw = math.atan2(y, x) + (off if rng.random() < 0.5 else -off)
+    return replace(world, start_yaw=math.remainder(yaw, 2.0 * math.pi))
+
+
 Effect = Callable[[Frame, float, Random, Random], Frame]
 
 
@@ -164,7 +222,13 @@ class Kind:
     geometry : callable, optional
         Changes the camera: (geometry, strength).
     task : callable, optional
-        Changes what disturbs the flight: (task, strength).
+        Changes what disturbs the flight, and what it is given: (task, strength).
+    scene : callable, optional
+        Changes what the world is made from: (task, strength).
+    build : callable, optional
+        Changes the world itself, for eye and body: (world, task, strength).
+    renderer : bool
+        Whether another renderer takes the pictures.
     """
 
     about: str
@@ -174,6 +238,9 @@ class Kind:
     world: Callable[[World, float], World] | None = None
     geometry: Callable[[CameraGeometry, float], CameraGeometry] | None = None
     task: Callable[[Task, float], Task] | None = None
+    scene: Callable[[Task, float], Task] | None = None
+    build: Callable[[World, Task, float], World] | None = None
+    renderer: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -202,6 +269,18 @@ KINDS: dict[str, Kind] = {
         task=_disturbed(gyro_bias=1.0, accelerometer_bias=_FORCE_PER_RATE)),
     "drift": Kind("drift of the velocity that the vehicle believes: m/s (nominal 0.06)", 0.0, 5.0,
                   task=_disturbed(velocity_drift=1.0)),
+    "distractors": Kind("more small solids of other colours: how many", 0.0, 200.0,
+                        build=_distractors),
+    "clutter": Kind("more trees, pillars and walls: times the usual number", 1.0, 5.0,
+                    build=_clutter),
+    "stones": Kind("standing stones and stacks of crates, never seen in training, in place of "
+                   "trees, pillars and walls: share", 0.0, 1.0, build=_stones),
+    "range": Kind("the target is farther away, but at least 3 pixels large, and there is as much "
+                  "more time: times the usual distance", 1.0, 4.0, scene=_farther, task=_longer),
+    "behind": Kind(f"the target is behind at the start: degrees off, to either side, "
+                   f"{_BEHIND:g} more or less", 0.0, 180.0, build=_behind),
+    "renderer": Kind("MuJoCo's renderer takes the pictures, in place of ours: 1", 1.0, 1.0,
+                     renderer=True),
 }
 
 
@@ -241,7 +320,8 @@ class Shift:
     @property
     def disturbs(self) -> bool:
         """Whether it changes what disturbs the flight, not what is seen."""
-        return KINDS[self.kind].task is not None
+        kind = KINDS[self.kind]
+        return kind.task is not None and kind.scene is None
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.strength:g}"
@@ -260,8 +340,9 @@ class Shift:
         effect = KINDS[self.kind].frame
         if effect is None:
             return frame
-        lens = np.random.default_rng((seed, 0x1E25))
-        return effect(frame, self.strength, lens, np.random.default_rng((seed, stamp_ns)))
+        own = zlib.crc32(self.kind.encode())  # two shifts of one flight know nothing of each other
+        lens = np.random.default_rng((seed, own))
+        return effect(frame, self.strength, lens, np.random.default_rng((seed, own, stamp_ns)))
 
     def world(self, world: World) -> World:
         """Return the world as it is to be seen."""
@@ -277,3 +358,18 @@ class Shift:
         """Return the task with what disturbs the flight; worlds made of it stay the same."""
         change = KINDS[self.kind].task
         return task if change is None else change(task, self.strength)
+
+    def scene(self, task: Task) -> Task:
+        """Return the task of which the world is to be made."""
+        change = KINDS[self.kind].scene
+        return task if change is None else change(task, self.strength)
+
+    def build(self, world: World, task: Task) -> World:
+        """Return the world as it is to be flown in."""
+        change = KINDS[self.kind].build
+        return world if change is None else change(world, task, self.strength)
+
+    @property
+    def renderer(self) -> bool:
+        """Whether another renderer takes the pictures."""
+        return KINDS[self.kind].renderer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +14,11 @@ from lnn_ros.simulation import sensors
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.clearance import Clearance
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
+from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Pose, Quadrotor, Wind
+from lnn_ros.simulation.referee import Outcome as Outcome
+from lnn_ros.simulation.referee import make_referee
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.shifts import Shift
 from lnn_ros.simulation.task import Task
@@ -27,15 +29,6 @@ CONTROL_PERIOD_NS = 33_333_333
 COMMAND_TIMEOUT_NS = 500_000_000
 """Age at which the vehicle stops listening to a command and brakes to a hover, ns."""
 _CLEARANCE_STEPS = 10  # physics steps between two measurements of the clearance
-
-
-class Outcome(str, Enum):
-    """How a flight stands; everything but FLYING is final."""
-
-    FLYING = "flying"
-    ARRIVED = "arrived"
-    CONTACT = "contact"
-    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)
@@ -169,8 +162,12 @@ class Simulator:
         self._renderer = (Renderer(seen, self.geometry, self.options.samples, others)
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
+        self._pictures = None
+        if self._renderer and any(shift.renderer for shift in self.options.shifts):
+            self._pictures = MujocoRenderer(seen, self.geometry)
         self._command = np.zeros(4)
         self._clearance = Clearance(world, self.task.vehicle.radius)
+        self._referee = make_referee(world, self.task)
         self.reset()
 
     def reset(self) -> None:
@@ -193,7 +190,7 @@ class Simulator:
         self._command[:] = 0.0
         self._command_ns = START_NS
         self._outcome = Outcome.FLYING
-        self._slow_since_ns: int | None = None
+        self._referee.reset()
         self._clearance.reset()
         self._clearance.measure(self._vehicle.place)
 
@@ -209,10 +206,8 @@ class Simulator:
 
     @property
     def distance(self) -> float:
-        """Horizontal distance from the vehicle's centre to the target column's surface, metres."""
-        x, y, _ = self._vehicle.place
-        target = self.world.target
-        return math.hypot(target.position[0] - x, target.position[1] - y) - target.size[0]
+        """Metres that are left to where the task ends; to a column, from its surface."""
+        return self._referee.distance(self._vehicle.place)
 
     @property
     def clearance(self) -> float:
@@ -322,7 +317,8 @@ class Simulator:
                 self._transit.send(Delivery("imu", now, arrival, reading + noise))
         if self._steps % _CLEARANCE_STEPS == 0:
             self._clearance.measure(self._vehicle.place)
-        self._judge()
+        if self._outcome is Outcome.FLYING:
+            self._outcome = self._referee.look(self._now_ns, self._vehicle)
 
     def _take_picture(self, now: int, arrival: int | None) -> None:
         """Send the frame of this instant, unless it is lost."""
@@ -336,28 +332,9 @@ class Simulator:
                 now, float(self._vehicle.body_rates[2]),
                 lambda: int(renderer.target_mask(*pose).sum()) >= IN_VIEW_PIXELS)
         if arrival is not None and lost is not Lost.FRAMES:
-            image = renderer.render(*pose, target=lost is not Lost.TARGET,
-                                    vehicles=self._others)
+            shown = lost is not Lost.TARGET
+            image = (self._pictures.render(*pose, target=shown) if self._pictures
+                     else renderer.render(*pose, target=shown, vehicles=self._others))
             for shift in self.options.shifts:
                 image = shift.frame(image, self._seed, now)
             self._transit.send(Delivery("camera", now, arrival, image))
-
-    def _judge(self) -> None:
-        """Update the outcome: contact, arrival (held), timeout, in this order."""
-        if self._outcome is not Outcome.FLYING:
-            return
-        rules, now = self.task.success, self._now_ns
-        if self._vehicle.in_contact:
-            self._outcome = Outcome.CONTACT
-            return
-        # The speed is had for less than the distance, and mostly decides.
-        if self._vehicle.speed < rules.speed and self.distance <= rules.distance:
-            if self._slow_since_ns is None:
-                self._slow_since_ns = now
-            if now - self._slow_since_ns >= rules.hold * 1e9:
-                self._outcome = Outcome.ARRIVED
-                return
-        else:
-            self._slow_since_ns = None
-        if now - START_NS >= rules.time_limit * 1e9:
-            self._outcome = Outcome.TIMEOUT

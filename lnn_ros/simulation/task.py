@@ -6,7 +6,8 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -86,6 +87,21 @@ class AreaTask:
 
 
 @dataclass(frozen=True)
+class ForestScene:
+    """A forest with a column in it: ``simulation/scenes/forest.py``."""
+
+    kind = "forest"
+    target: TargetTask
+    obstacles: ObstaclesTask
+    distractors: DistractorsTask
+    area: AreaTask
+
+
+Scene = ForestScene
+"""What can be around the vehicle; its ``kind`` names it in the file."""
+
+
+@dataclass(frozen=True)
 class DisturbancesTask:
     """Wind (m/s, s), errors of the vehicle's velocity estimate, and of its IMU (rad/s, m/s^2)."""
 
@@ -103,13 +119,18 @@ class DisturbancesTask:
 
 
 @dataclass(frozen=True)
-class SuccessTask:
-    """Success: within `distance` (m) of the column, slower than `speed`, for `hold` s, in time."""
+class ArriveGoal:
+    """Be within `distance` (m) of the column, slower than `speed`, for `hold` s, in time."""
 
+    kind = "arrive"
     distance: float
     speed: float
     hold: float
     time_limit: float
+
+
+Goal = ArriveGoal
+"""What counts as success, judged in ``simulation/goals.py``; its ``kind`` names it in the file."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +152,12 @@ class ShiftsTask:
     gusts: float
     imu_bias: float
     drift: float
+    distractors: float
+    clutter: float
+    stones: float
+    range: float
+    behind: float
+    renderer: float
 
 
 @dataclass(frozen=True)
@@ -140,12 +167,9 @@ class Task:
     name: str
     camera: CameraTask
     vehicle: VehicleTask
-    target: TargetTask
-    obstacles: ObstaclesTask
-    distractors: DistractorsTask
-    area: AreaTask
+    scene: Scene
     disturbances: DisturbancesTask
-    success: SuccessTask
+    success: Goal
     shifts: ShiftsTask | None = None
 
     @staticmethod
@@ -182,15 +206,32 @@ class Task:
                     **{s: _section(path, s, hints[s], data[s]) for s in found})
 
 
-def _section(path: Path, section: str, kind: type, data: Any) -> Any:
-    """Build one section's dataclass, every value checked against its type."""
+def _section(path: Path, section: str, hint: Any, data: Any) -> Any:
+    """Build one section's dataclass, every value checked against its type.
+
+    Of several dataclasses the section's ``kind`` says which; of one that has a kind, it is stated,
+    too.
+    """
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    found = dict(data) if isinstance(data, dict) else {}
+    kind = kinds[0]
+    if hasattr(kind, "kind"):
+        named = {k.kind: k for k in kinds}
+        name = found.pop("kind", None)
+        if name not in named:
+            raise LnnError(f"task file {path}: {section}.kind must be one of "
+                           f"{', '.join(sorted(named))}, found {name!r}")
+        kind = named[name]
     hints = get_type_hints(kind)
-    found = set(data) if isinstance(data, dict) else set()
-    if found != set(hints):
-        missing, unknown = sorted(set(hints) - found), sorted(found - set(hints))
+    if set(found) != set(hints):
+        missing, unknown = sorted(set(hints) - set(found)), sorted(set(found) - set(hints))
         raise LnnError(f"task file {path}, section {section}: missing keys {missing}, "
                        f"unknown keys {unknown}")
-    return kind(**{key: _value(path, f"{section}.{key}", hints[key], data[key]) for key in hints})
+    values = {}
+    for key, value in found.items():
+        build = _section if dataclasses.is_dataclass(hints[key]) else _value
+        values[key] = build(path, f"{section}.{key}", hints[key], value)
+    return kind(**values)
 
 
 def _value(path: Path, key: str, kind: type, value: Any) -> float | int | Range:

@@ -34,7 +34,7 @@ LAUNCH = ("launch", "lnn_ros", "drone.launch.py")
 
 # The camera is compiled when a new installation first renders. That takes longer than a test waits.
 COMPILE = """
-from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.worlds import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task

@@ -10,8 +10,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 SEED = 300_007
 SECONDS = 2.0

@@ -14,10 +14,10 @@ from lnn_ros.learning.rollout import ExpertAgent, fly
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import CameraGeometry
 from lnn_ros.simulation.conditions import NOMINAL, condition
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 MS = 1_000_000
 WORLD = 300_020

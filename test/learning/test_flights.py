@@ -23,10 +23,10 @@ from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import Renderer
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.simulator import Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import distance_to
+from lnn_ros.simulation.worlds import make_world
 
 SHIPPED = str(policies.path("fly_to_target"))
 TASK = Task.load("fly_to_target")

@@ -20,9 +20,9 @@ from lnn_ros.learning.chase import chase, gaps
 from lnn_ros.learning.report import main, make_report, summarize
 from lnn_ros.learning.run_folder import read_run
 from lnn_ros.learning.video import FRAME_RATE, SIZE, draw_film, film_size, shots
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Role, Shape, Solid, distance_to
+from lnn_ros.simulation.worlds import make_world
 
 POST_S = 0.5
 

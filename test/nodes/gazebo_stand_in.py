@@ -25,11 +25,11 @@ from lnn_ros import messages
 from lnn_ros.nodes import environment
 from lnn_ros.nodes.message_types import message_type
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.gazebo.models.quadrotor import DEPTH_FORWARD, DEPTH_HZ, ODOM_HZ
 from lnn_ros.simulation.physics import Wind
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 FRAME = "lnn_quadrotor/base_link/"  # of a sensor, as the bridge writes Gazebo's names
 STEP_NS, LAG_S = 5_000_000, 0.05

@@ -10,9 +10,9 @@ from ros import BEST_EFFORT, Bench
 from sensor_msgs.msg import CameraInfo, Image, Imu
 
 from lnn_ros import messages
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 HOVER = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 9.81])
 

@@ -16,10 +16,10 @@ from ros import LATCHED, Bench, is_zero, pairs, vector
 from lnn_ros import messages
 from lnn_ros.learning.rollout import fly
 from lnn_ros.pilot import Pilot
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 from lnn_ros.timeline.samples import digest
 
 SEED = 300_007

@@ -16,10 +16,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu
 
 from lnn_ros import messages
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import StreamTiming
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 SEED = 300_020
 

@@ -19,10 +19,10 @@ from lnn_ros.nodes.settings import SimulatorSettings
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation import fleet
 from lnn_ros.simulation.fleet import Fleet
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 SEED = 300_007
 NAMES = ("drone1", "drone2")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnn_ros.simulation.clearance import Clearance
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import distance_to
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, condition
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Wind
 from lnn_ros.simulation.sensors import START_NS, Stream, StreamTiming
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lnn_ros.simulation.expert import Expert
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 BLIND = SimulatorOptions(render=False)

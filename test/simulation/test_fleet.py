@@ -9,7 +9,6 @@ import pytest
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.expert import Expert
 from lnn_ros.simulation.fleet import MOST, Fleet, starts
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
@@ -19,6 +18,7 @@ from lnn_ros.simulation.simulator import (
 )
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import distance_to
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)
@@ -68,7 +68,7 @@ def test_starts_are_free_and_apart(seed):
     for (place, _), (other, _) in combinations(found, 2):
         assert math.dist(place, other) > 0.99 * distances[0]  # 60 degrees: an even triangle
     for place, _ in found[1:]:
-        assert min(distance_to(s, place) for s in world.solids) >= TASK.area.free_at_start
+        assert min(distance_to(s, place) for s in world.solids) >= TASK.scene.area.free_at_start
 
 
 def test_they_see_each_other():

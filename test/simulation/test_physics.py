@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import GRAVITY, STEP_NS, Estimator, Quadrotor, Wind
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.conditions import shifted as shifted_options
-from lnn_ros.simulation.forest import make_world
+from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.physics import Wind
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import Role
+from lnn_ros.simulation.world import Role, Shape, distance_to
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)
@@ -27,8 +29,9 @@ FRAMES = [name for name, kind in KINDS.items() if kind.frame is not None]
 STRENGTHS = {"noise": "0.1", "blur": "3", "dusk": "0.5", "glare": "0.5", "fog": "0.3",
              "dirt": "0.3", "tilt": "15", "field_of_view": "120", "flicker": "0.4", "autumn": "0.8",
              "winter": "0.8", "wind": "2", "gusts": "1.5", "imu_bias": "0.1",
-             "drift": "0.5"}  # fmt: skip
-SEEN = [name for name, kind in KINDS.items() if kind.task is None]
+             "drift": "0.5", "distractors": "30", "clutter": "2", "stones": "1", "range": "2",
+             "behind": "150", "renderer": "1"}  # fmt: skip
+SEEN = [name for name, kind in KINDS.items() if kind.frame or kind.world or kind.geometry]
 
 
 def shifted(text, seed=7, stamp_ns=10**9, picture=PICTURE):
@@ -149,6 +152,101 @@ def _facing(world):
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
+def test_more_distractors_and_clutter_leave_everything_else_where_it_was():
+    for text, role in (("distractors:30", Role.DISTRACTOR), ("clutter:2", None)):
+        shift = Shift.parse(text)
+        world = make_world(WORLD.seed, TASK, [shift])
+        assert world == make_world(WORLD.seed, TASK, [shift])
+        before, more = world.solids[:len(WORLD.solids)], world.solids[len(WORLD.solids):]
+        assert before == WORLD.solids and world.start_yaw == WORLD.start_yaw
+        assert 25 <= len({s.name.split("_")[1] for s in more}) <= 60
+        assert len({s.name for s in world.solids}) == len(world.solids)
+        if role:
+            assert {s.role for s in more} == {role}
+        gap = 0.3 if role else TASK.scene.obstacles.gap
+        for solid in more:
+            if solid.role is Role.TREE and solid.shape is Shape.ELLIPSOID:
+                continue  # a crown hangs over what is below
+            place = (*solid.position[:2], 1.0)
+            assert distance_to(world.target, place) > 1.0
+            for other in before:
+                if other.role is not Role.TREE or other.shape is not Shape.ELLIPSOID:
+                    reach = min(solid.size[:2])
+                    assert distance_to(other, (*place[:2], other.position[2])) > reach + gap - 0.3
+
+
+def test_stones_stand_where_something_stood_and_nothing_else_changes():
+    world = make_world(WORLD.seed, TASK, [Shift.parse("stones:1")])
+    kept = [s for s in WORLD.solids if s.role in (Role.TARGET, Role.DISTRACTOR)]
+    assert [s for s in world.solids if s.role is not Role.PILLAR] == kept
+    stones = [s for s in world.solids if s.role is Role.PILLAR]
+    assert {s.shape for s in stones} == {Shape.ELLIPSOID, Shape.BOX}
+    for stone in stones:
+        x, y, z = stone.position
+        assert any(distance_to(s, (x, y, s.position[2])) < 1e-9 for s in WORLD.solids)
+        assert z + stone.size[2] > 1.6, "as high as the vehicle flies"
+    assert make_world(WORLD.seed, TASK, [Shift.parse("stones:0")]) == WORLD
+
+
+def test_twice_the_range_is_twice_as_far_but_never_out_of_sight():
+    far = []
+    for seed in range(300_000, 300_040):
+        before = make_world(seed, TASK)
+        world = make_world(seed, TASK, [Shift.parse("range:2")])
+        distance, usual = (math.hypot(*w.target.position[:2]) for w in (world, before))
+        assert 16.0 <= distance <= 26.2 and distance <= 2 * usual + 1e-9
+        far.append((distance, world))
+    world = max(far, key=lambda one: one[0])[1]
+    bare = replace(world, solids=(world.target,))
+    mask = Renderer(bare, CameraGeometry(1024, 768)).target_mask(bare.start, _facing(bare))
+    assert mask.sum() / 256 >= 2.9, "pixels of the camera of 64x48"
+    sim = Simulator(world, shifted_options("range:2"), task=TASK)
+    assert sim.task.success.time_limit == 2 * TASK.success.time_limit
+
+
+@pytest.mark.parametrize("seed", range(300_000, 300_010))
+def test_a_target_behind_is_not_in_the_first_frame(seed):
+    usual, world = make_world(seed, TASK), make_world(seed, TASK, [Shift.parse("behind:150")])
+    assert replace(world, start_yaw=usual.start_yaw) == usual
+    x, y = world.target.position[:2]
+    off = abs(math.remainder(math.atan2(y, x) - world.start_yaw, 2 * math.pi))
+    assert math.radians(120) <= off <= math.pi
+
+
+def test_the_other_renderer_shows_the_same_things_in_the_same_places():
+    shift, pose = Shift.parse("renderer:1"), (WORLD.start, _facing(WORLD))
+    assert shift.renderer and not Shift.parse("fog:0.1").renderer
+    geometry = CameraGeometry(320, 240)
+    other = without = None
+    try:
+        other = MujocoRenderer(WORLD, geometry)
+    except LnnError as error:
+        without = str(error)
+    if other is None:  # a machine without OpenGL is told what it lacks
+        assert "needs OpenGL through EGL" in without and "libegl1" in without
+        return
+    ours = Renderer(WORLD, geometry)
+    picture, index = other.render(*pose) / 255.0, ours.cast(*pose)[0]
+    red = (picture[..., 0] > 2.0 * picture[..., 1]) & (picture[..., 0] > 2.0 * picture[..., 2])
+    mask = ours.target_mask(*pose)
+    assert (red & mask).sum() > 0.9 * mask.sum() and (red & ~mask).sum() < 0.05 * mask.sum()
+    assert not (other.render(*pose, target=False) / 255.0 == picture).all()
+    np.testing.assert_array_equal(other.render(*pose) / 255.0, picture)
+    sky, ground = picture[index == -2], picture[index == -1]
+    assert sky[:, 2].mean() > ground[:, 2].mean() + 0.1
+    images = flown("renderer:1", seconds=0.3)[1]
+    assert len(images) and (images[0] != flown("nominal", seconds=0.3)[1][0]).any()
+
+
+def test_shifts_of_a_forest_need_one():
+    task = replace(TASK, scene=None)
+    for text in ("clutter:2", "distractors:3", "stones:1", "range:2", "behind:150"):
+        shift = Shift.parse(text)
+        change = shift.scene if text == "range:2" else partial(shift.build, WORLD)
+        with pytest.raises(LnnError, match="expected a task whose scene is a forest"):
+            change(task)
+
+
 @pytest.mark.parametrize("name", SEEN)
 def test_a_shift_gives_the_same_to_everyone_and_leaves_its_input_alone(name):
     before = PICTURE.copy()
@@ -227,6 +325,7 @@ def test_shifts_and_conditions_are_named_together():
     for text, words in (("fog", "strength of shift fog is ''"), ("", "shift '' found, expected"),
                         ("fog:0.2,", "shift '' found"), ("camera_8hz:2", "shift 'camera_8hz:2'"),
                         ("wind:3,fog:0.2,wind:1", "shifts 'wind:3' and 'wind:1' found, which"),
+                        ("nominal,nominal", "shifts 'nominal' and 'nominal' found"),
                         ("blackout,target_occluded", "'blackout' and 'target_occluded' found"),
                         ("latency_100ms,reordered", "change the same: expected one")):
         with pytest.raises(LnnError, match=words):

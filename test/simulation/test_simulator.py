@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.expert import Expert
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.physics import STEP_NS, Estimator, Wind
 from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import (
@@ -20,6 +19,7 @@ from lnn_ros.simulation.simulator import (
     SimulatorOptions,
 )
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 WORLD = make_world(300_000, TASK)

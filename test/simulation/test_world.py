@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
 from lnn_ros.simulation import seeds
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Solid, distance_to
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 SEEDS = st.integers(300_000, 10_000_000)
@@ -29,17 +29,17 @@ def obstacles(world):
 def test_a_world_keeps_every_promise_of_its_task(seed):
     world = make_world(seed, TASK)
     assert world == make_world(seed, TASK)
-    low, high = TASK.obstacles.count
+    low, high = TASK.scene.obstacles.count
     # A very full world may leave out the last few that find no room.
     assert low - 2 <= len(obstacles(world)) <= high
 
     dx, dy = (t - s for t, s in zip(world.target.position[:2], world.start[:2], strict=True))
-    assert TASK.target.distance[0] <= math.hypot(dx, dy) <= TASK.target.distance[1]
+    assert TASK.scene.target.distance[0] <= math.hypot(dx, dy) <= TASK.scene.target.distance[1]
     bearing = math.remainder(math.atan2(dy, dx) - world.start_yaw, 2 * math.pi)
     half_width = math.atan2(world.target.size[0], math.hypot(dx, dy))
     assert abs(bearing) + half_width < math.radians(TASK.camera.field_of_view / 2)
-    assert world.target.size == (TASK.target.width / 2, TASK.target.width / 2,
-                                 TASK.target.height / 2)
+    assert world.target.size == (TASK.scene.target.width / 2, TASK.scene.target.width / 2,
+                                 TASK.scene.target.height / 2)
 
     for solid in world.solids:
         assert distance_to(solid, world.start) > TASK.vehicle.radius + 0.5
@@ -57,7 +57,7 @@ def test_obstacles_leave_gaps_that_the_vehicle_fits_through(seed):
     for i, a in enumerate(standing):
         for b in standing[:i]:
             apart = math.dist(a.position[:2], b.position[:2]) - a.size[0] - b.size[0]
-            assert apart >= TASK.obstacles.gap - 1e-9
+            assert apart >= TASK.scene.obstacles.gap - 1e-9
 
 
 def test_the_straight_line_is_blocked_in_most_worlds():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lnn_ros.errors import LnnError
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.gazebo import models
 from lnn_ros.simulation.gazebo.bridge import bridge_file
 from lnn_ros.simulation.gazebo.elements import SDF, document, element, plain
@@ -14,6 +13,7 @@ from lnn_ros.simulation.gazebo.models import Model
 from lnn_ros.simulation.gazebo.releases import DEFAULT, RELEASES, Release
 from lnn_ros.simulation.gazebo.world import world_sdf
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME = "fly_to_target", 300_007, "forest"
 """What the package ships is made of; the seed is that of ``config/nodes/drone.yaml``."""

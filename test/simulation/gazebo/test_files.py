@@ -21,7 +21,6 @@ from lnn_ros import policies, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.simulation.camera import CameraGeometry
-from lnn_ros.simulation.forest import make_world
 from lnn_ros.simulation.gazebo import models, running
 from lnn_ros.simulation.gazebo.bridge import Bridged, Direction, bridge_file
 from lnn_ros.simulation.gazebo.check import problems
@@ -33,6 +32,7 @@ from lnn_ros.simulation.physics import STEP_NS
 from lnn_ros.simulation.sensors import CAMERA, IMU
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Shape
+from lnn_ros.simulation.worlds import make_world
 
 ROOT = Path(__file__).resolve().parents[3]
 TASK = Task.load("fly_to_target")

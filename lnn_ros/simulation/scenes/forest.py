@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-import colorsys
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from lnn_ros.simulation.task import Range, Task
-from lnn_ros.simulation.world import (
-    Light,
-    Material,
-    Pattern,
-    Role,
-    Shape,
-    Solid,
-    Vector,
-    World,
-)
+from lnn_ros.simulation.scenes.drawing import Drawing, bounds, turned
+from lnn_ros.simulation.task import ForestScene, Task
+from lnn_ros.simulation.world import Pattern, Role, Shape, Solid, World
 
-_STREAM = 0x0F0E57  # keeps the generator's random numbers apart from the simulator's
+_STREAM, _CROWD, _STONES = 0x0F0E57, 0x0F0E58, 0x0F0E59
+_FIRST_MORE = 1000  # index of the first solid that is more than usual
 _ATTEMPTS = 400  # placements tried for one obstacle before it is left out
 _CROWN_LOWEST = 2.2  # metres; crowns hang above the flight height
 
 
-class _Builder:
-    """Collects solids in the frame of the straight line: x from start to target, y to the left."""
+class _Builder(Drawing):
+    """Collects solids in the frame of the straight line: x from start to target, y to the left.
 
-    def __init__(self, seed: int, task: Task) -> None:
-        self.task = task
-        self.rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, _STREAM))))
-        self.length = self.draw(task.target.distance)
+    ``length`` is that of the line, metres; drawn by default.
+    """
+
+    def __init__(self, scene: ForestScene, seed: int, stream: int = _STREAM,
+                 length: float | None = None) -> None:
+        super().__init__(seed, stream)
+        self.scene = scene
+        self.length = self.draw(scene.target.distance) if length is None else length
         self.solids: list[Solid] = []
         self.footprints: list[tuple[float, float, float]] = []  # circles x, y, radius
-
-    def draw(self, limits: Range) -> float:
-        """Draw evenly from a range."""
-        return float(self.rng.uniform(*limits))
-
-    def color(self, hue: Range, saturation: Range, value: Range) -> Vector:
-        """Draw a colour; hue in turns."""
-        return colorsys.hsv_to_rgb(self.draw(hue) % 1.0, self.draw(saturation), self.draw(value))
-
-    def material(self, pattern: Pattern, hue: Range, saturation: Range, value: Range,
-                 scale: Range, contrast: float = 0.6) -> Material:
-        """Draw a material whose accent is the same colour, darker by `contrast`."""
-        color = self.color(hue, saturation, value)
-        dark = self.draw((contrast - 0.1, contrast + 0.1))
-        return Material(pattern, color, (color[0] * dark, color[1] * dark, color[2] * dark),
-                        self.draw(scale))
 
     def place(self, circles: list[tuple[float, float, float]], gap: float,
               free_target: float) -> bool:
         """Take these footprint circles if they keep their distances, and say whether."""
-        area = self.task.area
+        area = self.scene.area
         for x, y, r in circles:
             if math.hypot(x, y) < r + area.free_at_start:
                 return False
@@ -67,7 +48,7 @@ class _Builder:
 
     def anywhere(self) -> tuple[float, float]:
         """Draw a place in the populated area."""
-        area = self.task.area
+        area = self.scene.area
         return (self.draw((-area.behind, self.length + area.beyond)),
                 self.draw((-area.sideways, area.sideways)))
 
@@ -77,7 +58,7 @@ class _Builder:
 
     def obstacle(self, index: int, blocking: bool) -> bool:
         """Add one tree, pillar or wall, and say whether there was room."""
-        o = self.task.obstacles
+        o = self.scene.obstacles
         kind = self.rng.random()
         if kind < o.tree_share:
             role, radius = Role.TREE, self.draw(o.trunk_radius)
@@ -93,14 +74,14 @@ class _Builder:
             if role is Role.WALL:
                 steps = np.linspace(-half, half, 2 * math.ceil(half / radius) + 1)
                 circles = [(x + math.cos(yaw) * s, y + math.sin(yaw) * s, radius) for s in steps]
-            if self.place(circles, o.gap, self.task.area.free_at_target):
+            if self.place(circles, o.gap, self.scene.area.free_at_target):
                 self.solids += self._obstacle_solids(index, role, x, y, radius, half, yaw)
                 return True
         return False
 
     def _obstacle_solids(self, index: int, role: Role, x: float, y: float, radius: float,
                          half: float, yaw: float) -> list[Solid]:
-        o = self.task.obstacles
+        o = self.scene.obstacles
         if role is Role.TREE:
             height, crown = self.draw(o.tree_height), self.draw(o.crown_radius)
             tall = min(crown * self.draw((0.8, 1.4)), (height - _CROWN_LOWEST) / 2.0)
@@ -130,7 +111,7 @@ class _Builder:
 
     def distractor(self, index: int) -> None:
         """Add a small solid of another colour and shape than the target, if there is room."""
-        d = self.task.distractors
+        d = self.scene.distractors
         for _ in range(_ATTEMPTS):
             x, y = self.anywhere()
             half = self.draw(d.size)
@@ -145,69 +126,100 @@ class _Builder:
 
     def target(self) -> Solid:
         """Make the coloured column."""
-        t = self.task.target
+        t = self.scene.target
         red = self.material(Pattern.STRIPES, (-0.02, 0.02), (0.85, 0.98), (0.75, 0.95),
                             (0.3, 0.6), 0.85)
         return Solid("target", Role.TARGET, Shape.CYLINDER, (self.length, 0.0, t.height / 2.0),
                      (t.width / 2.0, t.width / 2.0, t.height / 2.0), 0.0, red)
 
-    def light(self) -> Light:
-        """Make sun, sky and fog."""
-        elevation, azimuth = math.radians(self.draw((25.0, 70.0))), self.draw((0.0, 2 * math.pi))
-        horizon = self.color((0.52, 0.64), (0.02, 0.25), (0.75, 0.95))
-        return Light(
-            direction=(math.cos(elevation) * math.cos(azimuth),
-                       math.cos(elevation) * math.sin(azimuth), math.sin(elevation)),
-            sun=self.draw((0.5, 0.85)), ambient=self.draw((0.3, 0.5)),
-            zenith=self.color((0.55, 0.63), (0.35, 0.7), (0.6, 0.95)), horizon=horizon,
-            fog=self.draw((40.0, 150.0)))
 
-
-def make_world(seed: int, task: Task) -> World:
-    """Make the world of a seed.
-
-    Parameters
-    ----------
-    seed : int
-        Non-negative; see :mod:`lnn_ros.simulation.seeds` for who may use which.
-    task : Task
-        What makes it hard.
-
-    Returns
-    -------
-    World
-        Start at the origin with the target inside the first view; equal for equal arguments.
-    """
-    build = _Builder(seed, task)
+def make(seed: int, task: Task, scene: ForestScene) -> World:
+    """Make the forest of a seed; the target is inside the first view."""
+    build = _Builder(scene, seed)
     target = build.target()
-    wanted = int(build.rng.integers(int(task.obstacles.count[0]),
-                                    int(task.obstacles.count[1]) + 1))
-    if build.rng.random() < task.obstacles.blocked:
+    wanted = int(build.rng.integers(int(scene.obstacles.count[0]),
+                                    int(scene.obstacles.count[1]) + 1))
+    if build.rng.random() < scene.obstacles.blocked:
         build.obstacle(0, blocking=True)
     for index in range(len({s.name.split("_")[1] for s in build.solids}), wanted):
         build.obstacle(index, blocking=False)
-    for index in range(int(build.rng.integers(int(task.distractors.count[0]),
-                                              int(task.distractors.count[1]) + 1))):
+    for index in range(int(build.rng.integers(int(scene.distractors.count[0]),
+                                              int(scene.distractors.count[1]) + 1))):
         build.distractor(index)
     # The whole scene is turned, so that the sun, the heading and the axes know nothing of each
     # other; the start then looks past the target by the drawn bearing.
     turn = build.draw((-math.pi, math.pi))
-    bearing = math.radians(build.draw(task.target.bearing))
-    solids = tuple(_turned(s, turn) for s in [target, *build.solids])
-    x = [s.position[0] + side * max(s.size[:2]) for s in solids for side in (-1.0, 1.0)]
-    y = [s.position[1] + side * max(s.size[:2]) for s in solids for side in (-1.0, 1.0)]
+    bearing = math.radians(build.draw(scene.target.bearing))
+    solids = tuple(turned(s, turn) for s in [target, *build.solids])
     ground = build.material(Pattern.NOISE, (0.08, 0.33), (0.15, 0.5), (0.35, 0.65), (0.3, 1.2),
                             0.75)
     return World(
         seed=seed, task=task.name, start=(0.0, 0.0, build.draw(task.vehicle.start_height)),
         start_yaw=math.remainder(turn - bearing, 2.0 * math.pi), target=solids[0], solids=solids,
-        ground=ground, light=build.light(),
-        bounds=(min(0.0, *x), max(0.0, *x), min(0.0, *y), max(0.0, *y)))
+        ground=ground, light=build.light(), bounds=bounds(solids))
 
 
-def _turned(solid: Solid, turn: float) -> Solid:
-    """Return the solid turned about the world's vertical axis."""
-    x, y, z = solid.position
-    cos, sin = math.cos(turn), math.sin(turn)
-    return Solid(solid.name, solid.role, solid.shape, (cos * x - sin * y, sin * x + cos * y, z),
-                 solid.size, math.remainder(solid.yaw + turn, 2.0 * math.pi), solid.material)
+def crowded(world: World, scene: ForestScene, obstacles: int, distractors: int) -> World:
+    """Return a forest with more in it; what was there stays where it was.
+
+    Where there is no room, fewer are added. They keep the distances that the scene asks for.
+    """
+    x, y = world.target.position[:2]
+    turn = math.atan2(y, x)
+    build = _Builder(scene, world.seed, _CROWD, math.hypot(x, y))
+    build.footprints = [c for s in world.solids if s is not world.target
+                        for c in _footprint(turned(s, -turn))]
+    for index in range(obstacles):
+        build.obstacle(_FIRST_MORE + index, blocking=False)
+    for index in range(distractors):
+        build.distractor(_FIRST_MORE + index)
+    solids = (*world.solids, *(turned(s, turn) for s in build.solids))
+    return replace(world, solids=solids, bounds=bounds(solids))
+
+
+def stones(world: World, share: float) -> World:
+    """Return a forest in which a share of the obstacles are standing stones and stacks of crates.
+
+    They stand where a tree, a pillar or a wall stood, inside its footprint.
+    """
+    build = Drawing(world.seed, _STONES)
+    solids: list[Solid] = []
+    other: dict[str, bool] = {}
+    for solid in world.solids:
+        if solid.role not in (Role.TREE, Role.PILLAR, Role.WALL):
+            solids.append(solid)
+            continue
+        index = solid.name.split("_")[1]
+        if index not in other:
+            other[index] = bool(build.rng.random() < share)
+            if other[index]:
+                solids += [_stone(build, index, x, y, radius)
+                           for x, y, radius in _footprint(solid)]
+        if not other[index]:
+            solids.append(solid)
+    return replace(world, solids=tuple(solids), bounds=bounds(solids))
+
+
+def _stone(build: Drawing, index: str, x: float, y: float, radius: float) -> Solid:
+    """Make a standing stone or a stack of crates inside a circle."""
+    half, yaw = build.draw((0.9, 1.7)), build.draw((0.0, math.pi))
+    place = f"{index}_{x:.2f}_{y:.2f}"
+    if build.rng.random() < 0.5:
+        rock = build.material(Pattern.NOISE, (0.55, 0.75), (0.02, 0.15), (0.25, 0.5), (0.1, 0.4))
+        return Solid(f"stone_{place}", Role.PILLAR, Shape.ELLIPSOID, (x, y, 0.8 * half),
+                     (radius, 0.8 * radius, half), yaw, rock)
+    crate = build.material(Pattern.CHECKER, (0.07, 0.12), (0.4, 0.7), (0.5, 0.8), (0.3, 0.6), 0.8)
+    side = radius / math.sqrt(2.0)
+    return Solid(f"crates_{place}", Role.PILLAR, Shape.BOX, (x, y, half), (side, side, half), yaw,
+                 crate)
+
+
+def _footprint(solid: Solid) -> list[tuple[float, float, float]]:
+    """Circles x, y, radius that cover a solid on the ground, as ``place`` takes them; no crowns."""
+    (x, y, _), (a, b, _) = solid.position, solid.size
+    if solid.role is Role.TREE and solid.shape is Shape.ELLIPSOID:
+        return []
+    if solid.role is Role.WALL:
+        steps = np.linspace(-a, a, 2 * math.ceil(a / b) + 1)
+        return [(x + math.cos(solid.yaw) * s, y + math.sin(solid.yaw) * s, b) for s in steps]
+    return [(x, y, a * math.sqrt(2.0) if solid.shape is Shape.BOX else a)]

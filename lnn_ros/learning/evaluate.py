@@ -20,7 +20,7 @@ from lnn_ros.guard.limits import Limits
 from lnn_ros.guard.parameters import OFFLINE, of_groups
 from lnn_ros.learning.controls import ColorServo, Held, StraightAhead, Without
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
-from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
+from lnn_ros.learning.rollout import Agent, ExpertAgent, TeacherAgent, fly
 from lnn_ros.learning.statistics import paired_difference, wilson
 from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.pilot import Pilot, ceilings
@@ -37,7 +37,8 @@ from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.worlds import make_world
 from lnn_ros.timeline.intervals import NS
 
-CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo", "guarded")
+CONTROLS = ("expert", "teacher", "black_image", "imu_zeroed", "straight_ahead", "color_servo",
+            "guarded")  # fmt: skip
 GUARDED = "config/nodes/drone.yaml"
 """What is set on the guard of the row ``guarded``: the limits that a drone is launched with. The
 other rows fly without limits of change, as the policy wants."""
@@ -80,6 +81,8 @@ _task = lru_cache(maxsize=4)(Task.load)
 def _agent(trial: Trial, sim: Simulator) -> Agent:
     if trial.agent == "expert":
         return ExpertAgent(sim)
+    if trial.agent == "teacher":
+        return TeacherAgent(sim)
     if trial.agent == "straight_ahead":
         return StraightAhead()
     if trial.agent == "color_servo":
@@ -98,8 +101,10 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
 def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
     task = _task(trial.task)
-    # The expert looks at no picture; leaving them out changes nothing else.
-    options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"), task)
+    options = shifted(trial.shift, SimulatorOptions(), task)
+    # These look at no picture; leaving them out changes nothing else, unless they hide something.
+    if trial.agent == "expert" or (trial.agent == "teacher" and options.interruption is None):
+        options = replace(options, render=False)
     sim = Simulator(make_world(trial.seed, task, options.shifts), options, task=task)
     flight = fly(sim, _agent(trial, sim))
     begun = sim.interrupted_s

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lnn_ros.simulation.expert import Expert
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
+from lnn_ros.simulation.teacher import Teacher
 
 
 class Agent(Protocol):
@@ -48,6 +49,20 @@ class ExpertAgent:
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Answer from the truth."""
         return self._expert.command(self._sim.truth)
+
+
+class TeacherAgent(ExpertAgent):
+    """The teacher as an agent: it sees where it is, and what its camera would show it."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._teacher = Teacher(sim.world, sim.geometry, task=sim.task)
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """Look and answer."""
+        truth = self._sim.truth
+        self._teacher.look(truth, self._sim.lost(truth.stamp_ns))
+        return self._teacher.command(truth)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,8 @@ class Renderer:
         Rays per pixel: 1 (pixel centres) or 4 (a rotated grid).
     vehicles : int
         How many vehicles :meth:`render` can draw. An onboard camera does not see its own.
+    shadows : bool
+        False saves the time that shadows on the ground take, for who asks only what is where.
 
     Raises
     ------
@@ -129,7 +131,7 @@ class Renderer:
     """
 
     def __init__(self, world: World, geometry: CameraGeometry = CameraGeometry(), samples: int = 4,
-                 vehicles: int = 0) -> None:
+                 vehicles: int = 0, shadows: bool = True) -> None:
         if samples not in _GRID:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
@@ -160,7 +162,7 @@ class Renderer:
             shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in materials]),
             (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
             grid, *(np.empty(size, np.float32) for _ in range(3)))
-        rays.bake(shapes, rows, self._solids, self._suns, grid, self._scene.cover,
+        rays.bake(shapes, rows, self._solids if shadows else 0, self._suns, grid, self._scene.cover,
                   self._scene.shadow, self._scene.hollow)
         self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
 

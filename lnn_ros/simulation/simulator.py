@@ -217,12 +217,12 @@ class Simulator:
         """
         return self._clearance.least
 
-    def hides_target(self, stamp_ns: int) -> bool:
-        """Whether a frame of the past shows the world without the target."""
+    def lost(self, stamp_ns: int) -> Lost | None:
+        """What the camera has lost at an instant that is not to come."""
         what = self.options.interruption
-        if self._watch is None or what is None or what.lost is not Lost.TARGET:
-            return False
-        return self._watch.lasts(stamp_ns)
+        if self._watch is None or what is None or not self._watch.lasts(stamp_ns):
+            return None
+        return what.lost
 
     @property
     def interrupted_s(self) -> float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from lnn_ros.errors import LnnError
+from lnn_ros.simulation.conditions import CONDITIONS
 from lnn_ros.simulation.interruption import Interruption, Lost
 from lnn_ros.simulation.physics import Estimator, Wind
 from lnn_ros.simulation.sensors import StreamTiming
@@ -21,6 +22,14 @@ SHIFTED, MOST_SHIFTS = 0.6, 2
 """Share of the flights in which something is shifted, and the most that is, one on the other."""
 KEPT_BACK = ("stones", "renderer")
 """Families that no policy is ever taught with: whatever it does under them is news."""
+SEEN, UNSEEN_STRENGTH, UNSEEN_FAMILY = "seen", "unseen strength", "unseen family"
+_TIMING = {
+    # Training's frames come up to 50 ms early or late, and its inertial samples always in time.
+    "jitter_100ms": UNSEEN_STRENGTH,
+    "reordered": UNSEEN_STRENGTH,
+    "pace_1_5": UNSEEN_FAMILY,
+    "pace_2_5": UNSEEN_FAMILY,
+}
 
 
 def taught(task: Task, without: Collection[str] = ()) -> dict[str, tuple[float, float]]:
@@ -107,3 +116,39 @@ def _interruption(rng: np.random.Generator) -> Interruption | None:
     if way < OCCLUDED + BLACKED_OUT:
         return Interruption(Lost.FRAMES, (0.5, 8.0), (0.3, 1.2))
     return None
+
+
+def exposure(shift: str, task: Task, taught: Mapping[str, Sequence[float]]) -> str:
+    """Say what a policy was taught of a shift: the least known of those that are named.
+
+    Parameters
+    ----------
+    shift : str
+        As ``lnn_ros evaluate --shift`` takes it.
+    task : Task
+        With the standard strengths.
+    taught : mapping
+        Families to strengths from and to, as the policy's card says.
+
+    Returns
+    -------
+    str
+        ``SEEN``; ``UNSEEN_STRENGTH``, of a family that it was taught with, or of another family of
+        the same group; ``UNSEEN_FAMILY``.
+    """
+    order = (SEEN, UNSEEN_STRENGTH, UNSEEN_FAMILY)
+    found = SEEN
+    for name in shift.split(","):
+        if name in CONDITIONS:
+            said = _TIMING.get(name, SEEN)
+        else:
+            one = Shift.parse(name, task)
+            groups = {KINDS[family].group for family in taught if family in KINDS}
+            if one.kind in taught:
+                low, high = taught[one.kind]
+                within = min(low, high) <= one.strength <= max(low, high)
+                said = SEEN if within else UNSEEN_STRENGTH
+            else:
+                said = UNSEEN_STRENGTH if KINDS[one.kind].group in groups else UNSEEN_FAMILY
+        found = max(found, said, key=order.index)
+    return found

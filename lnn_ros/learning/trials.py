@@ -29,7 +29,7 @@ from lnn_ros.simulation.worlds import make_world
 from lnn_ros.timeline.intervals import NS
 
 CONTROLS = ("expert", "teacher", "black_image", "imu_zeroed", "straight_ahead", "color_servo",
-            "guarded")  # fmt: skip
+            "guarded", "held")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,17 @@ import pytest
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.demonstrate import Episode, record
-from lnn_ros.learning.variety import KEPT_BACK, SHIFTED, random_options, random_shifts, taught
+from lnn_ros.learning.variety import (
+    KEPT_BACK,
+    SEEN,
+    SHIFTED,
+    UNSEEN_FAMILY,
+    UNSEEN_STRENGTH,
+    exposure,
+    random_options,
+    random_shifts,
+    taught,
+)
 from lnn_ros.simulation.shifts import KINDS
 from lnn_ros.simulation.task import Task
 
@@ -67,3 +77,16 @@ def test_a_recorded_flight_says_what_was_shifted(tmp_path):
         meta = json.loads(str(data["meta"]))
     shifts = random_options(np.random.default_rng((seed, 0xDE)), TASK).shifts
     assert meta["shifts"] == [str(shift) for shift in shifts] and meta["sided"] in (True, False)
+
+
+def test_what_a_policy_was_taught_of_a_shift():
+    taught_with = {"fog": (0.007, 0.112), "dusk": (0.0, 0.633), "field_of_view": (90.0, 60.0)}
+    for shift, said in (
+        ("nominal", SEEN), ("fog:0.1", SEEN), ("fog", SEEN), ("fog:0.2", UNSEEN_STRENGTH),
+        ("field_of_view:75", SEEN), ("field_of_view:120", UNSEEN_STRENGTH),
+        ("glare", UNSEEN_STRENGTH), ("winter", UNSEEN_FAMILY), ("stones", UNSEEN_FAMILY),
+        ("drop_50", SEEN), ("reordered", UNSEEN_STRENGTH), ("pace_1_5", UNSEEN_FAMILY),
+        ("fog:0.1,glare:0.2", UNSEEN_STRENGTH), ("fog:0.1,winter:1,dusk:0.1", UNSEEN_FAMILY),
+    ):  # fmt: skip
+        assert exposure(shift, TASK, taught_with) == said, shift
+    assert exposure("fog", TASK, {}) == UNSEEN_FAMILY, "an older policy's card names none"

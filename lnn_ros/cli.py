@@ -56,6 +56,8 @@ EXTRAS = {
     **dict.fromkeys(("mujoco", "numba", "matplotlib", "av"), "sim"),
     "torch": "train",
     "onnx": "export",
+    "optuna": "tune",
+    "ray": "ray",
 }
 
 

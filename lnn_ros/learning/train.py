@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning import executors
 from lnn_ros.learning.architecture import CORES, camera_card, make_policy
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
@@ -96,6 +97,7 @@ class _Training:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.task = Task.load(args.task)
+        self.executor = executors.of(args)
         self.without = tuple(args.without.split(",")) if args.without else ()
         self.shifts = taught(self.task, self.without)
         self.steps = schedule(args)
@@ -104,7 +106,7 @@ class _Training:
         if args.encoder:
             self.trainer.take_encoder(load(args.encoder), str(args.encoder))
         self.state_file = args.out / "state.safetensors"
-        free = ("out", "threads", "workers", "json", "command")
+        free = ("out", "threads", "workers", "ray", "json", "command")
         self.arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
         self.done: dict[str, Any] = {"steps": 0, "course": [], "seconds": 0.0}
         if self.state_file.exists():
@@ -152,7 +154,7 @@ class _Training:
                     save(student, self.checkpoint())
             args = self.args
             flights = record_all(
-                step.seeds, folder, args.workers, student, step.share, args.task, self.without
+                step.seeds, folder, self.executor, student, step.share, args.task, self.without
             )
             outcomes = dict(flights)
         self.data += read_folder(folder)
@@ -246,7 +248,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, help="run folder whose flights to learn from, in place of own ones")
     add("--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training")
     add("--threads", type=int, default=1, help="of torch, while training")
-    add("--workers", type=int, default=1, help="processes that fly")
+    executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="write the course of the training here")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -49,8 +50,26 @@ HIDDEN = (56, 40)
 """Layers of the control."""
 
 
+@dataclass(frozen=True)
+class CoreShape:
+    """How large a core with an NCP wiring is, and how its cell integrates.
+
+    Attributes
+    ----------
+    inter, command, motor : int
+        Neurons by layer.
+    options : mapping of str to float
+        Of the cell, in place of what is usual for it.
+    """
+
+    inter: int = 32
+    command: int = 24
+    motor: int = 8
+    options: Mapping[str, float] = field(default_factory=dict)
+
+
 def make_policy(
-    core: str, task: Task, seed: int, timeless: bool = False
+    core: str, task: Task, seed: int, timeless: bool = False, shape: CoreShape = CoreShape()
 ) -> tuple[PolicySpec, Wiring]:
     """Architecture and wiring of a policy for a task.
 
@@ -64,6 +83,8 @@ def make_policy(
         Of the wiring's draw.
     timeless : bool
         Make one that knows no time: every interval counts as ``STEP``.
+    shape : CoreShape
+        Of the core; a feed-forward one has layers of its own.
     """
     encoder = Conv(
         height=task.camera.height,
@@ -80,7 +101,7 @@ def make_policy(
         pixel_scale=1 / 64,
         pixel_offset=-2.0,
     )
-    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed)
+    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, shape)
     # The head reads what is behind the first layer.
     read = sum(wiring.sizes[1:])
     vehicle = task.vehicle
@@ -106,7 +127,9 @@ def make_policy(
     return spec, wiring
 
 
-def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
+def _wire(
+    core: str, inputs: int, seed: int, shape: CoreShape
+) -> tuple[Wiring, dict[str, Any]]:
     """Draw the wiring, and name the cell's options."""
     if core not in CORES:
         raise LnnError(f"core {core!r} found, expected one of {', '.join(CORES)}")
@@ -120,24 +143,24 @@ def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
         ), {}
     wiring = ncp(
         inputs,
-        32,
-        24,
-        8,
+        shape.inter,
+        shape.command,
+        shape.motor,
         inter_fan_in=20,
-        command_fan_in=16,
-        recurrent_fan_in=12,
-        motor_fan_in=12,
+        command_fan_in=min(16, shape.inter),
+        recurrent_fan_in=min(12, shape.command),
+        motor_fan_in=min(12, shape.command),
         seed=seed,
         paired=True,
     )
-    options = {}
+    options: dict[str, Any] = {}
     if core == "gru_d":  # what a neuron hears, it hears with its presence and its age
         first, *others = wiring.layers
         wiring = Wiring((replace(first, feed=np.concatenate([first.feed] * 3)), *others))
     if core == "flow":
         # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
         options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
-    return wiring, options
+    return wiring, {**options, **shape.options}
 
 
 def camera_card(task: Task) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_a_study_goes_on_and_training_takes_its_best(
     assert chosen.as_dict() == second["best"] and set(chosen.options) == set(OPTIONS["flow"])
     spec, wiring = make_policy("flow", Task.load(given[2]), 0, shape=chosen.shape)
     assert wiring.sizes[:2] == (chosen.inter, chosen.command)
-    assert spec.core.options["rate_max"] == chosen.options["rate_max"]
+    assert spec.core.rate_max == chosen.options["rate_max"]
 
 
 def test_the_same_command_from_nothing_chooses_the_same(given: list[str], tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from lnn_ros.timeline.intervals import NS
 
 CONTROLS = ("expert", "teacher", "black_image", "imu_zeroed", "straight_ahead", "color_servo",
             "guarded", "held")  # fmt: skip
+WITHOUT_POLICY = ("expert", "teacher", "straight_ahead", "color_servo")
+"""Those that need none, and can fly a task for which none ships."""
 
 
 @dataclass(frozen=True)

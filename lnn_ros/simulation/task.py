@@ -97,7 +97,41 @@ class ForestScene:
     area: AreaTask
 
 
-Scene = ForestScene
+@dataclass(frozen=True)
+class ColumnTask:
+    """Column at the end of a way: diameter and height (m)."""
+
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class CorridorScene:
+    """A slalom between two walls, a column at its end (m): ``simulation/scenes/corridor.py``.
+
+    From the start: its length to the column, its free width, and how far walls go on at both ends.
+    A row of pillars stands every `spacing` metres, by turns from the left and the right wall, and
+    leaves a `gap`; `slit` is between two of a row.
+    """
+
+    kind = "corridor"
+    target: ColumnTask
+    length: Range
+    width: Range
+    overhang: float
+    wall_thickness: float
+    wall_height: Range
+    spacing: Range
+    gap: Range
+    slit: float
+    pillar_radius: Range
+    pillar_height: Range
+    free_at_ends: float
+    offset: Range
+    bearing: Range
+
+
+Scene = ForestScene | CorridorScene
 """What can be around the vehicle; its ``kind`` names it in the file."""
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.expert import Expert
+from lnn_ros.simulation.experts import make_expert
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
 from lnn_ros.simulation.teacher import Teacher
@@ -35,7 +35,7 @@ class ExpertAgent:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._expert = Expert(sim.world, task=sim.task)
+        self._expert = make_expert(sim.world, sim.task)
 
     def observe(
         self,

@@ -108,6 +108,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
         "distance": round(flight.distance, 3),
         "clearance": round(flight.clearance, 3),
         "path": round(flight.path, 2),
+        **({} if sim.followed is None else {"followed": round(sim.followed, 3)}),
         **({} if begun is None else {"interrupted": round(begun, 3)}),
     }
 

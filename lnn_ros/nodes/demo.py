@@ -34,6 +34,7 @@ from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.verdicts import said, stamped
 from lnn_ros.simulation.worlds import make_world
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
@@ -53,8 +54,6 @@ _DISCOVERY_S = 5.0
 _STUCK_S = 60.0
 _LONGEST_START_S = 120.0
 _NUMBERS = re.compile(r"[-0-9. ]+")  # two lines that differ in these say the same, at another time
-_VERDICTS = {"arrived": "The drone arrived", "contact": "The drone touched something",
-             "timeout": "The drone ran out of time"}
 _PACKAGES = ("numpy", "numba", "mujoco", "rosbags", "ros-rclpy", "ros-rmw-fastrtps-cpp", "av")
 
 
@@ -65,9 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "training or evaluation set)")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR",
                         help="folder for the run folders (default: %(default)s)")
-    parser.add_argument("--policy", default=_POLICY,
+    parser.add_argument("--policy",
                         help="name of a policy that ships, or path of a .safetensors checkpoint "
-                             "(default: %(default)s)")
+                             f"(default: the one of the task; {_POLICY} where none ships)")
     parser.add_argument("--task", default=_TASK,
                         help="name of a task, or path of a task file (default: %(default)s)")
     parser.add_argument("--real-time-factor", type=float, metavar="X",
@@ -93,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         When an argument or a file that it names is not usable.
     """
     task = Task.load(args.task)
-    policy = _policy(args.policy)
+    usual = args.task if policies.ships(args.task) else _POLICY
+    policy = _policy(args.policy or usual)
     Pilot.load(policy)  # a damaged file is told here, in one sentence, before anything starts
     factor = args.real_time_factor
     if factor is None:
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
              "wall_s": round(time.monotonic() - began, 2), "lockstep": args.lockstep,
              "wanted_real_time_factor": factor, **_machine()}
     summary = _report(folder, about, not args.no_video and not interrupted, line)
-    _print_verdict(end, summary, folder)
+    _print_verdict(task, end, summary, folder)
     return 0 if summary.get("arrived") else 1
 
 
@@ -317,10 +317,11 @@ def _take_bag(folder: Path) -> None:
         (folder / "recording").rmdir()
 
 
-def _print_verdict(end: str, summary: dict[str, Any], folder: Path) -> None:
+def _print_verdict(task: Task, end: str, summary: dict[str, Any], folder: Path) -> None:
     outcome = summary.get("outcome", "")
-    verdict = _VERDICTS.get(outcome, f"The flight was not finished ({end})")
-    if outcome in _VERDICTS:
+    verdict = f"The flight was not finished ({end})"
+    if stamped(task.success, outcome):
+        verdict = f"The drone {said(task.success, outcome)}"
         verdict += (f" after {summary['time_s']:.1f} s and {summary['path_length_m']:.1f} m, "
                     f"{summary['distance_at_end_m']:.2f} m from the target")
         if summary["min_clearance_m"] is not None:

@@ -1,4 +1,4 @@
-"""A quadrotor with its cascaded velocity controller in a world of fixed solids, on MuJoCo.
+"""A quadrotor with its cascaded velocity controller in a world of solids, on MuJoCo.
 
 The vehicle behaves like one behind an autopilot: it takes a velocity in its levelled body frame
 and tracks an *estimated* velocity that lags, is noisy and drifts, so that a pilot has to see
@@ -40,6 +40,8 @@ MAX_ACCELERATION = 3.0  # m/s^2, horizontal
 KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
          Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
 """MuJoCo's name of each shape."""
+WALKER = "walker"
+"""Name of the body of a target that walks."""
 _ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 # State of the controller and of the estimator, one float64 array for the compiled step.
@@ -113,9 +115,12 @@ def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.
         a, b, c = solid.size
         size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
         half = solid.yaw / 2.0
-        spec.worldbody.add_geom(name=solid.name, type=KINDS[solid.shape], size=size,
-                                pos=list(solid.position),
-                                quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
+        holds, place = spec.worldbody, list(solid.position)
+        if world.walk is not None and solid is world.target:
+            holds = spec.worldbody.add_body(name=WALKER, pos=place, mocap=True)
+            place = [0.0, 0.0, 0.0]
+        holds.add_geom(name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
+                       quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
     body = spec.worldbody.add_body(
         name="vehicle", pos=list(world.start),
         quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)],
@@ -237,6 +242,9 @@ class Quadrotor:
         data = self._data
         self._qpos, self._qvel, self._ctrl = data.qpos, data.qvel, data.ctrl
         self._sensors = data.sensordata
+        self._others = [int(self._model.body(f"other_{k}").mocapid[0]) for k in range(others)]
+        self._walker = (None if world.walk is None else
+                        data.mocap_pos[int(self._model.body(WALKER).mocapid[0])])
         self._force = data.xfrc_applied[self._model.body("vehicle").id, :3]
 
     def reset(self, rng: np.random.Generator) -> None:
@@ -271,9 +279,14 @@ class Quadrotor:
 
     def meet(self, poses: Sequence[Pose]) -> None:
         """Put the other vehicles where they are."""
-        for k, (position, rotation) in enumerate(poses):
+        for k, (position, rotation) in zip(self._others, poses, strict=False):
             self._data.mocap_pos[k] = position
             mujoco.mju_mat2Quat(self._data.mocap_quat[k], rotation.ravel())
+
+    def put_target(self, place: Vector) -> None:
+        """Put a target that walks to where it is, metres, before the next step."""
+        if self._walker is not None:
+            self._walker[:] = place
 
     @property
     def in_contact(self) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
 from lnn_ros.simulation.sensors import START_NS
-from lnn_ros.simulation.task import ArriveGoal, Task
+from lnn_ros.simulation.task import ArriveGoal, FollowGoal, Task
 from lnn_ros.simulation.world import Vector, World
+
+_LOOK_NS = 100_000_000  # between two looks of who judges whether a target is followed
 
 
 class Outcome(str, Enum):
-    """How a run stands; everything but FLYING is final."""
+    """How a run stands; everything but FLYING is final. What was to be done is ARRIVED."""
 
     FLYING = "flying"
     ARRIVED = "arrived"
@@ -45,8 +48,8 @@ class Referee(Protocol):
     def look(self, now_ns: int, vehicle: Judged) -> Outcome:
         """Say how the run stands at an instant; asked until it is over."""
 
-    def distance(self, place: Vector) -> float:
-        """Metres from a place to where the task ends."""
+    def distance(self, place: Vector, now_ns: int) -> float:
+        """Metres from a place to where the task ends, as it stands at an instant."""
 
 
 class Arrival:
@@ -70,7 +73,7 @@ class Arrival:
         """Begin anew."""
         self._slow_since_ns = None
 
-    def distance(self, place: Vector) -> float:
+    def distance(self, place: Vector, now_ns: int) -> float:
         """Horizontal distance to the column's surface."""
         return math.hypot(self._x - place[0], self._y - place[1]) - self._radius
 
@@ -80,7 +83,7 @@ class Arrival:
         if vehicle.in_contact:
             return Outcome.CONTACT
         # The speed is had for less than the distance, and mostly decides.
-        if vehicle.speed < goal.speed and self.distance(vehicle.place) <= goal.distance:
+        if vehicle.speed < goal.speed and self.distance(vehicle.place, now_ns) <= goal.distance:
             if self._slow_since_ns is None:
                 self._slow_since_ns = now_ns
             if now_ns - self._slow_since_ns >= goal.hold * 1e9:
@@ -92,6 +95,53 @@ class Arrival:
         return Outcome.FLYING
 
 
-def make_referee(world: World, task: Task) -> Referee:
-    """Return the referee of a task's goal."""
+class Following:
+    """Judges whether the vehicle stays near a target with it in view: contact, or at the end.
+
+    Parameters
+    ----------
+    world : World
+        Whose target walks, or stands.
+    goal : FollowGoal
+        What counts as followed.
+    sees : callable
+        Says whether the target is in view of the camera now.
+    """
+
+    def __init__(self, world: World, goal: FollowGoal, sees: Callable[[], bool]) -> None:
+        self._world, self._goal, self._sees = world, goal, sees
+        self._looks = self._followed = 0
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._looks = self._followed = 0
+
+    @property
+    def share(self) -> float:
+        """Share of the time after the grace in which the target was followed so far."""
+        return self._followed / self._looks if self._looks else 0.0
+
+    def distance(self, place: Vector, now_ns: int) -> float:
+        """Horizontal distance to the target's surface."""
+        x, y, _ = self._world.target_at((now_ns - START_NS) * 1e-9)
+        return math.hypot(x - place[0], y - place[1]) - self._world.target.size[0]
+
+    def look(self, now_ns: int, vehicle: Judged) -> Outcome:
+        """Say how the flight stands."""
+        goal = self._goal
+        if vehicle.in_contact:
+            return Outcome.CONTACT
+        if now_ns - START_NS >= goal.grace * 1e9 + _LOOK_NS * (self._looks + 1):
+            near = self.distance(vehicle.place, now_ns) <= goal.distance
+            self._looks += 1
+            self._followed += near and self._sees()
+        if now_ns - START_NS >= goal.time_limit * 1e9:
+            return Outcome.ARRIVED if self.share >= goal.share else Outcome.TIMEOUT
+        return Outcome.FLYING
+
+
+def make_referee(world: World, task: Task, sees: Callable[[], bool]) -> Referee:
+    """Return the referee of a task's goal; `sees` says whether the target is in view now."""
+    if isinstance(task.success, FollowGoal):
+        return Following(world, task.success, sees)
     return Arrival(world, task.success)

@@ -98,6 +98,29 @@ class ForestScene:
 
 
 @dataclass(frozen=True)
+class WalkTask:
+    """How a target walks: speed (m/s), times of going and standing (s), length of a leg (m).
+
+    `room` is what its surface keeps free (m), `time` how long it goes until it turns back (s).
+    """
+
+    speed: Range
+    going: Range
+    standing: Range
+    leg: Range
+    room: float
+    time: float
+
+
+@dataclass(frozen=True)
+class ForestWalkScene(ForestScene):
+    """A forest whose target walks: ``simulation/scenes/forest_walk.py``."""
+
+    kind = "forest_walk"
+    walk: WalkTask
+
+
+@dataclass(frozen=True)
 class ColumnTask:
     """Column at the end of a way: diameter and height (m)."""
 
@@ -131,7 +154,7 @@ class CorridorScene:
     bearing: Range
 
 
-Scene = ForestScene | CorridorScene
+Scene = ForestScene | ForestWalkScene | CorridorScene
 """What can be around the vehicle; its ``kind`` names it in the file."""
 
 
@@ -163,8 +186,22 @@ class ArriveGoal:
     time_limit: float
 
 
-Goal = ArriveGoal
-"""What counts as success, judged in ``simulation/goals.py``; its ``kind`` names it in the file."""
+@dataclass(frozen=True)
+class FollowGoal:
+    """From `grace` s on, be within `distance` (m) of the target with it in view, a `share` of time.
+
+    It is judged when the `time_limit` (s) is reached.
+    """
+
+    kind = "follow"
+    distance: float
+    share: float
+    grace: float
+    time_limit: float
+
+
+Goal = ArriveGoal | FollowGoal
+"""What counts as success, judged in ``simulation/referee.py``; ``kind`` names it in the file."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from enum import Enum, IntEnum
 
 import numpy as np
 
+from lnn_ros.simulation.walks import Walk
+
 Vector = tuple[float, float, float]
 
 
@@ -64,7 +66,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Solid:
-    """A fixed body that one can see and collide with.
+    """A body that one can see and collide with.
 
     Attributes
     ----------
@@ -133,7 +135,7 @@ class World:
     start_yaw : float
         Its heading there, rad.
     target : Solid
-        The coloured column to fly to; also among ``solids``.
+        The coloured column to fly to, where it is at first; also among ``solids``.
     solids : tuple of Solid
         Everything that one can see and collide with, but the ground.
     ground : Material
@@ -142,6 +144,8 @@ class World:
         Sun, sky and fog.
     bounds : tuple of 4 float
         x_min, x_max, y_min, y_max of the populated area, metres.
+    walk : Walk, optional
+        How the target moves; it is the last of ``solids`` then. Nothing else moves.
     """
 
     seed: int
@@ -153,6 +157,13 @@ class World:
     ground: Material
     light: Light
     bounds: tuple[float, float, float, float]
+    walk: Walk | None = None
+
+    def target_at(self, at_s: float) -> Vector:
+        """Centre of the target at an instant, s from the start; metres."""
+        if self.walk is None:
+            return self.target.position
+        return (*self.walk.at(at_s), self.target.position[2])
 
     def blocked(self, radius: float) -> bool:
         """Whether a body of this radius meets a solid on the straight line to the target.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lnn_ros.simulation.scenes import corridor, forest
+from lnn_ros.simulation.scenes import corridor, forest, forest_walk
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import CorridorScene, Task
+from lnn_ros.simulation.task import CorridorScene, ForestWalkScene, Task
 from lnn_ros.simulation.world import World
 
 
@@ -41,4 +41,6 @@ def make_world(seed: int, task: Task, shifts: Sequence[Shift] = ()) -> World:
         world = forest.make(seed, task, scene)
     for shift in shifts:
         world = shift.build(world, task)
+    if isinstance(scene, ForestWalkScene):  # last, so that its way leads around all that is there
+        world = forest_walk.add(world, scene)
     return world

@@ -17,6 +17,8 @@ from lnn_ros.simulation.worlds import make_world
 
 COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME = "fly_to_target", 300_007, "forest"
 """What the package ships is made of; the seed is that of ``config/nodes/drone.yaml``."""
+COMMITTED = {COMMITTED_NAME: COMMITTED_TASK, "corridor": "corridor", "forest_walk": "follow_target"}
+"""World of the package to the task that it is of."""
 
 
 def world_files(task: Task, seed: int, vehicles: Sequence[Model], release: Release, name: str,
@@ -49,12 +51,13 @@ def world_files(task: Task, seed: int, vehicles: Sequence[Model], release: Relea
 
 def committed() -> dict[str, str]:
     """Return all files that ship: path in the repository to text."""
-    task, vehicles = Task.load(COMMITTED_TASK), [models.make("lnn_quadrotor")]
+    vehicles = [models.make("lnn_quadrotor")]
     found = {}
     for release in (RELEASES[DEFAULT], RELEASES["fortress"]):
         folder = Path("worlds") / release.folder
-        made = world_files(task, COMMITTED_SEED, vehicles, release, COMMITTED_NAME)
-        found.update({(folder / path).as_posix(): text for path, text in made.items()})
+        for name, task in COMMITTED.items():  # the vehicle is the same in all of them
+            made = world_files(Task.load(task), COMMITTED_SEED, vehicles, release, name)
+            found.update({(folder / path).as_posix(): text for path, text in made.items()})
         found[release.bridge] = bridge_file(
             [topic for vehicle in vehicles for topic in vehicle.topics()], release)
     return found

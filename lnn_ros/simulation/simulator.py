@@ -163,7 +163,7 @@ class Simulator:
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
         # Who judges sees with the same camera, also where no pictures are taken.
-        self._sight = self._renderer or (Renderer(seen, self.geometry, 1)
+        self._sight = self._renderer or (Renderer(seen, self.geometry, 1, shadows=False)
                                          if isinstance(self.task.success, FollowGoal) else None)
         self._pictures = None
         if self._renderer and any(shift.renderer for shift in self.options.shifts):

@@ -50,6 +50,7 @@ def test_a_report_follows_a_target_that_walks(tmp_path: Path) -> None:
     figures.draw_trajectory(run, tmp_path / "way.png")
     assert "lost the target for too long" in figures.headline(run)
     plan = shots(run)
+    assert plan[0].at_s == 0.0 and plan[-1].at_s == pytest.approx(seconds, abs=0.1)
     draw_still(run, plan, tmp_path / "still.png")
     assert max(np.asarray(Image.open(tmp_path / "still.png")).std((0, 1))) > 5.0
 

@@ -89,7 +89,7 @@ class Glimpses:
 
 
 class Glimpser:
-    """Draw single frames evenly from all sequences, half of them mirrored."""
+    """Draw single frames evenly from all sequences; half of those not sided are mirrored."""
 
     def __init__(self, sequences: Sequence[Recording]) -> None:
         self._sequences = sequences
@@ -106,7 +106,7 @@ class Glimpser:
             sequence, k = self._sequences[self._owners[which]], self._places[which]
             frame, hints = sequence.frames[sequence.where[k]], sequence.hints[k]
             label = sequence.labels[k, 0]
-            if flip:
+            if flip and not sequence.sided:
                 frame, hints, label = frame[:, ::-1], _mirrored(hints), label * _MIRROR_COMMAND
             frames.append(frame)
             rest.append((hints, label, sequence.weights[k, 0]))

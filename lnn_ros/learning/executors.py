@@ -32,6 +32,10 @@ def _call(function: Callable[[Job], Result], job: Job) -> Result:
 class Executor(Protocol):
     """Does jobs."""
 
+    @property
+    def width(self) -> int:
+        """How many jobs it does at once."""
+
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield ``function(job)`` for all jobs, in their order.
 
@@ -55,6 +59,11 @@ class Processes:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise LnnError(f"workers is {self.workers}, expected at least 1")
+
+    @property
+    def width(self) -> int:
+        """How many jobs it does at once."""
+        return self.workers
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield ``function(job)`` for all jobs, in their order."""
@@ -91,6 +100,15 @@ class Ray:
     address: str
     workers: int = 1
 
+    @property
+    def width(self) -> int:
+        """How many jobs it does at once: the cluster's CPUs."""
+        import ray
+
+        if not ray.is_initialized():
+            self._connect(ray)
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield ``function(job)`` for all jobs, in their order.
 
@@ -104,7 +122,7 @@ class Ray:
         if not ray.is_initialized():
             self._connect(ray)
         remote: Any = ray.remote(num_cpus=1)(_call)
-        most = max(2, _AHEAD * int(ray.cluster_resources().get("CPU", 1)))
+        most = _AHEAD * self.width
         flying: deque[Any] = deque()
         left = iter(jobs)
         try:

@@ -21,7 +21,7 @@ INTER, COMMAND = (16, 48), (12, 32)
 OPTIONS: dict[str, dict[str, tuple[float, float]]] = {
     "flow": {"rate_max": (10.0, 200.0), "frequency_max": (2.0, 20.0)},
     # The solver: its first sub-step, s, and how much longer each next one is.
-    "ltc": {"first_step": (0.01, 0.1), "growth": (1.2, 3.0)},
+    "ltc": {"first_step": (0.01, 0.1), "growth": (1.2, 2.0)},
 }
 """Options of a cell, each evenly by its logarithm."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lnn_ros.learning.suite import FEEDFORWARD, POLICY
+from lnn_ros.learning.trials import CONTROLS
 from lnn_ros.learning.variety import SEEN, UNSEEN_FAMILY, UNSEEN_STRENGTH
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL
 from lnn_ros.simulation.shifts import KINDS
@@ -14,11 +15,11 @@ from lnn_ros.simulation.shifts import KINDS
 MEMORY = 0.15
 """A row needs memory if a policy without one loses at least this there."""
 EFFECT = 0.05
-"""A row without effect costs no agent that flies by the camera this much."""
+"""A row without effect costs no baseline this much."""
 GOALS = {SEEN: 0.88, UNSEEN_STRENGTH: 0.88, UNSEEN_FAMILY: 0.80}
 """Least lower bound of the policy's rate, by what it was taught of the row."""
 ROW_GOALS = {NOMINAL: 0.95, "behind": 0.75}
-_NOT_LOOKING = ("expert", "teacher")
+_NO_BASELINES = (POLICY, *CONTROLS)
 
 
 def _points(difference: tuple[float, float, float] | None) -> str:
@@ -110,16 +111,17 @@ def _verdicts(rows: Mapping[str, Any]) -> list[str]:
     """Say which rows miss their goal, which need memory, and which have no effect."""
     missed = [key for key, row in rows.items() if _reached(key, row).endswith("missed")]
     lines = [f"Goal missed: {', '.join(missed) or 'none'}."]
-    names = {name for row in rows.values() for name in row["agents"]} - set(_NOT_LOOKING)
+    names = {name for row in rows.values() for name in row["agents"]} - set(_NO_BASELINES)
     if FEEDFORWARD in names:
         said = [key for key, share in lost(rows, FEEDFORWARD).items() if share >= MEMORY]
         lines.append(f"Need memory (feedforward loses {100 * MEMORY:.0f} points or more): "
                      f"{', '.join(said) or 'none'}.")
-    losses = [lost(rows, name) for name in names]
-    still = [key for key in rows if key != NOMINAL
+    losses = [lost(rows, name) for name in sorted(names)]
+    still = [key for key in rows if any(key in loss for loss in losses)
              and all(loss.get(key, 0.0) < EFFECT for loss in losses)]
-    lines.append(f"Without effect (nobody who looks loses {100 * EFFECT:.0f} points): "
-                 f"{', '.join(still) or 'none'}.")
+    if losses:
+        lines.append(f"Without effect (costs no baseline {100 * EFFECT:.0f} points): "
+                     f"{', '.join(still) or 'none'}.")
     return lines
 
 

@@ -10,7 +10,9 @@ file: the same command goes on from it.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -65,7 +67,10 @@ def recordings(folder: Path, trainer: Trainer, digest: str,
                ) -> tuple[list[Recording], list[NDArray[np.float32]]]:
     """Return flights, without their frames, and their features, which are kept in the folder."""
     found = read_folder(folder)
-    cache = folder / f"features_{digest[:16]}.npz.cache"
+    # Flights that have been added or recorded anew are other pictures.
+    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*.npz"))]
+    key = hashlib.sha256(repr((digest, files)).encode()).hexdigest()
+    cache = folder / f"features_{key[:16]}.npz.cache"
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as data:
             features = [data[str(k)] for k in range(len(found))]
@@ -80,7 +85,9 @@ def recordings(folder: Path, trainer: Trainer, digest: str,
 
 
 def attempt(job: Attempt) -> float:
-    """Train a core, and return its loss on the flights that judge.
+    """Train a core, and return its loss on the flights that judge; NaN where there is no such core.
+
+    More parameters than a policy may have make none.
 
     Raises
     ------
@@ -89,7 +96,12 @@ def attempt(job: Attempt) -> float:
     """
     torch.set_num_threads(1)
     encoder = load(job.encoder)
-    spec, wiring = make_policy(job.core, Task.load(job.task), job.seed, shape=job.chosen.shape)
+    task = Task.load(job.task)
+    try:
+        spec, wiring = make_policy(job.core, task, job.seed, shape=job.chosen.shape)
+    except LnnError as error:
+        sys.stderr.write(f"no such {job.core}: {error}\n")
+        return math.nan
     trainer = Trainer(spec, wiring, job.seed, decay=job.chosen.decay)
     trainer.take_encoder(encoder, job.encoder)
     digest = encoder.weights_digest()
@@ -163,11 +175,12 @@ def run(args: argparse.Namespace) -> int:
     name = f"{args.core} {args.task} {args.data} {judge} {args.encoder} {args.epochs} {args.seed}"
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(args.out / "study.log"))),
-        sampler=optuna.samplers.TPESampler(seed=args.seed, constant_liar=True),
         study_name=name, load_if_exists=True)
     known = [t.number for t in study.trials]
+    # Seeded alike, a sampler that goes on would draw again what it drew at first.
+    study.sampler = optuna.samplers.TPESampler(seed=args.seed + len(known), constant_liar=True)
     attempt(replace(usual, epochs=0))  # the features are made once, here, and errors are said
-    tune(study, usual, args.trials, executor, args.workers)
+    tune(study, usual, args.trials, executor, executor.width)
     best = Hyperparameters.suggested(optuna.trial.FixedTrial(study.best_params), args.core)
     losses = sorted(t.value for t in study.get_trials(states=(TrialState.COMPLETE,))
                     if t.value is not None)

@@ -187,7 +187,7 @@ def test_rows_are_judged_by_their_goals_and_by_who_loses_there() -> None:
     runs = {
         "nominal/policy/0": packed("a" * 200), "nominal/feedforward/0": packed("a" * 200),
         "fog/policy/0": packed("a" * 190 + "c" * 10),
-        "fog/feedforward/0": packed("a" * 171 + "t" * 29),
+        "fog/feedforward/0": packed("a" * 191 + "t" * 9),
         "dusk/policy/0": packed("a" * 182 + "c" * 18),
         "dusk/feedforward/0": packed("a" * 170 + "t" * 30),
         "stones/policy/0": packed("a" * 175 + "c" * 25),
@@ -200,7 +200,7 @@ def test_rows_are_judged_by_their_goals_and_by_who_loses_there() -> None:
     table = tables({"rows": rows, "settings": {"strengths": vars(TASK.shifts)}})
     assert "Goal missed: dusk." in table, "85.8 is below 88; 82.2 is above 80"
     assert "Need memory (feedforward loses 15 points or more): dusk." in table
-    assert "Without effect (nobody who looks loses 5 points): glare." in table
+    assert "Without effect (costs no baseline 5 points): fog." in table, "glare: nobody knows"
     assert "| fog 0.112 | seen | 200 |" in table and "88: reached |" in table
 
 

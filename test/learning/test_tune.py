@@ -13,8 +13,16 @@ from flyers import small_task
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.architecture import camera_card, make_policy
-from lnn_ros.learning.hyperparameters import COMMAND, INTER, OPTIONS, RATE, Hyperparameters
+from lnn_ros.learning.architecture import CORES, camera_card, make_policy
+from lnn_ros.learning.hyperparameters import (
+    COMMAND,
+    DECAY,
+    INTER,
+    OPTIONS,
+    RATE,
+    Hyperparameters,
+)
+from lnn_ros.learning.tune import Attempt, attempt
 from lnn_ros.liquid.checkpoint import Checkpoint, save, streams
 from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.simulation.task import Task
@@ -52,6 +60,7 @@ def test_a_study_goes_on_and_training_takes_its_best(
     second = json.loads(file.read_text())
     assert second["trials"] == 4 and second["went_on_from"] == 3 and "trial 2" not in err
     assert second["loss"] <= first["loss"] and set(first["losses"]) <= set(second["losses"])
+    assert len(set(second["losses"])) == 4, "it does not draw again what it drew at first"
     assert main(given) == 0
     assert json.loads(file.read_text())["losses"] == second["losses"], "nothing is trained again"
     chosen = Hyperparameters.load(file, "flow")
@@ -75,15 +84,32 @@ def test_trials_in_processes_are_trials(given: list[str], tmp_path: Path) -> Non
     assert json.loads((tmp_path / "study" / "best.json").read_text())["trials"] == 2
 
 
-@pytest.mark.parametrize("core", ["flow", "ltc", "gru"])
-def test_choices_stay_in_their_ranges(core: str) -> None:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(20):
-        chosen = Hyperparameters.suggested(study.ask(), core)
-        assert RATE[0] <= chosen.rate <= RATE[1]
-        assert INTER[0] <= chosen.inter <= INTER[1] and COMMAND[0] <= chosen.command <= COMMAND[1]
-        for name, (low, high) in OPTIONS.get(core, {}).items():
-            assert low <= chosen.options[name] <= high
+@pytest.mark.parametrize("core", [core for core in CORES if core != "feedforward"])
+@pytest.mark.parametrize("end", [0, 1])
+def test_every_core_can_be_made_at_the_ends_of_the_ranges(core: str, end: int) -> None:
+    options = {name: ends[end] for name, ends in OPTIONS.get(core, {}).items()}
+    at = {"rate": RATE[end], "decay": DECAY[end], "inter": INTER[end], "command": COMMAND[end]}
+    chosen = Hyperparameters.suggested(optuna.trial.FixedTrial({**at, **options}), core)
+    assert chosen.as_dict() == {**at, "options": options}
+    try:
+        spec, _ = make_policy(core, Task.load("fly_to_target"), 0, shape=chosen.shape)
+    except LnnError as error:
+        assert end == 1 and "parameters, expected 30000" in str(error)  # noqa: PT017
+    else:
+        assert 0 < spec.count() <= 30_000
+
+
+def test_a_core_that_cannot_be_made_fails_its_trial_alone(given: list[str]) -> None:
+    words = dict(zip(given[1::2], given[2::2], strict=True))
+    job = Attempt(words["--task"], "cfc_mixed", words["--data"], words["--validation"],
+                  words["--encoder"], 1, 0, Hyperparameters(inter=48, command=32))
+    assert math.isnan(attempt(job))
+
+
+def test_flights_that_are_added_are_seen(given: list[str], tmp_path: Path) -> None:
+    assert main([*given, "--trials", "1"]) == 0
+    write(tmp_path / "data" / "9.npz", arrays(seed=9, seconds=2.0), 9)
+    assert main([*given, "--trials", "2"]) == 0
 
 
 def test_what_is_no_choice_is_refused(given: list[str], tmp_path: Path,

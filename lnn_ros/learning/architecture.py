@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import LapGoal, RoverVehicle, Task
 
 MAX_PARAMETERS = 30_000
 """What ships has at most 20,000; cells with more gates, trained to compare with, need more."""
@@ -49,6 +49,25 @@ HIDDEN = (56, 40)
 """Layers of the control."""
 
 
+@dataclass(frozen=True)
+class Neurons:
+    """Sizes of an NCP: neurons of each layer, and how many each one hears (see ``wiring.ncp``)."""
+
+    inter: int
+    command: int
+    motor: int
+    inter_fan_in: int
+    command_fan_in: int
+    recurrent_fan_in: int
+    motor_fan_in: int
+
+
+MANY = Neurons(32, 24, 8, 20, 16, 12, 12)
+NINETEEN = Neurons(12, 5, 2, 16, 6, 4, 4)
+"""What a lane wants: as many as in the NCP paper (Lechner et al., Nature Machine Intelligence 2,
+2020), though between other eyes and wheels."""
+
+
 def make_policy(
     core: str, task: Task, seed: int, timeless: bool = False
 ) -> tuple[PolicySpec, Wiring]:
@@ -80,11 +99,15 @@ def make_policy(
         pixel_scale=1 / 64,
         pixel_offset=-2.0,
     )
-    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed)
+    neurons = NINETEEN if isinstance(task.success, LapGoal) else MANY
+    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, neurons)
     # The head reads what is behind the first layer.
     read = sum(wiring.sizes[1:])
     vehicle = task.vehicle
-    forward, sideways = 0.8 * vehicle.max_speed, 0.5 * vehicle.max_speed
+    driven = isinstance(vehicle, RoverVehicle)
+    forward, sideways = 0.8 * vehicle.max_speed, 0.0 if driven else 0.5 * vehicle.max_speed
+    if driven:  # as fast as it is taught to drive, and a little more
+        forward = 0.9 * vehicle.max_speed
     spec = PolicySpec(
         encoder=encoder,
         core=cell_type(core).wired(wiring.inputs, wiring, read, **options),
@@ -106,7 +129,9 @@ def make_policy(
     return spec, wiring
 
 
-def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
+def _wire(
+    core: str, inputs: int, seed: int, neurons: Neurons = MANY
+) -> tuple[Wiring, dict[str, Any]]:
     """Draw the wiring, and name the cell's options."""
     if core not in CORES:
         raise LnnError(f"core {core!r} found, expected one of {', '.join(CORES)}")
@@ -120,13 +145,13 @@ def _wire(core: str, inputs: int, seed: int) -> tuple[Wiring, dict[str, Any]]:
         ), {}
     wiring = ncp(
         inputs,
-        32,
-        24,
-        8,
-        inter_fan_in=20,
-        command_fan_in=16,
-        recurrent_fan_in=12,
-        motor_fan_in=12,
+        neurons.inter,
+        neurons.command,
+        neurons.motor,
+        inter_fan_in=neurons.inter_fan_in,
+        command_fan_in=neurons.command_fan_in,
+        recurrent_fan_in=neurons.recurrent_fan_in,
+        motor_fan_in=neurons.motor_fan_in,
         seed=seed,
         paired=True,
     )
@@ -147,7 +172,7 @@ def camera_card(task: Task) -> dict[str, Any]:
         "width": camera.width,
         "height": camera.height,
         "horizontal_fov": math.radians(camera.field_of_view),
-        "position": [0.12, 0.0, 0.03],
-        "tilt": 0.0,
+        "position": list(camera.position),
+        "tilt": math.radians(camera.tilt),
         "model": "pinhole",
     }

@@ -24,9 +24,10 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
 from lnn_ros.pilot import Pilot
-from lnn_ros.simulation.expert import Expert, Manner
+from lnn_ros.simulation.expert import Manner
 from lnn_ros.simulation.interruption import Interruption, Lost
 from lnn_ros.simulation.physics import Estimator, Wind
+from lnn_ros.simulation.referee import FAILED
 from lnn_ros.simulation.sensors import START_NS, StreamTiming
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
@@ -35,8 +36,8 @@ from lnn_ros.simulation.simulator import (
     SimulatorOptions,
     Truth,
 )
-from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import Solid
+from lnn_ros.simulation.task import LapGoal, Task
+from lnn_ros.simulation.teachers import make_teacher
 from lnn_ros.simulation.worlds import make_world
 
 OCCLUDED, BLACKED_OUT = 0.4, 0.15
@@ -100,16 +101,18 @@ def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
             drop=float(rng.uniform(0.0, 0.1 if good else 0.5)),
             reorder=not good,
         ),
-        interruption=_interruption(rng),
+        interruption=_interruption(rng, task),
         wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
         estimator=Estimator(usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift),
     )
 
 
-def _interruption(rng: np.random.Generator) -> Interruption | None:
-    """Draw what the camera loses once in the flight, if anything."""
+def _interruption(rng: np.random.Generator, task: Task) -> Interruption | None:
+    """Draw what the camera loses once in the flight, if anything; a lap has no target to lose."""
     way = rng.random()
     if way < OCCLUDED:
+        if isinstance(task.success, LapGoal):
+            return None
         return Interruption(Lost.TARGET, (0.5, 8.0), (0.5, 3.0))
     if way < OCCLUDED + BLACKED_OUT:
         return Interruption(Lost.FRAMES, (0.5, 8.0), (0.3, 1.2))
@@ -169,10 +172,10 @@ def _columns(
     return np.array(stamps, np.int64), np.stack(values)
 
 
-def bearing_to(solid: Solid, truth: Truth) -> float:
-    """Direction of a solid's centre seen from the vehicle, rad, to the left of its heading."""
+def bearing_to(place: tuple[float, float], truth: Truth) -> float:
+    """Direction of a place seen from the vehicle, rad, to the left of its heading."""
     x, y, _ = truth.position
-    heading = math.atan2(solid.position[1] - y, solid.position[0] - x)
+    heading = math.atan2(place[1] - y, place[0] - x)
     return math.remainder(heading - truth.yaw, 2.0 * math.pi)
 
 
@@ -191,7 +194,7 @@ def record(episode: Episode) -> str:
     task = Task.load(episode.task)
     world = make_world(episode.seed, task)
     sim = Simulator(world, random_options(rng, task), task=task)
-    expert = Expert(world, TEACHING, task)
+    expert = make_teacher(world, task, TEACHING)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
@@ -202,7 +205,7 @@ def record(episode: Episode) -> str:
     hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
     turn_ns = shove_end_ns = faced_ns = START_NS
-    while sim.outcome is not Outcome.CONTACT and sim.outcome is not Outcome.TIMEOUT:
+    while sim.outcome not in FAILED:
         tick += 1
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
             recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
@@ -217,11 +220,12 @@ def record(episode: Episode) -> str:
             if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
                 shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
                 shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
-        facing = abs(bearing_to(world.target, sim.truth)) < LOST_RAD
+        goal = hinter.heading_for(*sim.truth.position[:2].tolist())
+        facing = abs(bearing_to(goal, sim.truth)) < LOST_RAD
         faced_ns = now if facing or not flies else faced_ns
         if now - faced_ns > LOST_S * 1e9:
             flies, turn_ns = False, now + int(SEGMENT_S * 1e9)
-        if rescued and flies and hinter.clearance(*sim.truth.position) < radius + RESCUE_M:
+        if rescued and flies and hinter.room(*sim.truth.position.tolist(), radius) < RESCUE_M:
             flies, turn_ns = False, now + int(RESCUE_S * 1e9)
         if student is not None:
             asked = student.command(now)

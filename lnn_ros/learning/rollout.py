@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.expert import Expert
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
+from lnn_ros.simulation.teachers import make_teacher
 
 
 class Agent(Protocol):
@@ -34,7 +34,7 @@ class ExpertAgent:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._expert = Expert(sim.world, task=sim.task)
+        self._expert = make_teacher(sim.world, sim.task)
 
     def observe(
         self,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import poses, rays, shading
-from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Vector, World
+from lnn_ros.simulation.centreline import Centreline
+from lnn_ros.simulation.world import Material, Pattern, Road, Role, Shape, Vector, World
 
 _GRID = {1: ((0.0, 0.0),),
          4: ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))}
@@ -156,10 +157,13 @@ class Renderer:
         self._suns = _sun_points(light[:3])
         shapes = np.array([*(s.shape for s in world.solids), *(p[0] for p in parts)], np.int64)
         grid, size = self._ground(shapes, rows)
+        road = world.road
+        paints = [*materials, *((road.surface, road.lines) if road else ())]
         self._scene = shading.Scene(
-            shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in materials]),
+            shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in paints]),
             (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
-            grid, *(np.empty(size, np.float32) for _ in range(3)))
+            grid, *(np.empty(size, np.float32) for _ in range(3)), _verge(road, grid, size),
+            road.line_width if road else 0.0)
         rays.bake(shapes, rows, self._solids, self._suns, grid, self._scene.cover,
                   self._scene.shadow, self._scene.hollow)
         self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
@@ -292,6 +296,16 @@ class Renderer:
         texel = max(_TEXEL, math.sqrt((x_max - x_min) * (y_max - y_min) / _MOST_TEXELS))
         size = int((y_max - y_min) / texel) + 2, int((x_max - x_min) / texel) + 2
         return np.array([x_min, y_min, 1.0 / texel]), size
+
+
+def _verge(road: Road | None, grid: NDArray[np.float64],
+           size: tuple[int, int]) -> NDArray[np.float32]:
+    """Distance of every texel from the road's edge, metres, negative on it; empty without one."""
+    if road is None:
+        return np.empty((0, 0), np.float32)
+    x, y = (grid[i] + np.arange(size[1 - i]) / grid[2] for i in (0, 1))
+    away = Centreline(road.points).distances(x, y) - road.width / 2.0
+    return np.asarray(away, np.float32)
 
 
 def _paint(material: Material) -> NDArray[np.float64]:

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.simulation.simulator import Truth
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import RoverVehicle, Task
 from lnn_ros.simulation.world import Shape, World
 
 _CELL = 0.1  # metres
 _MARGIN = 4.0  # metres of field around the populated area
-_LOW, _HIGH = 0.5, 2.1  # metres; a solid outside this band of heights is no obstacle
+_FLOWN, _DRIVEN = (0.5, 2.1), (0.0, 0.4)
+"""Band of heights outside of which a solid is no obstacle, for a drone and for a rover, metres."""
+_BACKING = 0.3  # metres: a rover that is nearer to an obstacle may back away from it
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Manner:
     stand_off : float
         Distance from the column's surface at which it hovers, metres.
     height : float
-        Height at which it flies, metres.
+        Height at which it flies, metres; a rover has none to choose.
     """
 
     cruise: float = 1.4
@@ -48,6 +50,10 @@ class Manner:
     shy: float = 0.9
     stand_off: float = 0.6
     height: float = 1.3
+
+
+DRIVING = Manner(cruise=0.8, slow=0.3, shy=1.0)
+"""How it drives a rover."""
 
 
 @numba.njit(cache=True)
@@ -117,7 +123,9 @@ class Expert:
     def __init__(self, world: World, manner: Manner | None = None,
                  task: Task | None = None) -> None:
         task = task or Task.load(world.task)
-        self._manner = manner or Manner()
+        self._drives = isinstance(task.vehicle, RoverVehicle)
+        self._manner = manner or (DRIVING if self._drives else Manner())
+        low, high = _DRIVEN if self._drives else _FLOWN
         self._target = np.array(world.target.position[:2])
         self._hover = world.target.size[0] + self._manner.stand_off
         self._limits = task.vehicle
@@ -127,8 +135,8 @@ class Expert:
                  math.ceil((high_y - low_y + 2 * _MARGIN) / _CELL) + 1)
         rows = [(s.position[0], s.position[1], math.cos(s.yaw), math.sin(s.yaw), s.size[0],
                  s.size[1], float(s.shape == Shape.BOX)) for s in world.solids
-                if s is not world.target and s.position[2] - s.size[2] < _HIGH
-                and s.position[2] + s.size[2] > _LOW]
+                if s is not world.target and s.position[2] - s.size[2] < high
+                and s.position[2] + s.size[2] > low]
         self._free = np.full(shape, 1e3)
         if rows:
             _clearance(np.array(rows), self._origin, self._free)
@@ -216,8 +224,28 @@ class Expert:
         if free < 0.3:  # get away from what is too near
             velocity = velocity + 1.2 * (0.3 - free) * -self._downhill(self._free, x, y, _CELL)
         cos, sin = math.cos(truth.yaw), math.sin(truth.yaw)
+        if self._drives:
+            return self._driven(cos * velocity[0] + sin * velocity[1],
+                                cos * velocity[1] - sin * velocity[0], turn, free)
         return np.array([
             cos * velocity[0] + sin * velocity[1],
             cos * velocity[1] - sin * velocity[0],
             min(max(0.9 * (manner.height - z), -0.5), 0.5),
             min(max(1.8 * turn, -1.2), 1.2)])
+
+    def _driven(self, forward: float, left: float, turn: float,
+                free: float) -> NDArray[np.float64]:
+        """Command of a vehicle that cannot move sideways, for a velocity that it wants, m/s.
+
+        It turns to where it wants to go, and is slow until it looks there; what is behind it, it
+        backs to where it is near an obstacle or at the target, and else turns to. ``turn`` is how
+        far off (rad) it looks, ``free`` how far the nearest obstacle is (m).
+        """
+        wanted = math.hypot(forward, left)
+        off = math.atan2(left, forward)
+        most = self._limits.max_yaw_rate
+        if wanted < 0.1 or (abs(off) > 0.5 * math.pi and free < _BACKING):
+            speed = forward if free < _BACKING or wanted < 0.1 else 0.0
+            return np.array([speed, 0.0, 0.0, min(max(1.8 * turn, -most), most)])
+        speed = wanted * max(math.cos(off), 0.0) ** 2
+        return np.array([speed, 0.0, 0.0, min(max(2.2 * off, -most), most)])

@@ -109,7 +109,8 @@ def _control(qvel: NDArray[np.float64], wheels: NDArray[np.int64], command: NDAr
     and the wheel rate at which there is none left; `state` (10,) is updated in place; `ctrl` (2,)
     gets the motors' torques (N m) and `force` (3,) the air's force on the body (N, world frame).
     """
-    radius, track, most, torque, free = options[8], options[9], options[10], options[11], options[12]
+    radius, track, most = options[8], options[9], options[10]
+    torque, free = options[11], options[12]
     left, right = qvel[wheels[_LEFT]], qvel[wheels[_RIGHT]]
     rolled = 0.5 * radius * (left + right)
     turned = radius * (right - left) / track

@@ -120,7 +120,7 @@ def _painted(material: Material, paint: Vector, share: float) -> Material:
 
 
 def _autumn(world: World, strength: float) -> World:
-    """Leaves and ground are brown and orange."""
+    """Leaves and ground are brown and orange; a road keeps its colours."""
     solids = tuple(replace(s, material=_painted(s.material, _AUTUMN, strength))
                    if s.role is Role.TREE and s.shape is Shape.ELLIPSOID else s
                    for s in world.solids)
@@ -128,11 +128,14 @@ def _autumn(world: World, strength: float) -> World:
 
 
 def _winter(world: World, strength: float) -> World:
-    """Snow lies on the ground, and half as much on trees, pillars and walls."""
+    """Snow lies on the ground, and half as much on trees, pillars and walls and on a road."""
     lain = {Role.TREE, Role.PILLAR, Role.WALL}
     solids = tuple(replace(s, material=_painted(s.material, _SNOW, strength / 2))
                    if s.role in lain else s for s in world.solids)
-    return replace(world, solids=solids, ground=_painted(world.ground, _SNOW, strength))
+    road = world.road and replace(
+        world.road, surface=_painted(world.road.surface, _SNOW, strength / 2),
+        lines=_painted(world.road.lines, _SNOW, strength / 2))
+    return replace(world, solids=solids, ground=_painted(world.ground, _SNOW, strength), road=road)
 
 
 def _disturbed(**names: float) -> Callable[[Task, float], Task]:

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import sensors
+from lnn_ros.simulation.body import STEP_NS, Estimator, Pose, Vehicle, Wind
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.clearance import Clearance
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
 from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.noise import normal_rows
-from lnn_ros.simulation.body import STEP_NS, Estimator, Pose, Vehicle, Wind
 from lnn_ros.simulation.physics import Quadrotor
 from lnn_ros.simulation.referee import Outcome as Outcome
 from lnn_ros.simulation.referee import make_referee

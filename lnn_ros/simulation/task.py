@@ -138,7 +138,37 @@ class ForestScene:
     area: AreaTask
 
 
-Scene = ForestScene
+@dataclass(frozen=True)
+class TreesTask:
+    """Trees beside the road: how many, their sizes, and the least ground between (m)."""
+
+    count: Range
+    trunk_radius: Range
+    tree_height: Range
+    crown_radius: Range
+    gap: float
+    beside: Range
+
+
+@dataclass(frozen=True)
+class RoadScene:
+    """A closed, winding road: ``simulation/scenes/road.py``.
+
+    Length, width and width of its edge lines (m), how far it swings about a circle (share of the
+    radius), its tightest curve (m), and the free ground between two parts of it (m).
+    """
+
+    kind = "road"
+    length: Range
+    width: float
+    line_width: float
+    winding: Range
+    least_radius: float
+    apart: float
+    trees: TreesTask
+
+
+Scene = ForestScene | RoadScene
 """What can be around the vehicle; its ``kind`` names it in the file."""
 
 
@@ -170,8 +200,16 @@ class ArriveGoal:
     time_limit: float
 
 
-Goal = ArriveGoal
-"""What counts as success, judged in ``simulation/goals.py``; its ``kind`` names it in the file."""
+@dataclass(frozen=True)
+class LapGoal:
+    """Drive once around the road, in time (s), the vehicle's middle never beyond its edges."""
+
+    kind = "lap"
+    time_limit: float
+
+
+Goal = ArriveGoal | LapGoal
+"""What counts as success, judged in ``simulation/referee.py``; its ``kind`` is in the file."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lnn_ros.simulation.scenes import forest
+from lnn_ros.simulation.scenes import forest, road
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import RoadScene, Task
 from lnn_ros.simulation.world import World
 
 
@@ -34,7 +34,10 @@ def make_world(seed: int, task: Task, shifts: Sequence[Shift] = ()) -> World:
     """
     for shift in shifts:
         task = shift.scene(task)
-    world = forest.make(seed, task, task.scene)
+    if isinstance(task.scene, RoadScene):
+        world = road.make(seed, task, task.scene)
+    else:
+        world = forest.make(seed, task, task.scene)
     for shift in shifts:
         world = shift.build(world, task)
     return world

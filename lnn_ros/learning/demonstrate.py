@@ -51,6 +51,8 @@ TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
 RESCUE_M, RESCUE_S = 0.1, 1.0
 """In half of the student's flights the expert takes over for so long when an obstacle is so near:
 what follows shows how to get away, where a contact would have ended the lesson."""
+OFF_ROAD_S = 12.0
+"""Time recorded after a student has left the road: the expert drives back, and it goes on."""
 LOST_S, LOST_RAD = 2.0, math.radians(55)
 """The expert also takes over when the student has looked away from the target for so long: a lost
 student shows no more than that nobody knows the way."""
@@ -205,7 +207,7 @@ def record(episode: Episode) -> str:
     hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
     turn_ns = shove_end_ns = faced_ns = START_NS
-    while sim.outcome not in FAILED:
+    while sim.outcome is Outcome.OFF_ROAD or sim.outcome not in FAILED:
         tick += 1
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
             recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
@@ -225,14 +227,16 @@ def record(episode: Episode) -> str:
         faced_ns = now if facing or not flies else faced_ns
         if now - faced_ns > LOST_S * 1e9:
             flies, turn_ns = False, now + int(SEGMENT_S * 1e9)
-        if rescued and flies and hinter.room(*sim.truth.position.tolist(), radius) < RESCUE_M:
+        x, y, z = sim.truth.position.tolist()
+        left = sim.outcome is Outcome.OFF_ROAD
+        if (rescued or left) and flies and hinter.room(x, y, z, radius) < RESCUE_M:
             flies, turn_ns = False, now + int(RESCUE_S * 1e9)
         if student is not None:
             asked = student.command(now)
             wish = asked if flies else wish
         sim.command(wish + shove if now < shove_end_ns else wish)
-        if sim.outcome is Outcome.ARRIVED:
-            stop_ns = stop_ns or now + int(AFTER_ARRIVAL_S * 1e9)
+        if sim.outcome is not Outcome.FLYING:
+            stop_ns = stop_ns or now + int((OFF_ROAD_S if left else AFTER_ARRIVAL_S) * 1e9)
             if now >= stop_ns:
                 break
     meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value}

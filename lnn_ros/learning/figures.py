@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Ellipse, Patch, Polygon
 from matplotlib.patheffects import withStroke
 
+from lnn_ros.simulation.task import ArriveGoal
 from lnn_ros.simulation.world import Role, Shape, Solid
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lnn_ros.learning.run_folder import Run
-    from lnn_ros.simulation.world import World
+    from lnn_ros.simulation.world import Road, World
 
 _INK = "#263238"
 _STREAM_COLORS = {"camera": "#e4572e", "imu": "#3f7cac"}
@@ -35,7 +36,7 @@ _COMMAND_COLORS = {"forward": "#c44536", "left": "#e8a33d", "up": "#3f7cac"}
 _ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.96)}
 _FLEET_COLORS = ("#c44536", "#3f7cac", "#e8a33d", "#5b8c5a")
 _OUTCOMES = {"arrived": "arrived", "contact": "touched something", "timeout": "ran out of time",
-             "flying": "was cut short"}
+             "off_road": "left the road", "flying": "was cut short"}
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK,
     "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK, "axes.titlesize": 11,
@@ -45,7 +46,8 @@ _STYLE: dict[Any, Any] = {
 
 def headline(run: Run) -> str:
     """One line that says what flew where, and how it ended."""
-    return (f"{run.task.name.replace('_', ' ')}, world {run.world.seed}: the drone "
+    return (f"{run.task.name.replace('_', ' ')}, world {run.world.seed}: the "
+            f"{run.task.vehicle.kind} "
             f"{_OUTCOMES.get(run.outcome, run.outcome)} after {run.duration_s:.1f} s")
 
 
@@ -61,7 +63,7 @@ def draw_trajectory(run: Run, path: Path) -> None:
     """
     way = run.position[:, :2]
     target = np.asarray(run.world.target.position[:2])
-    points = np.vstack([way, target[None]])
+    points = np.vstack([way, target[None], *((run.world.road.points,) if run.world.road else ())])
     low, high = points.min(axis=0) - 3.0, points.max(axis=0) + 3.0
     wide, tall = high - low
     scale = min(9.0 / wide, 9.0 / tall)
@@ -71,12 +73,14 @@ def draw_trajectory(run: Run, path: Path) -> None:
         axes.set_facecolor("#eef1e6")
         for solid in sorted(run.world.solids, key=lambda s: s.position[2] + s.size[2]):
             axes.add_patch(_footprint(solid))
-        axes.add_patch(Circle((float(target[0]), float(target[1])),
-                              float(max(run.world.target.size[:2])) + run.task.success.distance,
-                              fill=False, linestyle=(0, (2, 2)), color=_INK, linewidth=1.0,
-                              zorder=4))
-        axes.plot(*np.vstack([way[:1], target]).T, linestyle=(0, (6, 4)), color="#607d8b",
-                  linewidth=1.2, zorder=4)
+        if run.world.road is not None:
+            _draw_road(run.world.road, axes)
+        if isinstance(run.task.success, ArriveGoal):
+            reach = float(max(run.world.target.size[:2])) + run.task.success.distance
+            axes.add_patch(Circle((float(target[0]), float(target[1])), reach, fill=False,
+                                  linestyle=(0, (2, 2)), color=_INK, linewidth=1.0, zorder=4))
+            axes.plot(*np.vstack([way[:1], target]).T, linestyle=(0, (6, 4)), color="#607d8b",
+                      linewidth=1.2, zorder=4)
         pieces = np.stack([way[:-1], way[1:]], axis=1)
         speed = np.linalg.norm(run.velocity, axis=1)
         axes.add_collection(LineCollection(list(pieces), colors="white", linewidths=5.0,
@@ -150,10 +154,23 @@ def draw_fleet(world: World, ways: Sequence[NDArray[np.float64]],
         plt.close(figure)
 
 
+def _draw_road(road: Road, axes: Axes) -> None:
+    """Draw the road's surface and its edge lines, below everything that stands."""
+    points = np.array(road.points)
+    ahead = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
+    left = np.stack([-ahead[:, 1], ahead[:, 0]], 1) / np.linalg.norm(ahead, axis=1)[:, None]
+    edges = [points + side * road.width / 2.0 * left for side in (1.0, -1.0)]
+    rings = [np.vstack([edge, edge[:1]]) for edge in edges]
+    axes.fill(*np.vstack([rings[0], rings[1][::-1]]).T, facecolor="#b0b5ba", zorder=0.5)
+    for ring in rings:
+        axes.plot(*ring.T, color="white", linewidth=1.4, zorder=0.6)
+
+
 def _legend(run: Run) -> list[Patch | Line2D]:
-    roles: list[Patch | Line2D] = [
-        Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label="straight line"),
-        Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label="arrival zone")]
+    roles: list[Patch | Line2D] = []
+    if isinstance(run.task.success, ArriveGoal):
+        roles += [Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label="straight line"),
+                  Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label="arrival zone")]
     for role in Role:
         found = next((s for s in run.world.solids if s.role is role), None)
         if found is not None:
@@ -215,8 +232,10 @@ def draw_timeline(run: Run, path: Path) -> None:
 
 def _draw_distance(run: Run, axes: Axes) -> None:
     time = run.seconds(run.stamp_ns)
-    axes.plot(time, run.distance, color=_INK, linewidth=1.6, label="distance to the target (m)")
-    axes.axhline(run.task.success.distance, color=_INK, linestyle=(0, (2, 2)), linewidth=0.8)
+    what = "distance to the target (m)" if run.world.road is None else "left of the lap (m)"
+    axes.plot(time, run.distance, color=_INK, linewidth=1.6, label=what)
+    if isinstance(run.task.success, ArriveGoal):
+        axes.axhline(run.task.success.distance, color=_INK, linestyle=(0, (2, 2)), linewidth=0.8)
     axes.plot(time, np.linalg.norm(run.velocity, axis=1), color="#8e44ad", linewidth=1.2,
               label="speed (m/s)")
     axes.set_ylim(bottom=0.0)

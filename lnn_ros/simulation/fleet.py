@@ -10,7 +10,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.simulation.physics import STEP_NS, Pose
 from lnn_ros.simulation.sensors import Delivery
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import ForestScene, Task
 from lnn_ros.simulation.world import Vector, World, distance_to
 
 MOST = 4
@@ -101,10 +101,16 @@ def starts(world: World, task: Task, count: int) -> Sequence[tuple[Vector, float
     Raises
     ------
     LnnError
-        When there are not that many free places.
+        When there are not that many free places, or the scene has room for one vehicle only.
     """
     if not 1 <= count <= MOST:
         raise LnnError(f"{count} vehicles are to fly, expected 1 to {MOST}")
+    scene = task.scene
+    if count == 1:
+        return [(world.start, world.start_yaw)]
+    if not isinstance(scene, ForestScene):
+        raise LnnError(f"{count} vehicles are to fly {task.name}, expected 1: only in a forest is "
+                       f"there room for more")
     (x, y, z), (tx, ty, _) = world.start, world.target.position
     found = [(world.start, world.start_yaw)]
     taken = [0.0]
@@ -116,7 +122,7 @@ def starts(world: World, task: Task, count: int) -> Sequence[tuple[Vector, float
             place = (tx + cos * (x - tx) - sin * (y - ty), ty + sin * (x - tx) + cos * (y - ty), z)
             apart = min(abs(math.remainder(angle - other, 2.0 * math.pi)) for other in taken)
             free = min((distance_to(solid, place) for solid in world.solids), default=math.inf)
-            if apart >= _APART - 1e-9 and free >= task.scene.area.free_at_start:
+            if apart >= _APART - 1e-9 and free >= scene.area.free_at_start:
                 found.append((place, world.start_yaw + angle))
                 taken.append(angle)
     if len(found) < count:

@@ -157,9 +157,9 @@ def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
     if world.road is not None:
         for paint in (world.road.surface, world.road.lines):
             _material(spec, f"road_{paint is world.road.lines}", paint, (1.0, 1.0, 1.0))
-        for name, centre, size, yaw, paint in slabs(world.road):
+        for name, centre, extents, yaw, paint in slabs(world.road):
             spec.worldbody.add_geom(
-                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=list(size), pos=list(centre),
+                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=list(extents), pos=list(centre),
                 quat=[math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)],
                 material=f"road_{paint is world.road.lines}")
     eye = spec.worldbody.add_body(name="eye", mocap=True)

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.simulation.bodies import CASTER_RADIUS, CASTER_X, CHASSIS, MAST, TYRE
 from lnn_ros.simulation.body import (
     STEP_S,
     Body,
@@ -24,16 +25,9 @@ from lnn_ros.simulation.body import (
 )
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.task import RoverVehicle
-from lnn_ros.simulation.world import Vector, World
+from lnn_ros.simulation.world import World
 
-# The body's origin is the middle of the axle; metres, kg, kg m^2.
-CHASSIS: tuple[Vector, Vector] = ((-0.03, 0.0, 0.01), (0.15, 0.11, 0.035))
-"""Centre and half extents of the box."""
-MAST: tuple[Vector, Vector] = ((0.05, 0.0, 0.13), (0.015, 0.015, 0.085))
-"""Centre and half extents of what carries the camera."""
-CASTER_X, CASTER_RADIUS = -0.15, 0.03
-TYRE = 0.02
-"""Half width of a wheel."""
+# The body's origin is the middle of the axle; kg, kg m^2, m.
 MASS, INERTIA, CENTRE = 6.0, (0.05, 0.09, 0.11), (-0.045, 0.0, -0.01)
 WHEEL_MASS = 0.3
 CASTER_GRIP = 0.02  # friction coefficient: it rolls, and turns where it is pulled

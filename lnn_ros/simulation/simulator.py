@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import sensors
+from lnn_ros.simulation.bodies import parts
 from lnn_ros.simulation.body import STEP_NS, Estimator, Pose, Vehicle, Wind
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.clearance import Clearance
@@ -170,7 +171,8 @@ class Simulator:
             self.options.estimator or Estimator(d.velocity_lag, d.velocity_noise,
                                                 d.velocity_drift, d.velocity_drift_time),
             self.options.wind or Wind(d.wind, d.gust, d.gust_time), others)
-        self._renderer = (Renderer(seen, self.geometry, self.options.samples, others)
+        self._renderer = (Renderer(seen, self.geometry, self.options.samples, others,
+                                   parts(self.task.vehicle))
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
         self._pictures = None

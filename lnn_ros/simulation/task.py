@@ -314,7 +314,7 @@ def _section(path: Path, section: str, hint: Any, data: Any) -> Any:
     return kind(**values)
 
 
-def _value(path: Path, key: str, kind: type, value: Any) -> float | int | Range | Place:
+def _value(path: Path, key: str, kind: Any, value: Any) -> float | int | Range | Place:
     """Return one number, range or place, checked."""
     def number(x: Any) -> bool:
         return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)

@@ -129,8 +129,12 @@ def slabs(road: Road) -> Iterator[tuple[str, Vector, Vector, float, Material]]:
         for along in ends:
             (x, y), heading = line.at(along), line.heading(along)
             places.append((x - offset * math.sin(heading), y + offset * math.cos(heading)))
+        ways = [math.atan2(by - ay, bx - ax) for (ax, ay), (bx, by) in pairwise(places)]
         for k, ((ax, ay), (bx, by)) in enumerate(pairwise(places)):
-            # A little longer, so that no gap shows on the outside of a curve.
-            long = 0.55 * math.hypot(bx - ax, by - ay)
+            # So much longer that no gap shows on the outside of a curve.
+            turn = max(abs(math.remainder(ways[k] - ways[j % count], 2.0 * math.pi))
+                       for j in (k - 1, k + 1))
+            more = half * math.tan(turn / 2.0)
+            long = 0.5 * math.hypot(bx - ax, by - ay) + more
             yield (f"road_{name}_{k}", ((ax + bx) / 2.0, (ay + by) / 2.0, top / 2.0),
-                   (long, half, top / 2.0), math.atan2(by - ay, bx - ax), material)
+                   (long, half, top / 2.0), ways[k], material)

@@ -46,7 +46,8 @@ def test_a_road_keeps_every_promise_of_its_task(seed):
     for along in np.arange(0.0, line.length, 0.2):
         assert abs(line.curvature(along, 0.8)) <= 1.05 / scene.least_radius
     assert world.start == (0.0, 0.0, TASK.vehicle.wheel_radius)
-    assert math.remainder(line.heading(0.0) - world.start_yaw, 2 * math.pi) == pytest.approx(0.0, abs=1e-6)
+    aside = math.remainder(line.heading(0.0) - world.start_yaw, 2 * math.pi)
+    assert aside == pytest.approx(0.0, abs=1e-6)
     x_low, x_high, y_low, y_high = world.bounds
     for x, y in world.road.points:
         assert x_low < x < x_high and y_low < y < y_high
@@ -58,7 +59,7 @@ def test_a_road_keeps_every_promise_of_its_task(seed):
 
 
 def test_a_road_that_cannot_be_is_refused():
-    with pytest.raises(LnnError, match="no road of .* m with curves of 50"):
+    with pytest.raises(LnnError, match=r"no road of .* m with curves of 50"):
         make_world(300_000, replace(TASK, scene=replace(TASK.scene, least_radius=50.0)))
 
 

@@ -26,7 +26,8 @@ from lnn_ros.simulation.gazebo.bridge import Bridged, Direction, bridge_file
 from lnn_ros.simulation.gazebo.check import problems
 from lnn_ros.simulation.gazebo.elements import element, pose
 from lnn_ros.simulation.gazebo.files import COMMITTED_SEED, world_files, write
-from lnn_ros.simulation.gazebo.models.quadrotor import DEPTH_FORWARD, EVERYTHING, UNSEEN
+from lnn_ros.simulation.gazebo.furniture import EVERYTHING, UNSEEN
+from lnn_ros.simulation.gazebo.models.quadrotor import DEPTH_FORWARD
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros, release
 from lnn_ros.simulation.physics import STEP_NS
 from lnn_ros.simulation.sensors import CAMERA, IMU

@@ -101,8 +101,8 @@ def make_policy(
     )
     neurons = NINETEEN if isinstance(task.success, LapGoal) else MANY
     wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, neurons)
-    # The head reads what is behind the first layer.
-    read = sum(wiring.sizes[1:])
+    # The head reads what is behind the first layer; of an LTC, its motor neurons.
+    read = wiring.sizes[-1] if core == "ltc" else sum(wiring.sizes[1:])
     vehicle = task.vehicle
     driven = isinstance(vehicle, RoverVehicle)
     forward, sideways = 0.8 * vehicle.max_speed, 0.0 if driven else 0.5 * vehicle.max_speed

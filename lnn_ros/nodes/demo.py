@@ -104,7 +104,9 @@ def run(args: argparse.Namespace) -> int:
     if task.vehicle.kind != args.vehicle:
         raise LnnError(f"--task {name} is for a {task.vehicle.kind}, found --vehicle "
                        f"{args.vehicle}: expected --vehicle {task.vehicle.kind}")
-    policy = _policy(args.policy or task.name)
+    # Of a task file of one's own, what ships for the vehicle is tried.
+    own = name.endswith((".yaml", ".yml"))
+    policy = _policy(args.policy or (_TASKS[args.vehicle] if own else name))
     Pilot.load(policy)  # a damaged file is told here, in one sentence, before anything starts
     factor = args.real_time_factor
     if factor is None:

@@ -35,7 +35,8 @@ def parameters() -> str:
     lines = [
         "# Parameters", "", MADE_BY,
         "Every node also has `use_sim_time`. `config/nodes/drone.yaml` sets them for a drone, "
-        "`config/nodes/rover.yaml` for a rover; `ros2 param describe` says the same as this page.", "",
+        "`config/nodes/rover.yaml` for a rover; `ros2 param describe` says the same as this page.",
+        "",
         "*When* is the moment at which a new value counts. One marked *unconfigured only* is "
         "refused while the node is configured.", ""]
     for node, dataclass in settings.SETTINGS.items():

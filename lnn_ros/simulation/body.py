@@ -232,4 +232,3 @@ class Body:
     def inertial(self) -> NDArray[np.float64]:
         """Both of an ideal IMU's readings (6,): angular velocity, then specific force."""
         return self._sensors.copy()
-

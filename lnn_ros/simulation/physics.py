@@ -14,17 +14,19 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.body import GRAVITY as GRAVITY
-from lnn_ros.simulation.body import KINDS as KINDS
-from lnn_ros.simulation.body import STEP_NS as STEP_NS
-from lnn_ros.simulation.body import STEP_S as _DT
-from lnn_ros.simulation.body import Body, add_others, begin_model
-from lnn_ros.simulation.body import Estimator as Estimator
-from lnn_ros.simulation.body import Pose as Pose
-from lnn_ros.simulation.body import Wind as Wind
+from lnn_ros.simulation.body import (
+    GRAVITY,
+    STEP_NS,
+    Body,
+    Estimator,
+    Wind,
+    add_others,
+    begin_model,
+)
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.world import World
 
+_DT = STEP_NS * 1e-9
 MASS = 0.8  # kg
 INERTIA = (0.006, 0.006, 0.011)  # kg m^2
 HALF_HEIGHT = 0.08  # metres, of the body's ellipsoid

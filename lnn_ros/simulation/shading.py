@@ -246,10 +246,11 @@ def shade(code: int, px: float, py: float, pz: float, distance: float, blur: flo
     paved = lined = 0.0
     if code == GROUND:
         beyond = bilinear(verge, grid, px, py)
-        paved = min(max(0.5 - beyond / blur, 0.0), 1.0)
+        soft = min(blur, 1.0)  # so that nothing is paved outside of the map, where beyond is 1
+        paved = min(max(0.5 - beyond / soft, 0.0), 1.0)
         if paved > 0.0:
             away = abs(beyond + 0.5 * line) - 0.5 * line
-            lined = min(max(0.5 - away / blur, 0.0), min(line / blur, 1.0))
+            lined = min(max(0.5 - away / soft, 0.0), min(line / soft, 1.0))
             scale, salt, pattern = paints[len(paints) - 2, 6], salt + 1000, NOISE
         nx, ny, nz = 0.0, 0.0, 1.0
         if pattern == NOISE:

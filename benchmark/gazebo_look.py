@@ -19,10 +19,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lnn_ros import policies
-from lnn_ros.learning.evaluate import summarise
 from lnn_ros.learning.jobs import provenance, seed_range
 from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.statistics import paired_difference
+from lnn_ros.learning.trials import summarise
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.gazebo.elements import mean_color
 from lnn_ros.simulation.simulator import Simulator

@@ -40,10 +40,10 @@ from numpy.typing import NDArray
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.evaluate import summarise
 from lnn_ros.learning.jobs import seed_range
 from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.statistics import auroc, auroc_interval, paired_difference
+from lnn_ros.learning.trials import summarise
 from lnn_ros.liquid import container
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.pilot import Pilot

@@ -23,8 +23,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lnn_ros.learning.evaluate import NOMINAL, Trial, summarise, try_once
 from lnn_ros.learning.jobs import provenance, run_jobs, seed_range
+from lnn_ros.learning.trials import Trial, summarise, try_once
+from lnn_ros.simulation.conditions import NOMINAL
 from lnn_ros.simulation.shifts import KINDS
 
 RANGE = (0.4, 0.7)

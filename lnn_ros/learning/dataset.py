@@ -34,7 +34,7 @@ class Recording:
     (K, S), S = len(SUMMARY); reads (K, P, J, S): summaries of the steps, without a camera, that
     lead from each update to each of P instants at which the policy is asked, taken (K, P, J): which
     of the J steps there are; labels (K, P, 4) and weights (K, P), 0 where there is no label; hints
-    (K, HINTS); unseen (K,): seconds for which the target has been out of sight.
+    (K, HINTS); sided: left and right are not alike in it, as where a target was searched.
     """
 
     frames: NDArray[np.uint8]
@@ -45,7 +45,7 @@ class Recording:
     labels: NDArray[np.float32]
     weights: NDArray[np.float32]
     hints: NDArray[np.float32]
-    unseen: NDArray[np.float32]
+    sided: bool = False
 
     def __len__(self) -> int:
         return len(self.where)
@@ -58,7 +58,7 @@ class Batch:
     frames (B, T, H, W, 3) uint8 or features (B, T, F) (lanes first: quicker to join), whatever
     where the summary says that there is none; summaries (T, B, S); keep (T, B), 0 at an episode's
     first update; reads (T, B, P, J, S); taken (T, B, P, J); labels (T, B, P, 4); weights (T, B, P);
-    hints (T, B, HINTS); unseen (T, B).
+    hints (T, B, HINTS).
     """
 
     frames: NDArray[Any]
@@ -69,7 +69,6 @@ class Batch:
     labels: NDArray[np.float32]
     weights: NDArray[np.float32]
     hints: NDArray[np.float32]
-    unseen: NDArray[np.float32]
 
 
 def _mirrored(hints: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,7 +120,7 @@ class Lanes:
     """Episodes shuffled and joined end to end in ``lanes`` lanes, read as consecutive windows.
 
     States run on from window to window of a lane, so gradients are cut but memories are not.
-    Half of the episodes, drawn anew each time, are mirrored.
+    Half of the episodes, drawn anew each time, are mirrored; those that are sided are not.
 
     Parameters
     ----------
@@ -149,6 +148,7 @@ class Lanes:
         total = sum(len(s) for s in sequences)
         order = rng.permutation(len(sequences))
         flips = rng.random(len(sequences)) < 0.5 if mirror else np.zeros(len(sequences), bool)
+        flips &= ~np.array([sequence.sided for sequence in sequences], bool)
         # A lane is a list of (sequence, first, end, mirrored), all lanes equally long.
         self.steps = max(1, total // (lanes * window))
         length = self.steps * window
@@ -208,5 +208,5 @@ class Lanes:
                 frames = frames[:, :, ::-1]
             summaries, reads = summaries * _MIRROR_SUMMARY, reads * _MIRROR_SUMMARY
             labels, hints = labels * _MIRROR_COMMAND, _mirrored(hints)
-        rest = reads, s.taken[part], labels, s.weights[part], hints, s.unseen[part]
+        rest = reads, s.taken[part], labels, s.weights[part], hints
         return frames, summaries, keep, *rest

@@ -1,6 +1,6 @@
-"""Record flights of the expert, alone or in turns with a student, from which a policy learns.
+"""Record flights of the teacher, alone or in turns with a student, from which a policy learns.
 
-Every control instant is labelled with what the privileged expert would do, whoever flies. Flights
+Every control instant is labelled with what the teacher would do, whoever flies. Flights
 in turns with the student are DAgger (Ross et al., AISTATS 2011): the student meets its mistakes.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,39 +22,33 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
+from lnn_ros.learning.variety import random_options, taught
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Manner
-from lnn_ros.simulation.interruption import Interruption, Lost
-from lnn_ros.simulation.physics import Estimator, Wind
+from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.referee import FAILED
-from lnn_ros.simulation.sensors import START_NS, StreamTiming
+from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
     Outcome,
     Simulator,
-    SimulatorOptions,
     Truth,
 )
-from lnn_ros.simulation.task import LapGoal, Task
+from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.teachers import make_teacher
 from lnn_ros.simulation.worlds import make_world
 
-OCCLUDED, BLACKED_OUT = 0.4, 0.15
-"""Share of the flights in which the target is covered, and in which no frame comes, for a while."""
 AFTER_ARRIVAL_S = 2.5
 """Flight time recorded after success: the policy must learn to stay."""
 SEGMENT_S = 2.5
-"""Mean time for which one of expert and student flies."""
+"""Mean time for which one of teacher and student flies."""
 TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
 """The teacher is slow near obstacles: that leaves a pupil who sees them late the time to turn."""
 RESCUE_M, RESCUE_S = 0.1, 1.0
-"""In half of the student's flights the expert takes over for so long when an obstacle is so near:
+"""In half of the student's flights the teacher takes over for so long when an obstacle is so near:
 what follows shows how to get away, where a contact would have ended the lesson."""
 OFF_ROAD_S = 12.0
-"""Time recorded after a student has left the road: the expert drives back, and it goes on."""
-LOST_S, LOST_RAD = 2.0, math.radians(55)
-"""The expert also takes over when the student has looked away from the target for so long: a lost
-student shows no more than that nobody knows the way."""
+"""Time recorded after a student has left the road: the teacher drives back, and it goes on."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,8 @@ class Episode:
         Of the time that the student flies.
     task : str
         Name of the task.
+    without : tuple of str
+        Families and groups of shifts that it is not to be taught with.
     """
 
     seed: int
@@ -81,48 +76,11 @@ class Episode:
     policy: str | None = None
     share: float = 0.0
     task: str = "fly_to_target"
-
-
-def random_options(rng: np.random.Generator, task: Task) -> SimulatorOptions:
-    """Draw timing and disturbances of a flight; up to twice the task's wind and drift.
-
-    Half of the flights have a camera as it should be: 12 to 30 Hz, some jitter, latency and drops.
-    The others have one as it may be: 4 to 60 Hz, frames that come up to 0.2 s late and overtake
-    each other, half of them lost. Whatever the camera, in some flights the target cannot be seen
-    for a while, or no frame comes at all.
-    """
-    good = rng.random() < 0.5
-    rate = float(rng.uniform(12.0, 30.0) if good else 4.0 * 15.0 ** rng.random())
-    usual, (wind, gust, drift) = task.disturbances, rng.uniform(0.0, 2.0, 3).tolist()
-    return SimulatorOptions(
-        camera=StreamTiming(
-            rate_hz=rate,
-            jitter_s=float(min(rng.uniform(0.0, 0.015 if good else 0.05), 0.45 / rate)),
-            latency_s=float(rng.uniform(0.0, 0.04 if good else 0.12)),
-            latency_jitter_s=0.0 if good else float(rng.uniform(0.0, 0.1)),
-            drop=float(rng.uniform(0.0, 0.1 if good else 0.5)),
-            reorder=not good,
-        ),
-        interruption=_interruption(rng, task),
-        wind=Wind(wind * usual.wind, gust * usual.gust, usual.gust_time),
-        estimator=Estimator(usual.velocity_lag, usual.velocity_noise, drift * usual.velocity_drift),
-    )
-
-
-def _interruption(rng: np.random.Generator, task: Task) -> Interruption | None:
-    """Draw what the camera loses once in the flight, if anything; a lap has no target to lose."""
-    way = rng.random()
-    if way < OCCLUDED:
-        if isinstance(task.success, LapGoal):
-            return None
-        return Interruption(Lost.TARGET, (0.5, 8.0), (0.5, 3.0))
-    if way < OCCLUDED + BLACKED_OUT:
-        return Interruption(Lost.FRAMES, (0.5, 8.0), (0.3, 1.2))
-    return None
+    without: tuple[str, ...] = ()
 
 
 class Recorder:
-    """Keep the samples of a flight as they were measured, and the expert's wish at every tick."""
+    """Keep the samples of a flight as they were measured, and the teacher's wish at every tick."""
 
     def __init__(self) -> None:
         self._frames: list[tuple[int, NDArray[np.generic]]] = []
@@ -135,16 +93,16 @@ class Recorder:
         (self._frames if stream == "camera" else self._imu).append((stamp_ns, value))
 
     def label(self, truth: Truth, command: NDArray[np.float64]) -> None:
-        """Note where the vehicle is and what the expert would do there."""
+        """Note where the vehicle is and what the teacher would do there."""
         self._track.append((truth.stamp_ns, *truth.position.tolist(), truth.yaw))
         self._labels.append((truth.stamp_ns, command))
 
     def arrays(
-        self, hinter: Hinter, hides_target: Callable[[int], bool]
+        self, hinter: Hinter, lost: Callable[[int], Lost | None]
     ) -> dict[str, NDArray[np.generic]]:
         """Everything noted, as stored, each stream in order of its stamps: ``sequences.KEYS``.
 
-        ``hides_target`` tells of a stamp whether its frame shows the world without the target.
+        ``lost`` tells of a stamp what its frame does not show.
         """
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
@@ -153,7 +111,7 @@ class Recorder:
         label_stamps, labels = _columns(self._labels)
         poses = np.stack([np.interp(frame_stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
         hints = np.stack([hinter(*pose) for pose in poses])
-        hints[[hides_target(stamp) for stamp in frame_stamps.tolist()], COLUMNS] = 0.0
+        hints[[lost(stamp) is Lost.TARGET for stamp in frame_stamps.tolist()], COLUMNS] = 0.0
         return {
             "frame_stamps": frame_stamps,
             "frames": frames,
@@ -174,13 +132,6 @@ def _columns(
     return np.array(stamps, np.int64), np.stack(values)
 
 
-def bearing_to(place: tuple[float, float], truth: Truth) -> float:
-    """Direction of a place seen from the vehicle, rad, to the left of its heading."""
-    x, y, _ = truth.position
-    heading = math.atan2(place[1] - y, place[0] - x)
-    return math.remainder(heading - truth.yaw, 2.0 * math.pi)
-
-
 @lru_cache(maxsize=1)
 def _student(path: str, changed_ns: int) -> Pilot:
     return Pilot.load(path)
@@ -194,19 +145,20 @@ def record(episode: Episode) -> str:
             return str(json.loads(str(data["meta"]))["outcome"])
     rng = np.random.default_rng((episode.seed, 0xDE))
     task = Task.load(episode.task)
-    world = make_world(episode.seed, task)
-    sim = Simulator(world, random_options(rng, task), task=task)
-    expert = make_teacher(world, task, TEACHING)
+    options = random_options(rng, task, episode.without)
+    world = make_world(episode.seed, task, options.shifts)
+    sim = Simulator(world, options, task=task)
+    teacher = make_teacher(world, sim.geometry, sim.task, TEACHING)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
         student.reset()
     radius = task.vehicle.radius
     recorder = Recorder()
-    rescued = rng.random() < 0.5
+    rescued, sided = rng.random() < 0.5, False
     hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
-    turn_ns = shove_end_ns = faced_ns = START_NS
+    turn_ns = shove_end_ns = START_NS
     while sim.outcome is Outcome.OFF_ROAD or sim.outcome not in FAILED:
         tick += 1
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
@@ -214,7 +166,9 @@ def record(episode: Episode) -> str:
             if student is not None:
                 student.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         now = sim.time_ns
-        wish = expert.command(sim.truth)
+        teacher.look(sim.truth, sim.lost(now))
+        wish = teacher.command(sim.truth)
+        sided |= teacher.turns
         recorder.label(sim.truth, wish)
         if now >= turn_ns:
             turn_ns = now + int(rng.exponential(SEGMENT_S) * 1e9)
@@ -222,11 +176,6 @@ def record(episode: Episode) -> str:
             if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
                 shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
                 shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
-        goal = hinter.heading_for(*sim.truth.position[:2].tolist())
-        facing = abs(bearing_to(goal, sim.truth)) < LOST_RAD
-        faced_ns = now if facing or not flies else faced_ns
-        if now - faced_ns > LOST_S * 1e9:
-            flies, turn_ns = False, now + int(SEGMENT_S * 1e9)
         x, y, z = sim.truth.position.tolist()
         left = sim.outcome is Outcome.OFF_ROAD
         if (rescued or left) and flies and hinter.room(x, y, z, radius) < RESCUE_M:
@@ -239,11 +188,12 @@ def record(episode: Episode) -> str:
             stop_ns = stop_ns or now + int((OFF_ROAD_S if left else AFTER_ARRIVAL_S) * 1e9)
             if now >= stop_ns:
                 break
-    meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value}
+    meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value,
+            "shifts": [str(shift) for shift in options.shifts], "sided": sided}  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     with open(part, "wb") as out:
-        arrays: dict[str, Any] = recorder.arrays(hinter, sim.hides_target)
+        arrays: dict[str, Any] = recorder.arrays(hinter, sim.lost)
         np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)
     part.replace(file)
     return str(sim.outcome.value)
@@ -256,9 +206,10 @@ def record_all(
     policy: str | None = None,
     share: float = 0.0,
     task: str = "fly_to_target",
+    without: tuple[str, ...] = (),
 ) -> Counter[str]:
     """Record an episode per seed into ``out``; return how often each outcome came."""
-    jobs = [Episode(s, str(out / f"{s:06d}.npz"), policy, share, task) for s in seeds]
+    jobs = [Episode(s, str(out / f"{s:06d}.npz"), policy, share, task, without) for s in seeds]
     outcomes: Counter[str] = Counter()
     progress = Progress("demonstrations", len(jobs))
     for done, outcome in enumerate(run_jobs(record, jobs, workers), 1):
@@ -278,6 +229,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share", type=float, default=0.5, help="of the time that the student flies, 0 to 1"
     )
+    parser.add_argument(
+        "--without", default="", metavar="NAME[,NAME...]",
+        help="families of shifts, or groups of them, that are left out",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that fly")
     parser.add_argument("--json", type=Path, help="write the outcomes here")
 
@@ -287,7 +242,11 @@ def run(args: argparse.Namespace) -> int:
     if not 0.0 <= args.share <= 1.0:
         raise LnnError(f"--share is {args.share}, expected 0 to 1")
     share = args.share if args.policy else 0.0
-    outcomes = record_all(args.seeds, args.out, args.workers, args.policy, share, args.task)
+    without = tuple(args.without.split(",")) if args.without else ()
+    taught(Task.load(args.task), without)  # before anything is flown
+    outcomes = record_all(
+        args.seeds, args.out, args.workers, args.policy, share, args.task, without
+    )
     print(", ".join(f"{name} {count}" for name, count in sorted(outcomes.items())))
     if args.json:
         words = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))

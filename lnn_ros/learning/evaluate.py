@@ -6,128 +6,26 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.guard.chain import Guard
-from lnn_ros.guard.limits import Limits
-from lnn_ros.guard.parameters import OFFLINE, of_groups
-from lnn_ros.learning.controls import ColorServo, Held, StraightAhead, Without
 from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
-from lnn_ros.learning.rollout import Agent, ExpertAgent, fly
-from lnn_ros.learning.statistics import paired_difference, wilson
+from lnn_ros.learning.statistics import paired_difference
+from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite
+from lnn_ros.learning.suite_report import plot, tables
+from lnn_ros.learning.trials import CONTROLS, Trial, summarise, try_once
 from lnn_ros.liquid.checkpoint import load, save
-from lnn_ros.pilot import Pilot, ceilings
-from lnn_ros.resources import share_path
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
+from lnn_ros.simulation.seeds import final_worlds
 from lnn_ros.simulation.shifts import KINDS
-from lnn_ros.simulation.simulator import (
-    CONTROL_PERIOD_NS,
-    Outcome,
-    Simulator,
-    SimulatorOptions,
-)
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.worlds import make_world
-from lnn_ros.timeline.intervals import NS
 
-CONTROLS = ("expert", "black_image", "imu_zeroed", "straight_ahead", "color_servo", "guarded")
-GUARDED = "config/nodes/drone.yaml"
-"""What is set on the guard of the row ``guarded``: the limits that a drone is launched with. The
-other rows fly without limits of change, as the policy wants."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One flight.
-
-    ``agent`` is a checkpoint's path or, for a control, its name; ``policy`` is the checkpoint
-    that a control flies with; ``shift`` is a text as ``conditions.shifted`` reads it.
-    """
-
-    seed: int
-    agent: str
-    policy: str
-    task: str
-    shift: str = NOMINAL
-
-
-@lru_cache(maxsize=4)
-def _policy(path: str) -> tuple[Pilot, Limits]:
-    head = load(path).spec.head
-    return Pilot.load(path), Limits(head.low, head.high)
-
-
-def _guarded(path: str) -> Pilot:
-    """Return a pilot whose commands are limited as a drone's are."""
-    blocks = yaml.safe_load(share_path(GUARDED).read_text(encoding="utf-8"))
-    parameters = replace(of_groups(blocks["/**"]["ros__parameters"]), modes=OFFLINE.modes)
-    checkpoint = load(path)
-    guard = Guard(ceilings(checkpoint), parameters, CONTROL_PERIOD_NS * NS)
-    guard.engage_when_ready("evaluated")
-    return Pilot(checkpoint, guard=guard)
-
-
-_task = lru_cache(maxsize=4)(Task.load)
-
-
-def _agent(trial: Trial, sim: Simulator) -> Agent:
-    if trial.agent == "expert":
-        return ExpertAgent(sim)
-    if trial.agent == "straight_ahead":
-        return StraightAhead()
-    if trial.agent == "color_servo":
-        return ColorServo()
-    if trial.agent == "guarded":
-        return _guarded(trial.policy)
-    pilot, limits = _policy(trial.policy)
-    pilot.reset()
-    if trial.agent == "held":
-        return Held(pilot, limits)
-    if trial.agent == "black_image":
-        return Without(pilot, "camera")
-    return Without(pilot, "imu") if trial.agent == "imu_zeroed" else pilot
-
-
-def try_once(trial: Trial) -> dict[str, Any]:
-    """Fly one trial."""
-    task = _task(trial.task)
-    # The expert looks at no picture; leaving them out changes nothing else.
-    options = shifted(trial.shift, SimulatorOptions(render=trial.agent != "expert"), task)
-    sim = Simulator(make_world(trial.seed, task, options.shifts), options, task=task)
-    flight = fly(sim, _agent(trial, sim))
-    begun = sim.interrupted_s
-    return {
-        "seed": trial.seed,
-        "outcome": flight.outcome.value,
-        "seconds": round(flight.seconds, 3),
-        "distance": round(flight.distance, 3),
-        "clearance": round(flight.clearance, 3),
-        "path": round(flight.path, 2),
-        **({} if begun is None else {"interrupted": round(begun, 3)}),
-    }
-
-
-def summarise(flights: list[dict[str, Any]]) -> dict[str, Any]:
-    """Count outcomes; rate with its 95 % Wilson interval; mean time of arrivals."""
-    counts = Counter(f["outcome"] for f in flights)
-    arrived = counts[Outcome.ARRIVED.value]
-    low, high = wilson(arrived, len(flights))
-    times = [f["seconds"] for f in flights if f["outcome"] == Outcome.ARRIVED.value]
-    return {
-        "flights": len(flights),
-        **{o.value: counts[o.value] for o in (Outcome.ARRIVED, Outcome.CONTACT, Outcome.TIMEOUT)},
-        **({"off_road": off} if (off := counts[Outcome.OFF_ROAD.value]) else {}),
-        "rate": arrived / len(flights),
-        "interval": [low, high],
-        "mean_seconds": sum(times) / len(times) if times else None,
-    }
+DEFAULT = range(100_000, 100_050)
+FINAL = 1000
+"""Worlds of a suite."""
 
 
 def evaluate(
@@ -192,8 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships")
     parser.add_argument(
-        "--seeds", type=seed_range, default=range(100_000, 100_050), metavar="FIRST:END",
-        help="worlds to fly in, the last one excluded (default: 100000:100050)",
+        "--seeds", type=seed_range, metavar="FIRST:END",
+        help="worlds to fly in, the last one excluded (default: 100000:100050; of a suite: the "
+        f"policy's own {FINAL}, of those that are reported, which follow from its weights)",
     )  # fmt: skip
     parser.add_argument("--task", default="fly_to_target",
                         help="name of a task, or path of a task file (default: %(default)s)")
@@ -202,6 +101,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is otherwise for all, one on top of the other: "
         f"{', '.join(name for name in CONDITIONS if name != NOMINAL)}; and, with a strength or the "
         f"task's standard one, {', '.join(KINDS)} (default: {NOMINAL})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--suite", choices=SUITES,
+        help="fly all of these shifts, in place of --shift; --json FILE keeps what is flown, and "
+        "the same command goes on from it; tables and a plot are written beside it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rows", metavar="NAME[:STRENGTH],...", help="of a suite: fly these rows of it, or others"
+    )
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=FILE",
+        help="of a suite: another checkpoint as a column",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show", action="store_true",
+        help="of a suite: fly nothing, print the tables of what --json holds",
     )  # fmt: skip
     parser.add_argument(
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
@@ -216,7 +131,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    shifted(args.shift, task=_task(args.task))  # before anything is flown
+    if args.suite:
+        return _run_suite(args)
+    if args.rows or args.peer or args.show:
+        raise LnnError("--rows, --peer or --show found, expected them with --suite only")
+    shifted(args.shift, task=Task.load(args.task))  # before anything is flown
+    seeds = args.seeds or DEFAULT
     if args.card and args.shift != NOMINAL:
         raise LnnError(
             f"--card with --shift {args.shift} found, expected {NOMINAL}: the card "
@@ -224,19 +144,18 @@ def run(args: argparse.Namespace) -> int:
         )
     policy = str(args.policy or policies.path(args.task))
     checkpoint = load(policy)
-    rows = {"policy": (policy, policy)}
+    rows = {POLICY: (policy, policy)}
     if args.feedforward:
-        if load(args.feedforward).spec.core.kind != "feedforward":
-            raise LnnError(f"{args.feedforward}: has a memory, expected a feed-forward policy")
-        rows["feedforward"] = (str(args.feedforward), str(args.feedforward))
+        file = _without_memory(args.feedforward)
+        rows[FEEDFORWARD] = (file, file)
     if args.controls is not None:
         rows.update({name: (name, policy) for name in args.controls or CONTROLS})
-    table = evaluate(rows, args.seeds, args.workers, args.task, args.shift)
+    table = evaluate(rows, seeds, args.workers, args.task, args.shift)
     print(format_table(table))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
         "weights_sha256": checkpoint.weights_digest(),
-        "seeds": [args.seeds.start, args.seeds.stop],
+        "seeds": [seeds.start, seeds.stop],
         "shift": args.shift,
         "rows": table,
     }
@@ -250,4 +169,39 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _without_memory(path: Path) -> str:
+    """Return the path of a policy that has no memory, checked."""
+    if load(path).spec.core.kind != "feedforward":
+        raise LnnError(f"{path}: has a memory, expected a feed-forward policy")
+    return str(path)
+
+
+def _run_suite(args: argparse.Namespace) -> int:
+    """Fly a suite, or what is left of it; write tables and plot; print the tables."""
+    if args.shift != NOMINAL or args.card:
+        raise LnnError("--shift or --card with --suite found, expected one or the other")
+    if args.show:
+        if not args.json or not args.json.is_file():
+            raise LnnError(f"--show: --json {args.json} found, expected a file of a suite")
+        print(tables(json.loads(args.json.read_text(encoding="utf-8"))))
+        return 0
+    policy = str(args.policy or policies.path(args.task))
+    peers = {} if not args.feedforward else {FEEDFORWARD: _without_memory(args.feedforward)}
+    for peer in args.peer:
+        name, _, file = peer.partition("=")
+        if not name or not file or name in peers:
+            raise LnnError(f"--peer {peer!r} found, expected NAME=FILE with a name of its own")
+        peers[name] = file
+    controls = CONTROLS if args.controls == [] else args.controls or ()
+    agents = columns(policy, peers, controls)
+    rows = tuple(args.rows.split(",")) if args.rows else SUITES[args.suite]
+    seeds = args.seeds or final_worlds(agents[POLICY].weights, FINAL)
+    result = fly_suite(rows, agents, seeds, args.task, args.workers, args.json)
+    print(tables(result))
+    if args.json:
+        args.json.with_suffix(".md").write_text(tables(result) + "\n", encoding="utf-8")
+        plot(result, args.json.with_suffix(".png"))
     return 0

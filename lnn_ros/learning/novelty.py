@@ -64,7 +64,7 @@ def described(checkpoint: Checkpoint, folder: Path, every: int = 1) -> Iterator[
         raise LnnError(f"{folder}: no *.npz found, expected recorded flights")
     engine = Engine(checkpoint.spec, checkpoint.arrays)
     for file in files:
-        arrays, seed = read_flight(file)
+        arrays, seed, _ = read_flight(file)
         if seed in REPORTED:
             raise LnnError(
                 f"{file}: world {seed} found, expected none from {REPORTED.start} to "

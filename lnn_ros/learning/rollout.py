@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
-from lnn_ros.simulation.teachers import make_teacher
+from lnn_ros.simulation.teachers import make_expert, make_teacher
 
 
 class Agent(Protocol):
@@ -34,7 +34,7 @@ class ExpertAgent:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._expert = make_teacher(sim.world, sim.task)
+        self._expert = make_expert(sim.world, sim.task)
 
     def observe(
         self,
@@ -48,6 +48,20 @@ class ExpertAgent:
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Answer from the truth."""
         return self._expert.command(self._sim.truth)
+
+
+class TeacherAgent(ExpertAgent):
+    """The teacher as an agent: it sees where it is, and what its camera would show it."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._teacher = make_teacher(sim.world, sim.geometry, sim.task)
+
+    def command(self, at_ns: int) -> NDArray[np.float64]:
+        """Look and answer."""
+        truth = self._sim.truth
+        self._teacher.look(truth, self._sim.lost(truth.stamp_ns))
+        return self._teacher.command(truth)
 
 
 @dataclass(frozen=True)

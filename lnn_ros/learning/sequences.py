@@ -3,7 +3,7 @@
 A flight's file holds the samples as they were measured. What the network sees of them is decided
 here: in half of the flights frames are taken away (some at random, most of them, or all for a
 while), in some the inertial sensor falls silent, so that the policy knows streams that are missing.
-After every boundary it is asked for the expert's command at two instants: the next tick of the
+After every boundary it is asked for the teacher's command at two instants: the next tick of the
 controller, and one drawn from the 0.2 s that follow, no frame having come since.
 """
 
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.architecture import FIRST_INTERVAL
 from lnn_ros.learning.dataset import Recording
-from lnn_ros.learning.hints import COLUMNS, HINTS
+from lnn_ros.learning.hints import HINTS
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.timeline.intervals import Carry, cut, onward
 from lnn_ros.timeline.samples import Reading, Track, reading
 
 KEYS = ("frame_stamps", "frames", "hints", "imu_stamps", "imu", "label_stamps", "labels")
-"""frames (F, H, W, 3) uint8 and their hints (F, HINTS), imu (N, 6), labels (M, 4): what the expert
+"""frames (F, H, W, 3) uint8 and their hints (F, HINTS), imu (N, 6), labels (M, 4): what the teacher
 would have done at each tick of the controller; with their stamps, ns."""
 READS, STEPS = 2, 2
 """Instants at which the policy is asked after a boundary, and the most steps to get there."""
@@ -35,16 +35,12 @@ THINNED, SILENCED = 0.5, 0.15
 """Share of the flights in which frames, and inertial samples, are taken away."""
 UNKNOWN = 0.15
 """Share of the instants before which the last inertial samples have not arrived either."""
-_IN_VIEW = 0.7
-"""Cosine of the target's direction above which it may be in the picture."""
-_SEARCH_S, _SEARCH_RATE = 0.7, 0.8
-
 Arrays = dict[str, NDArray[Any]]
 Bools = NDArray[np.bool_]
 
 
-def read_flight(file: Path) -> tuple[Arrays, int]:
-    """Read and check one flight's file; return its arrays and its world's seed.
+def read_flight(file: Path) -> tuple[Arrays, int, bool]:
+    """Read and check one flight's file; return its arrays, its world's seed, and if it is sided.
 
     Raises
     ------
@@ -54,7 +50,8 @@ def read_flight(file: Path) -> tuple[Arrays, int]:
     try:
         with np.load(file, allow_pickle=False) as data:
             arrays = {key: data[key] for key in KEYS}
-            seed = int(json.loads(str(data["meta"]))["episode"]["seed"])
+            meta = json.loads(str(data["meta"]))
+            seed, sided = int(meta["episode"]["seed"]), bool(meta["sided"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise LnnError(f"{file}: no recorded flight ({error})") from None
     counts = {name: len(arrays[f"{name}_stamps"]) for name in ("frame", "imu", "label")}
@@ -70,7 +67,7 @@ def read_flight(file: Path) -> tuple[Arrays, int]:
     )
     if not fits:
         raise LnnError(f"{file}: arrays of a recorded flight expected, others found")
-    return arrays, seed
+    return arrays, seed, sided
 
 
 def read_sequence(file: Path, vary: bool = True) -> Recording:
@@ -87,7 +84,7 @@ def read_sequence(file: Path, vary: bool = True) -> Recording:
     LnnError
         When the file is damaged or no flight.
     """
-    arrays, seed = read_flight(file)
+    arrays, seed, sided = read_flight(file)
     rng = np.random.default_rng((seed, 0x5E0))
     stamps, imu_stamps = arrays["frame_stamps"], arrays["imu_stamps"]
     kept = np.ones(len(stamps), bool)
@@ -109,12 +106,8 @@ def read_sequence(file: Path, vary: bool = True) -> Recording:
     ends = np.array([i.stamp_ns for i, _ in found])
     hints = arrays["hints"][_nearest(stamps, ends)].astype(np.float32)
     summaries = np.stack([i.summary for i, _ in found])
-    unseen = np.zeros(len(found), np.float32)
-    for k in range(1, len(found)):
-        unseen[k] = 0.0 if hints[k, COLUMNS] else unseen[k - 1] + summaries[k, -1]
-    labels = searching(labels, hints, unseen)
     pixels: NDArray[np.uint8] = arrays["frames"].astype(np.uint8, copy=False)
-    return Recording(pixels, where, summaries, reads, taken, labels, weights, hints, unseen)
+    return Recording(pixels, where, summaries, reads, taken, labels, weights, hints, sided)
 
 
 def _kept(stamps: NDArray[Any], rng: np.random.Generator) -> Bools:
@@ -194,33 +187,6 @@ def _reads(
                 reads[k, p, j], taken[k, p, j] = interval.summary, True
             asked[k, p], weights[k, p] = labels[which], 1.0
     return reads, taken, asked, weights
-
-
-def searching(
-    labels: NDArray[np.float32], hints: NDArray[np.float32], unseen: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Turn the labels' yaw rates, while the target is out of view, to the side where it left it.
-
-    The expert knows the shorter way round; a pupil cannot, and would learn the mean of left and
-    right, which is not to turn at all.
-
-    Parameters
-    ----------
-    labels : ndarray (K, P, 4)
-    hints : ndarray (K, HINTS)
-    unseen : ndarray (K,)
-        Seconds since the target was in sight.
-    """
-    labels = labels.copy()
-    side = 0.0
-    for k, (cosine, sine) in enumerate(hints[:, COLUMNS + 1 : COLUMNS + 3].tolist()):
-        if cosine > _IN_VIEW:
-            side = 0.0
-        else:
-            side = side or (1.0 if sine > 0 else -1.0)
-            if unseen[k] > _SEARCH_S:
-                labels[k, :, 3] = side * np.maximum(np.abs(labels[k, :, 3]), _SEARCH_RATE)
-    return labels
 
 
 def read_folder(folder: Path, vary: bool = True) -> list[Recording]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from fractions import Fraction
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -50,6 +51,40 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, floa
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
     half = Z95 * math.sqrt(variance / n)
     return mean, mean - half, mean + half
+
+
+def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
+    """Two-sided p-value that two success rates on the same worlds are alike: the exact test.
+
+    Of the worlds in which one succeeds and the other does not, each should be either's with the
+    same chance. Source: McNemar, "Note on the sampling error of the difference between correlated
+    proportions or percentages", Psychometrika 12 (1947).
+
+    Raises
+    ------
+    ValueError
+        When the two have not the same length.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} outcomes found, expected equally many")
+    first = sum(x and not y for x, y in zip(a, b, strict=True))
+    second = sum(y and not x for x, y in zip(a, b, strict=True))
+    n, least = first + second, min(first, second)
+    tail = sum(math.comb(n, k) for k in range(least + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**n)))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """P-values of several questions, such that each can be held against the level of all.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979).
+    """
+    adjusted, worst = [0.0] * len(ps), 0.0
+    for rank, at in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        worst = max(worst, min(1.0, (len(ps) - rank) * ps[at]))
+        adjusted[at] = worst
+    return adjusted
 
 
 def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:

@@ -1,9 +1,9 @@
 """Train a policy by imitation with DAgger rounds, and write it as a checkpoint.
 
-One command does all: the expert flies and the encoder learns to see; then, round by round, the core
-learns on the encoder's features, and the student flies with the expert's labels; in the end the
-whole policy is trained together. Started again with the same arguments after a kill, the command
-goes on where it was, and ends with the same weights.
+One command does all: the teacher flies and the encoder learns to see; then, round by round, the
+core learns on the encoder's features, and the student flies with the teacher's labels; in the end
+the whole policy is trained together. Started again with the same arguments after a kill, the
+command goes on where it was, and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder
 from lnn_ros.learning.trainer import Trainer, cosine
+from lnn_ros.learning.variety import taught
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
@@ -47,7 +48,7 @@ class Step:
         "fly": record flights; "look": the encoder alone; "core": an epoch of the core on features;
         "whole": an epoch of everything.
     round : int
-        DAgger round; 0 is the expert alone.
+        DAgger round; 0 is the teacher alone.
     index, total : int
         Which epoch of how many of this kind in this round.
     seeds : range
@@ -95,6 +96,8 @@ class _Training:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.task = Task.load(args.task)
+        self.without = tuple(args.without.split(",")) if args.without else ()
+        self.shifts = taught(self.task, self.without)
         self.steps = schedule(args)
         spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless)
         self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16)
@@ -148,9 +151,10 @@ class _Training:
                 if not Path(student).exists():
                     save(student, self.checkpoint())
             args = self.args
-            outcomes = dict(
-                record_all(step.seeds, folder, args.workers, student, step.share, args.task)
+            flights = record_all(
+                step.seeds, folder, args.workers, student, step.share, args.task, self.without
             )
+            outcomes = dict(flights)
         self.data += read_folder(folder)
         return outcomes
 
@@ -203,6 +207,7 @@ class _Training:
                 "seed": self.args.seed,
                 "worlds": [flown[0].seeds.start, flown[-1].seeds.stop],
                 "rounds": [{"flights": len(s.seeds), "share": round(s.share, 3)} for s in flown],
+                "shifts": self.shifts,
                 "steps_done": self.done["steps"],
                 "last": losses[-1] if losses else None,
                 "seconds": round(self.done["seconds"]),
@@ -227,15 +232,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--timeless", action="store_true", help="a policy that knows no time, to compare with")
     add("--seed", type=int, default=0, help="of weights, wiring and order")
     add("--first-seed", type=int, default=0, help="first training world")
-    add("--flights", type=int, default=300, help="of the expert alone")
+    add("--flights", type=int, default=300, help="of the teacher alone")
     add("--encoder", type=Path, help="policy file whose encoder to start from (then --look 0)")
     add("--look", type=int, default=600_000, help="frames from which the encoder learns alone")
-    add("--epochs", type=int, default=15, help="of the core, over the expert's flights")
+    add("--epochs", type=int, default=15, help="of the core, over the teacher's flights")
     add("--rounds", type=int, default=8, help="of DAgger")
-    add("--round-flights", type=int, default=100, help="of student and expert in turns, in each")
+    add("--round-flights", type=int, default=100, help="of student and teacher in turns, in each")
     add("--round-epochs", type=int, default=8, help="of the core, in each round")
     add("--last-epochs", type=int, default=15, help="of the core, in the last round")
     add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")
+    add("--without", default="", metavar="NAME[,NAME...]",
+        help="families of shifts, or groups of them, that it is not taught with")
     add("--data", type=Path, help="run folder whose flights to learn from, in place of own ones")
     add("--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training")
     add("--threads", type=int, default=1, help="of torch, while training")

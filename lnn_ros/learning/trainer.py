@@ -34,8 +34,6 @@ SLOW_WEIGHT = 1.5
 HINT_WEIGHT = 0.5
 NEAR_SCALE, WHERE_SCALE = 0.17, (0.5, 0.2)
 """Spread of the hints: nearness of obstacles; sine and nearness of the target."""
-LOST_S, LOST_WEIGHT = 2.0, 0.3
-"""Once the target has been out of sight for so long, nobody can tell which way the expert turns."""
 
 
 class Trainer:
@@ -163,8 +161,6 @@ class Trainer:
         each = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=HUBER)
         slow = 1.0 - labels[..., 0] / 1.4
         weights = torch.from_numpy(batch.weights) * (1.0 + SLOW_WEIGHT * slow.clamp(0.0, 1.0))
-        lost = torch.from_numpy(batch.unseen) > LOST_S
-        weights = torch.where(lost[..., None], LOST_WEIGHT * weights, weights)
         loss = (each.sum(-1) * weights).sum() / weights.sum().clamp(min=1.0)
         seen = summaries[..., CAMERA_PRESENT] > 0
         return loss, self._hint_loss(batch, inputs, states, seen), states[-1]

@@ -106,6 +106,8 @@ class Renderer:
         How many vehicles :meth:`render` can draw. An onboard camera does not see its own.
     body : sequence of Part
         What each of them looks like.
+    shadows : bool
+        False saves the time that shadows on the ground take, for who asks only what is where.
 
     Raises
     ------
@@ -114,7 +116,8 @@ class Renderer:
     """
 
     def __init__(self, world: World, geometry: CameraGeometry = CameraGeometry(), samples: int = 4,
-                 vehicles: int = 0, body: Sequence[Part] = DRONE) -> None:
+                 vehicles: int = 0, shadows: bool = True,
+                 body: Sequence[Part] = DRONE) -> None:
         if samples not in _GRID:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
@@ -148,7 +151,7 @@ class Renderer:
             (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
             grid, np.empty(size, np.float32), np.empty(size, np.float32),
             np.empty(size, np.float32), _verge(road, grid, size), road.line_width if road else 0.0)
-        rays.bake(shapes, rows, self._solids, self._suns, grid, self._scene.cover,
+        rays.bake(shapes, rows, self._solids if shadows else 0, self._suns, grid, self._scene.cover,
                   self._scene.shadow, self._scene.hollow)
         self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
 

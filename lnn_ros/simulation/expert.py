@@ -10,6 +10,7 @@ must.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -25,6 +26,8 @@ _MARGIN = 4.0  # metres of field around the populated area
 _FLOWN, _DRIVEN = (0.5, 2.1), (0.0, 0.4)
 """Band of heights outside of which a solid is no obstacle, for a drone and for a rover, metres."""
 _BACKING = 0.3  # metres: a rover that is nearer to an obstacle may back away from it
+_NEAR = 3  # cells; the width of a way that is kept, to either side
+_PREFERENCE = 0.8  # of the time that the way takes
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,12 @@ class Expert:
         How it flies.
     task : Task, optional
         The task that the world was made for; read by its name by default.
+    keep : sequence of tuple
+        Places x, y (m) of a way that it prefers if another is hardly better.
     """
 
-    def __init__(self, world: World, manner: Manner | None = None,
-                 task: Task | None = None) -> None:
+    def __init__(self, world: World, manner: Manner | None = None, task: Task | None = None,
+                 keep: Sequence[tuple[float, float]] = ()) -> None:
         task = task or Task.load(world.task)
         self._drives = isinstance(task.vehicle, RoverVehicle)
         self._manner = manner or (DRIVING if self._drives else Manner())
@@ -145,7 +150,14 @@ class Expert:
         y = self._origin[1] + _CELL * np.arange(shape[1])[None, :] - self._target[1]
         away = np.hypot(x, y)
         speed = self._speed(self._free)
+        preferred = np.ones(shape)
         slowness = 1.0 / speed + 6.0 * np.maximum(0.0, 0.5 - self._free / self._manner.shy) ** 2
+        for px, py in keep:
+            i, j = (int((p - o) / _CELL) for p, o in zip((px, py), self._origin, strict=True))
+            around = (slice(max(i - _NEAR, 0), i + _NEAR + 1),
+                      slice(max(j - _NEAR, 0), j + _NEAR + 1))
+            preferred[around] = _PREFERENCE
+        slowness *= preferred
         slowness[self._free < 0.1] += 20.0
         self._field = np.where(away <= self._hover, 0.0, 1e9)
         _sweep(self._field, slowness)
@@ -183,6 +195,16 @@ class Expert:
             dx, dy = self._downhill(self._field, x, y, _CELL)
             x, y = x + 0.2 * dx, y + 0.2 * dy
         return x, y
+
+    def way(self, truth: Truth, length: float) -> list[tuple[float, float]]:
+        """Return places x, y (m), 0.2 m apart, along which it means to go, for a length in m."""
+        places = [(float(truth.position[0]), float(truth.position[1]))]
+        while len(places) <= length / 0.2:
+            at = self._look_ahead(*places[-1], 0.2)
+            if at == places[-1]:
+                break
+            places.append(at)
+        return places
 
     def command(self, truth: Truth) -> NDArray[np.float64]:
         """Say what to do now.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.expert import DRIVING, Manner
+from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import World
@@ -53,6 +54,14 @@ class Pursuit:
         self._manner = manner or DRIVING
         self._limits = (task or Task.load(world.task)).vehicle
         self._along: float | None = None
+
+    @property
+    def turns(self) -> bool:
+        """Nothing that it does is of one side only."""
+        return False
+
+    def look(self, truth: Truth, lost: Lost | None = None) -> None:
+        """See nothing new: it asks for no more of the road than is in view."""
 
     def command(self, truth: Truth) -> NDArray[np.float64]:
         """Say what to do now.

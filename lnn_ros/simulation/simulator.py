@@ -172,7 +172,7 @@ class Simulator:
                                                 d.velocity_drift, d.velocity_drift_time),
             self.options.wind or Wind(d.wind, d.gust, d.gust_time), others)
         self._renderer = (Renderer(seen, self.geometry, self.options.samples, others,
-                                   parts(self.task.vehicle))
+                                   body=parts(self.task.vehicle))
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
         self._pictures = None
@@ -230,12 +230,12 @@ class Simulator:
         """
         return self._clearance.least
 
-    def hides_target(self, stamp_ns: int) -> bool:
-        """Whether a frame of the past shows the world without the target."""
+    def lost(self, stamp_ns: int) -> Lost | None:
+        """What the camera has lost at an instant that is not to come."""
         what = self.options.interruption
-        if self._watch is None or what is None or what.lost is not Lost.TARGET:
-            return False
-        return self._watch.lasts(stamp_ns)
+        if self._watch is None or what is None or not self._watch.lasts(stamp_ns):
+            return None
+        return what.lost
 
     @property
     def interrupted_s(self) -> float | None:

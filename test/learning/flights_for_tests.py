@@ -38,8 +38,8 @@ def with_target(data, cosines, sines, visible):
     return data
 
 
-def write(file, data, seed=0):
+def write(file, data, seed=0, sided=False):
     """Write a flight's file."""
-    meta = json.dumps({"episode": {"seed": seed}, "outcome": "arrived"})
+    meta = json.dumps({"episode": {"seed": seed}, "outcome": "arrived", "sided": sided})
     np.savez(file, meta=np.array(meta), **data)
     return file

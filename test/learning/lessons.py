@@ -34,5 +34,4 @@ def lesson(seed, count=60):
     hints[:, COLUMNS - 1] = 0.3 * (side < 0)
     where = np.arange(count, dtype=np.int32)
     weights = np.ones((count, READS), np.float32)
-    unseen = np.zeros(count, np.float32)
-    return Recording(frames, where, summaries, reads, taken, labels, weights, hints, unseen)
+    return Recording(frames, where, summaries, reads, taken, labels, weights, hints)

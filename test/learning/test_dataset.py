@@ -1,5 +1,7 @@
 """Recorded sequences: what is read, in which order it is learnt, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +41,6 @@ def recording(number, count):
         np.ones((count, 2, 4), np.float32),
         weights,
         np.arange(HINTS, dtype=np.float32) + np.zeros((count, 1), np.float32),
-        np.zeros(count, np.float32),
     )
 
 
@@ -97,6 +98,16 @@ def test_half_of_the_episodes_are_mirrored_as_a_whole():
             np.testing.assert_array_equal(hints[:COLUMNS], columns[::-1] if flip else columns)
             assert hints[COLUMNS + 2] == sign * (COLUMNS + 2)
     assert 0 < sum(flips) < len(flips)
+
+
+def test_what_is_sided_is_never_mirrored():
+    data = [replace(recording(i, 16), sided=i % 2 == 0) for i in range(8)]
+    mirrored = set()
+    for seed in range(6):
+        for batch in Lanes(data, 2, 16, np.random.default_rng(seed)):
+            mirrored |= {int(batch.frames[lane, 0, 0].max()) for lane in range(2)
+                         if batch.labels[0, lane, 0, 1] < 0}
+    assert mirrored == {1, 3, 5, 7}
 
 
 def test_updates_without_a_frame_and_instants_without_a_label():

@@ -9,8 +9,8 @@ from policies_for_tests import HEIGHT, WIDTH, frame, small_checkpoint
 from lnn_ros.cli import main
 from lnn_ros.guard.limits import Limits
 from lnn_ros.learning.controls import Held
-from lnn_ros.learning.evaluate import Trial, try_once
 from lnn_ros.learning.rollout import ExpertAgent, fly
+from lnn_ros.learning.trials import Trial, try_once
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.camera import CameraGeometry
 from lnn_ros.simulation.conditions import NOMINAL, condition

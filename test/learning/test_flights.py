@@ -59,7 +59,7 @@ def test_an_episode_is_recorded_once_and_is_reproducible(tmp_path, share):
     policy = SHIPPED if share else None
     outcomes = [record(Episode(300_003, file, policy, share)) for file in files]
     assert outcomes[0] == outcomes[1]
-    (one, seed), (other, _) = (read_flight(Path(file)) for file in files)
+    (one, seed, _), (other, *_) = (read_flight(Path(file)) for file in files)
     for name in KEYS:
         np.testing.assert_array_equal(one[name], other[name])
     assert seed == 300_003

@@ -11,7 +11,6 @@ from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.learning import interpret_study
 from lnn_ros.learning.architecture import make_policy
-from lnn_ros.learning.evaluate import Trial, try_once
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.learning.interpret import format_study, interpret, show
 from lnn_ros.learning.interpret_flight import record_flight
@@ -24,6 +23,7 @@ from lnn_ros.learning.interpret_study import (
     summarise_probes,
     summarise_saliency,
 )
+from lnn_ros.learning.trials import Trial, try_once
 from lnn_ros.liquid.checkpoint import Checkpoint, load
 from lnn_ros.liquid.interpretation import history
 from lnn_ros.liquid.interpretation.history import Network

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from lnn_ros.learning.architecture import camera_card, make_policy
-from lnn_ros.learning.demonstrate import Episode, random_options, record
+from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate, format_table
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.sequences import read_sequence
+from lnn_ros.learning.variety import random_options
 from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.task import Task

@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.hints import COLUMNS
-from lnn_ros.learning.sequences import read_folder, read_sequence, searching
+from lnn_ros.learning.sequences import read_folder, read_sequence
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.pilot import Pilot
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "liquid"))
-from flights_for_tests import arrays, with_target, write
+from flights_for_tests import arrays, write
 from policies_for_tests import small_checkpoint
 
 PRESENT = SUMMARY.index("camera_present")
@@ -106,25 +105,10 @@ def test_silence_and_thinning_happen(tmp_path):
     assert 2 <= silent <= 25 and 20 <= thinned <= 40
 
 
-def test_the_time_out_of_sight_is_counted(tmp_path):
-    data = arrays(seconds=0.5, frame_ms=(80, 81))
-    count = len(data["frames"])
-    visible = np.array([1, 0, 0, 1, 0, 0, 0, 0, 0])[:count]
-    data = with_target(data, 1.0, 0.0, visible)
-    recording = read_sequence(write(tmp_path / "0.npz", data), vary=False)
-    seen = recording.unseen[recording.where >= 0]
-    np.testing.assert_allclose(seen[:6], [0, 0.08, 0.16, 0, 0.08, 0.16], atol=1e-6)
-
-
-def test_a_lost_target_is_searched_on_the_side_where_it_left():
-    hints, labels = np.zeros((8, COLUMNS + 4), np.float32), np.zeros((8, 3, 4), np.float32)
-    # The target leaves on the left, behind the vehicle it is on the right: the expert turns right.
-    hints[:, COLUMNS + 1] = [1, 0.8, 0.4, 0, -0.5, -0.9, -0.5, 0.9]
-    hints[:, COLUMNS + 2] = [0, 0.6, 0.9, 1, 0.8, -0.4, -0.8, 0.4]
-    labels[:, :, 3] = np.array([0, 0.3, 0.5, 0.5, 1.0, -1.0, -1.0, 0.2])[:, None]
-    unseen = np.array([0, 0, 0.4, 0.8, 1.2, 1.6, 2.0, 0], np.float32)
-    found = searching(labels, hints, unseen)
-    np.testing.assert_allclose(found[:, 0, 3], [0, 0.3, 0.5, 0.8, 1.0, 1.0, 1.0, 0.2], atol=1e-6)
+def test_a_search_to_one_side_is_told_from_flights_that_can_be_mirrored(tmp_path):
+    for sided in (False, True):
+        file = write(tmp_path / "0.npz", arrays(seconds=0.5), sided=sided)
+        assert read_sequence(file).sided is sided
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnn_ros.learning.statistics import auroc, auroc_interval, paired_difference, wilson
+from lnn_ros.learning.statistics import (
+    auroc,
+    auroc_interval,
+    holm,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,37 @@ def test_the_interval_of_an_area_is_that_of_the_paper():
 def test_an_area_of_nothing_is_refused(a, b):
     with pytest.raises(ValueError, match="expected"):
         auroc(a, b)
+
+
+def outcomes(both, first, second, neither):
+    """Paired outcomes of two, by how often which of them succeeded."""
+    a = [True] * (both + first) + [False] * (second + neither)
+    b = [True] * both + [False] * first + [True] * second + [False] * neither
+    return a, b
+
+
+def test_mcnemar_asks_only_the_worlds_in_which_they_differ():
+    # Two-sided binomial tails: 2 (1 + 12 + 66) / 4096, and 2 / 64.
+    assert mcnemar(*outcomes(50, 10, 2, 7)) == pytest.approx(0.03857421875)
+    assert mcnemar(*outcomes(0, 2, 10, 900)) == pytest.approx(0.03857421875)
+    assert mcnemar(*outcomes(3, 6, 0, 1)) == pytest.approx(0.03125)
+    assert mcnemar(*outcomes(5, 4, 4, 5)) == 1.0
+    assert mcnemar([], []) == mcnemar([True], [True]) == 1.0
+    assert 0.0 <= mcnemar(*outcomes(0, 3000, 100, 0)) < 1e-300, "large counts do not overflow"
+    with pytest.raises(ValueError, match="1 and 2 outcomes found"):
+        mcnemar([True], [True, False])
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12))
+def test_holm_keeps_the_order_and_lies_between_one_question_and_bonferroni(ps):
+    adjusted = holm(ps)
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    assert [adjusted[i] for i in order] == sorted(adjusted)
+    assert adjusted[order[0]] == min(1.0, len(ps) * ps[order[0]])
+    assert all(p <= q <= 1.0 for p, q in zip(ps, adjusted, strict=True))
+    assert all(q <= min(1.0, len(ps) * max(ps)) for q in adjusted)
+
+
+def test_holm_as_worked_by_hand():
+    # 4 x 0.005; 3 x 0.01; 2 x 0.03; 0.04, raised to what the smaller one before it needs.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

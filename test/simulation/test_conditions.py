@@ -184,14 +184,14 @@ def test_it_is_told_afterwards_which_frames_hide_the_target():
     """A hovering camera: the frames that lack it are those that differ from the first."""
     simulator, deliveries, _ = flown("target_occluded", 10.0)
     frames = of("camera", deliveries)
-    hidden = [simulator.hides_target(frame.stamp_ns) for frame in frames]
+    hidden = [simulator.lost(frame.stamp_ns) is Lost.TARGET for frame in frames]
     begun = simulator.interrupted_s
     assert begun is not None and 0.9 < sum(hidden) / 20 < 3.1
     for frame, hides in zip(frames, hidden, strict=True):
         assert hides == (begun <= (frame.stamp_ns - START_NS) * 1e-9 < begun + sum(hidden) / 20)
-    assert not any(flown(NOMINAL, 0.5)[0].hides_target(START_NS + k) for k in range(5))
+    assert not any(flown(NOMINAL, 0.5)[0].lost(START_NS + k) for k in range(5))
     blackout, frames, _ = flown("blackout", 8.0)
-    assert not any(blackout.hides_target(frame.stamp_ns) for frame in of("camera", frames))
+    assert not any(blackout.lost(frame.stamp_ns) is Lost.TARGET for frame in of("camera", frames))
 
 
 def test_without_the_target_every_pixel_shows_what_is_behind_it():

@@ -12,7 +12,7 @@ from lnn_ros.simulation.expert import DRIVING, Expert, Manner
 from lnn_ros.simulation.pursuit import Pursuit
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.teachers import make_teacher
+from lnn_ros.simulation.teachers import make_expert, make_teacher
 from lnn_ros.simulation.worlds import make_world
 
 BLIND = SimulatorOptions(render=False)
@@ -22,7 +22,7 @@ LANE, FOREST = Task.load("lane"), Task.load("drive_to_target")
 def drive(task, seed, disturbed=False):
     """Drive a world; return the simulator and all commands."""
     world = make_world(seed, task)
-    simulator, teacher = Simulator(world, BLIND, task=task), make_teacher(world, task)
+    simulator, teacher = Simulator(world, BLIND, task=task), make_expert(world, task)
     rng, commands, push = np.random.default_rng(seed), [], np.zeros(4)
     while simulator.outcome is Outcome.FLYING:
         command = teacher.command(simulator.truth)
@@ -49,10 +49,10 @@ def test_they_finish_their_tasks_and_use_what_a_rover_has(task, disturbed):
 
 def test_each_task_has_its_teacher_and_a_rover_its_manner():
     for task, kind in ((LANE, Pursuit), (FOREST, Expert), (Task.load("fly_to_target"), Expert)):
-        assert isinstance(make_teacher(make_world(300_000, task), task), kind)
+        assert isinstance(make_expert(make_world(300_000, task), task), kind)
     fast = Manner(cruise=3.0)
     simulator = Simulator(make_world(300_000, LANE), BLIND, task=LANE)
-    assert make_teacher(simulator.world, LANE, fast).command(simulator.truth)[0] <= DRIVING.cruise
+    assert make_expert(simulator.world, LANE, fast).command(simulator.truth)[0] <= DRIVING.cruise
     with pytest.raises(LnnError, match="world 300000 of task drive_to_target has no road"):
         Pursuit(make_world(300_000, FOREST), task=FOREST)
 
@@ -99,3 +99,19 @@ def test_what_is_low_is_in_a_rovers_way_and_what_is_high_is_not():
     assert abs(Expert(alone, task=FOREST).command(near)[3]) > 0.3
     flown = Expert(alone, task=Task.load("fly_to_target")).command(near)
     assert abs(flown[3]) < 0.05
+
+
+@pytest.mark.parametrize("task", [LANE, FOREST], ids=lambda task: task.name)
+def test_who_teaches_by_what_the_camera_shows_finishes_too(task):
+    outcomes = []
+    for seed in range(300_000, 300_006):
+        simulator = Simulator(make_world(seed, task), BLIND, task=task)
+        teacher = make_teacher(simulator.world, simulator.geometry, task)
+        while simulator.outcome is Outcome.FLYING:
+            teacher.look(simulator.truth)
+            command = teacher.command(simulator.truth)
+            assert command[1] == command[2] == 0.0
+            simulator.command(command)
+            simulator.advance(simulator.time_ns + CONTROL_PERIOD_NS)
+        outcomes.append(simulator.outcome)
+    assert outcomes.count(Outcome.ARRIVED) >= 5, outcomes

@@ -1,0 +1,296 @@
+"""A policy, and what stands beside it, under every shift of a suite: flown once, kept, summed up.
+
+The rows of a suite are shifts as ``lnn_ros evaluate --shift`` takes them, the columns agents: the
+policy, its controls, and peers, which are other checkpoints. All fly through the same worlds with
+the same noise and wind, so that differences are paired by world: to the nominal row of the same
+column, and to the policy's column in the same row.
+
+Worlds are flown in runs of a few, all rows and columns of these worlds before the next. So what has
+been flown at any time is a whole table over fewer worlds. A file keeps it after every run, and the
+same command goes on from there. It holds every flight: of a run's worlds, in order, the outcomes
+(first letters), seconds, distances to the target (m), clearances (m) and lengths of the way (m);
+for an interruption, the seconds at which it began, "-" where it did not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.jobs import provenance, run_jobs
+from lnn_ros.learning.statistics import holm, mcnemar, paired_difference
+from lnn_ros.learning.trials import Trial, summarise, try_once
+from lnn_ros.learning.variety import exposure
+from lnn_ros.liquid.checkpoint import load
+from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
+from lnn_ros.simulation.shifts import KINDS
+from lnn_ros.simulation.simulator import Outcome
+from lnn_ros.simulation.task import Task
+
+POLICY, FEEDFORWARD, TEACHER = "policy", "feedforward", "teacher"
+SUITES: dict[str, tuple[str, ...]] = {
+    "timing": tuple(CONDITIONS),
+    "robustness": (NOMINAL, *KINDS, *(name for name in CONDITIONS if name != NOMINAL)),
+}
+"""Rows by the suite's name. Families of shifts are at their task's standard strengths."""
+WORLDS_PER_RUN = 20
+_OUTCOMES = {outcome.value[0]: outcome.value for outcome in Outcome}
+
+
+@dataclass(frozen=True)
+class Column:
+    """An agent: what ``Trial`` calls ``agent`` and ``policy``, and the digest of its weights."""
+
+    agent: str
+    policy: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One agent under one shift through a few worlds."""
+
+    row: str
+    name: str
+    column: Column
+    seeds: range
+    task: str
+
+    @property
+    def key(self) -> str:
+        """Name in the file."""
+        return f"{self.row}/{self.name}/{self.seeds.start}"
+
+
+def columns(policy: str, peers: Mapping[str, str], controls: Sequence[str]) -> dict[str, Column]:
+    """Return the agents by name, the policy first.
+
+    Raises
+    ------
+    LnnError
+        When a file is no policy, or a peer has the name of another column.
+    """
+    digest = load(policy).weights_digest()
+    found = {POLICY: Column(policy, policy, digest)}
+    for name in controls:
+        # Neither of them flies with weights.
+        found[name] = Column(name, policy, "none" if name in ("expert", TEACHER) else digest)
+    for name, file in peers.items():
+        if name in found or "/" in name:
+            raise LnnError(f"peer {name!r} found, expected a name of its own without a slash")
+        found[name] = Column(file, file, load(file).weights_digest())
+    return found
+
+
+def fly_run(run: Run) -> dict[str, Any]:
+    """Fly one run, and pack its flights."""
+    started = time.process_time()
+    flights = [try_once(Trial(seed, run.column.agent, run.column.policy, run.task, run.row))
+               for seed in run.seeds]
+    packed = {
+        "weights": run.column.weights,
+        "outcomes": "".join(f["outcome"][0] for f in flights),
+        "seconds": " ".join(f"{f['seconds']:.2f}" for f in flights),
+        "distances": " ".join(f"{f['distance']:.2f}" for f in flights),
+        "clearances": " ".join(f"{f['clearance']:.2f}" for f in flights),
+        "paths": " ".join(f"{f['path']:.1f}" for f in flights),
+        "cpu_seconds": round(time.process_time() - started, 1),
+    }
+    if any("interrupted" in f for f in flights):
+        begun = (f.get("interrupted") for f in flights)
+        packed["interrupted"] = " ".join("-" if b is None else f"{b:.2f}" for b in begun)
+    return packed
+
+
+def unpack(runs: Mapping[str, Any]) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
+    """Return the stored flights: row, agent, world, as ``evaluate.try_once`` gives them."""
+    table: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
+    for key, run in runs.items():
+        row, name, first = key.split("/")
+        flights = table.setdefault(row, {}).setdefault(name, {})
+        begun = run.get("interrupted", " ".join("-" for _ in run["outcomes"])).split()
+        numbers = (run[k].split() for k in ("seconds", "distances", "clearances", "paths"))
+        for seed, (letter, start, *values) in enumerate(
+            zip(run["outcomes"], begun, *numbers, strict=True), int(first)
+        ):
+            seconds, distance, clearance, path = map(float, values)
+            flights[seed] = {
+                "outcome": _OUTCOMES[letter],
+                "seconds": seconds,
+                "distance": distance,
+                "clearance": clearance,
+                "path": path,
+                "interrupted": None if start == "-" else float(start),
+            }
+    return table
+
+
+Flights = Mapping[int, dict[str, Any]]
+
+
+def _hits(a: Flights, b: Flights) -> tuple[list[bool], list[bool]]:
+    """Whether each arrived, in the worlds that both flew."""
+    worlds = sorted(a.keys() & b.keys())
+    first, second = ([f[w]["outcome"] == Outcome.ARRIVED.value for w in worlds] for f in (a, b))
+    return first, second
+
+
+def _difference(a: Flights, b: Flights) -> tuple[float, float, float] | None:
+    """Rate of a minus rate of b over the worlds that both flew, with its 95 % interval."""
+    hits = _hits(a, b)
+    return None if len(hits[0]) < 2 else paired_difference(*hits)
+
+
+def _measures(flights: Flights, teacher: Flights) -> dict[str, float]:
+    """Return means over arrivals: clearance, and the way's length over the teacher's own."""
+    arrived = {w: f for w, f in flights.items() if f["outcome"] == Outcome.ARRIVED.value}
+    found = {}
+    if arrived:
+        found["clearance"] = sum(f["clearance"] for f in arrived.values()) / len(arrived)
+    both = [w for w in arrived if teacher.get(w, {}).get("outcome") == Outcome.ARRIVED.value]
+    if both:
+        ratios = [arrived[w]["path"] / max(teacher[w]["path"], 1e-9) for w in both]
+        found["path_over_teacher"] = sum(ratios) / len(ratios)
+    return found
+
+
+def summary(runs: Mapping[str, Any], task: Task,
+            taught: Mapping[str, Sequence[float]] | None = None) -> dict[str, Any]:
+    """Return, for every row, what its policy was taught of it, and every agent's counts.
+
+    Parameters
+    ----------
+    runs : mapping
+        As stored.
+    task : Task
+        Whose standard strengths were flown.
+    taught : mapping, optional
+        Families, and strengths from and to, of the policy's card.
+    """
+    table = unpack(runs)
+    rows: dict[str, Any] = {}
+    order = [row for row in SUITES["robustness"] if row in table]
+    for row in (*order, *(row for row in table if row not in order)):
+        agents: dict[str, Any] = {}
+        for name, flights in table[row].items():
+            cell = agents[name] = summarise(list(flights.values()))
+            cell.update(_measures(flights, table[row].get(TEACHER, {})))
+            begun = sum(f["interrupted"] is not None for f in flights.values())
+            if begun:
+                cell["interrupted"] = begun
+            if row != NOMINAL:
+                nominal = table.get(NOMINAL, {}).get(name, {})
+                cell["minus_nominal"] = _difference(flights, nominal)
+            if name != POLICY:
+                own = table[row].get(POLICY, {})
+                cell["policy_minus_this"] = _difference(own, flights)
+                cell["p"] = mcnemar(*_hits(own, flights))
+        rows[row] = {"exposure": exposure(row, task, taught or {}), "agents": agents}
+    # As many questions as rows are asked of each pair of columns.
+    for name in {name for row in rows.values() for name in row["agents"]} - {POLICY}:
+        cells = [row["agents"][name] for row in rows.values() if name in row["agents"]]
+        for cell, p in zip(cells, holm([cell["p"] for cell in cells]), strict=True):
+            cell["p_holm"] = p
+    return rows
+
+
+def stored(path: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the runs that a file holds.
+
+    Raises
+    ------
+    LnnError
+        When the file is none of ours, or was made with other settings.
+    """
+    if path is None or not path.exists():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        runs, before = dict(data["runs"]), dict(data["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LnnError(f"{path}: {error!r} found, expected flights of a suite") from error
+    for name in sorted({*before, *settings}):
+        if before.get(name) != settings.get(name):
+            raise LnnError(f"{path}: made with {name} {before.get(name)!r}, expected "
+                           f"{settings.get(name)!r}: give the same options, or name another file")
+    return runs
+
+
+def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, task: str,
+              workers: int, file: Path | None) -> dict[str, Any]:
+    """Fly what is not stored yet.
+
+    Parameters
+    ----------
+    suite : sequence of str
+        Rows.
+    agents : mapping
+        Columns, by name.
+    seeds : range
+        Worlds.
+    task : str
+        Name of the task, or path of its file.
+    workers : int
+        Processes that fly.
+    file : Path, optional
+        What is flown is kept here after every run, and what it holds is not flown again.
+
+    Returns
+    -------
+    dict
+        As in the file: ``rows`` sums up ``runs``.
+
+    Raises
+    ------
+    LnnError
+        When a row is no shift, or the file holds flights of other settings or weights.
+    """
+    made = Task.load(task)
+    for row in suite:
+        shifted(row, task=made)
+    settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
+                "strengths": {} if made.shifts is None else vars(made.shifts)}
+    runs = stored(file, settings)
+    for key, before in runs.items():
+        name = key.split("/")[1]
+        if name in agents and before["weights"] != agents[name].weights:
+            raise LnnError(f"{file}: {name} flew with the weights {before['weights'][:16]}, "
+                           f"expected {agents[name].weights[:16]}: name another file")
+    jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
+            for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]
+    left = [job for job in jobs if job.key not in runs]
+    header = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
+    taught = load(agents[POLICY].policy).card.get("training", {}).get("shifts")
+
+    def result() -> dict[str, Any]:
+        return {**header, "settings": settings,
+                "agents": {name: column.weights for name, column in agents.items()},
+                "rows": summary(runs, made, taught), "runs": dict(sorted(runs.items()))}
+
+    started = time.monotonic()
+    for done, (job, flown) in enumerate(zip(left, run_jobs(fly_run, left, workers), strict=True),
+                                        1):
+        # A file may be gone on with from another commit: each run names its own.
+        runs[job.key] = {"commit": header["commit"], **flown}
+        if file:
+            _write(file, result())
+        passed = time.monotonic() - started
+        sys.stderr.write(f"{done}/{len(left)} {job.key}: {flown['outcomes'].count('a')} of "
+                         f"{len(job.seeds)} arrived, {passed / 60:.0f} min, about "
+                         f"{(len(left) - done) * passed / done / 60:.0f} left\n")
+    return result()
+
+
+def _write(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON such that a kill leaves the old or the new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    half.replace(path)

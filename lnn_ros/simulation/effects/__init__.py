@@ -1,0 +1,1 @@
+"""What shifts do to pictures, and to what stands around: ``shifts.KINDS`` names them."""

@@ -1,0 +1,132 @@
+"""The pilot that teaches: it knows what its own camera has shown it, and nothing else of the world.
+
+What it wishes can therefore be inferred from the same pictures, by who remembers them for a while:
+it goes round what it has seen, not round what stands behind it, and looks for a target that it
+has not seen for a while by a fixed rule. It knows where it really is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.expert import Expert, Manner
+from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Lost
+from lnn_ros.simulation.simulator import Truth
+from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import Solid, World
+
+KNOWN_PIXELS = 2
+"""A solid is on the map once so many pixels have shown it, in one frame."""
+MEMORY_S = 5.0
+"""For so long after it was last seen the target is where it was."""
+PLAN_NS = 300_000_000
+"""Least time between two plans, ns."""
+SEARCH_AHEAD_S, SEARCH_AHEAD_M = 3.0, 9.0
+"""Who searches flies ahead for so long, as if the target were so far ahead."""
+SEARCH_YAW_RATE, SEARCH_HEIGHT = 1.2, 1.9
+"""Then it turns to the left at this rate, rad/s, while climbing to this height, m."""
+_TURN_S = 1.5 * math.pi / SEARCH_YAW_RATE
+"""After three quarters of a turn a camera of 90 degrees has looked all around; the next way ahead
+leads to the side of the last one: what one tree hides, another place may show."""
+_PATH_M = 6.0
+"""Of its last plan the teacher keeps to this much of the way, if a new one is hardly better."""
+
+
+class Teacher:
+    """The teacher in one flight.
+
+    Parameters
+    ----------
+    world : World
+        Where it flies; it knows of it what it has seen.
+    geometry : CameraGeometry
+        Its camera.
+    manner : Manner, optional
+        How it flies.
+    task : Task, optional
+        The task that the world was made for; read by its name by default.
+    """
+
+    def __init__(self, world: World, geometry: CameraGeometry, manner: Manner | None = None,
+                 task: Task | None = None) -> None:
+        self._world, self._manner = world, manner
+        self._task = task or Task.load(world.task)
+        self._camera = Renderer(world, geometry, samples=1, shadows=False)
+        self._target = next(k for k, s in enumerate(world.solids) if s is world.target)
+        self._known: set[int] = set()
+        self._plan: Expert | None = None
+        self._planned: set[int] = set()
+        self._goal: Solid | None = None
+        self._ahead: Solid | None = None
+        self._now_ns = self._planned_ns = 0
+        self._seen_ns: int | None = None  # when the target was last seen; None: nobody knows where
+        self._since_ns: int | None = None  # since when it searches
+
+    @property
+    def searches(self) -> bool:
+        """Whether it does not know where the target is."""
+        return self._since_ns is not None
+
+    @property
+    def turns(self) -> bool:
+        """Whether it turns to the left to search; nothing else that it does is of one side."""
+        if self._since_ns is None:
+            return False
+        into = (self._now_ns - self._since_ns) * 1e-9 % (_TURN_S + SEARCH_AHEAD_S)
+        return into >= SEARCH_AHEAD_S
+
+    def look(self, truth: Truth, lost: Lost | None = None) -> None:
+        """Put on the map what the camera shows now; to be called before every command.
+
+        Parameters
+        ----------
+        truth : Truth
+            Where the vehicle is.
+        lost : Lost, optional
+            What the camera does not show although it is there.
+        """
+        now = self._now_ns = truth.stamp_ns
+        if lost is not Lost.FRAMES:
+            index, _ = self._camera.cast(truth.position, truth.rotation)
+            shown = np.bincount(index[index >= 0], minlength=len(self._world.solids))
+            if lost is not Lost.TARGET and shown[self._target] >= IN_VIEW_PIXELS:
+                self._seen_ns = now
+                self._since_ns = self._ahead = None
+            shown[self._target] = 0
+            self._known |= set(np.flatnonzero(shown >= KNOWN_PIXELS).tolist())
+        if self._since_ns is None and (self._seen_ns is None
+                                       or now - self._seen_ns > MEMORY_S * 1e9):
+            self._since_ns = now
+
+    def command(self, truth: Truth) -> NDArray[np.float64]:
+        """Say what to do now; see :meth:`Expert.command`."""
+        if not self.searches:
+            return self._towards(self._world.target, truth)
+        if self.turns:
+            self._ahead = None
+            most = min(0.5, self._task.vehicle.max_climb)
+            climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -most), most)
+            return np.array([0.0, 0.0, climb, SEARCH_YAW_RATE])
+        if self._ahead is None:
+            x, y, z = truth.position.tolist()
+            place = (x + SEARCH_AHEAD_M * math.cos(truth.yaw),
+                     y + SEARCH_AHEAD_M * math.sin(truth.yaw), z)
+            self._ahead = replace(self._world.target, position=place)
+        return self._towards(self._ahead, truth)
+
+    def _towards(self, target: Solid, truth: Truth) -> NDArray[np.float64]:
+        """Fly there round what is known, by a new plan if there is more of it."""
+        now = truth.stamp_ns
+        if (self._plan is None or target is not self._goal
+                or (self._known != self._planned and now - self._planned_ns >= PLAN_NS)):
+            keep = self._plan.way(truth, _PATH_M) if self._plan and target is self._goal else []
+            solids = tuple(self._world.solids[k] for k in sorted(self._known))
+            world = replace(self._world, solids=solids, target=target)
+            self._plan = Expert(world, self._manner, self._task, keep)
+            self._goal, self._planned, self._planned_ns = target, set(self._known), now
+        return self._plan.command(truth)

@@ -220,7 +220,7 @@ def _lap_left(road: Road, position: Floats) -> Floats:
         along, _ = line.find(x, y, near=at)
         driven += math.remainder(along - at, line.length)
         at = along
-        left.append(line.length - driven)
+        left.append(max(line.length - driven, 0.0))
     return np.array(left)
 
 

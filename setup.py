@@ -64,10 +64,14 @@ setup(
         # numba compiles the kernels of cells; it takes its BLAS from scipy.
         "train": ["torch==2.13.0", "numba", "scipy"],
         "export": ["onnx"],
+        "tune": ["optuna"],
+        # Flights on many machines.
+        "ray": ["ray"],
         # ncps is what cells are compared with; ziglang is a C compiler for exported policies.
         "dev": ["pytest<9", "pytest-xdist", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff",
                 "mypy", "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx",
-                "onnxruntime", "ziglang", "mkdocs==1.6.1", "markdown-it-py", "bandit==1.9.4"],
+                "onnxruntime", "optuna", "ray", "ziglang", "mkdocs==1.6.1", "markdown-it-py",
+                "bandit==1.9.4"],
     },
     zip_safe=False,
 )

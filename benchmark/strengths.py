@@ -23,7 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lnn_ros.learning.jobs import provenance, run_jobs, seed_range
+from lnn_ros.learning.executors import Processes
+from lnn_ros.learning.jobs import provenance, seed_range
 from lnn_ros.learning.trials import Trial, summarise, try_once
 from lnn_ros.simulation.conditions import NOMINAL
 from lnn_ros.simulation.shifts import KINDS
@@ -46,7 +47,7 @@ are the same, nothing is sought: what such a family costs is told."""
 def flown(policy: str, task: str, shift: str, seeds: range, workers: int) -> dict[str, Any]:
     """Return outcomes under a shift."""
     trials = [Trial(seed, policy, policy, task, shift) for seed in seeds]
-    found = summarise(list(run_jobs(try_once, trials, workers)))
+    found = summarise(list(Processes(workers).run(try_once, trials)))
     return {key: found[key] for key in ("flights", "arrived", "contact", "timeout", "rate")}
 
 

@@ -22,9 +22,11 @@ COMMANDS = {
     "doctor": ("lnn_ros.nodes.doctor.command",
                "Look at a running robot, and say what is wrong and how to mend it."),
     "demonstrate": ("lnn_ros.learning.demonstrate",
-                    "Record flights of the expert, from which a policy learns."),
+                    "Record flights of the teacher, from which a policy learns."),
     "train": ("lnn_ros.learning.train",
               "Train a policy, and write it as a checkpoint."),
+    "tune": ("lnn_ros.learning.tune",
+             "Choose learning rate, size and solver of a core by its loss on validation worlds."),
     "evaluate": ("lnn_ros.learning.evaluate",
                  "Fly a policy and the controls through many worlds, and count."),
     "interpret": ("lnn_ros.learning.interpret",
@@ -56,6 +58,8 @@ EXTRAS = {
     **dict.fromkeys(("mujoco", "numba", "matplotlib", "av"), "sim"),
     "torch": "train",
     "onnx": "export",
+    "optuna": "tune",
+    "ray": "ray",
 }
 
 

@@ -39,9 +39,11 @@ MODULES = {
     "sim": ["mujoco", "numba", "matplotlib", "av"],
     "train": ["torch", "numba", "llvmlite", "scipy"],
     "export": ["onnx"],
+    "tune": ["optuna"],
+    "ray": ["ray"],
     "dev": ["pytest", "xdist", "hypothesis", "scipy", "mcap", "catkin_pkg", "ruff", "mypy",
-            "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "ziglang", "mkdocs", "markdown",
-            "markdown_it", "bandit"],
+            "flake8", "pydocstyle", "ncps", "onnx", "onnxruntime", "optuna", "ray", "ziglang",
+            "mkdocs", "markdown", "markdown_it", "bandit"],
 }
 
 MODULES["kilted"] = MODULES["ros"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -50,26 +51,36 @@ HIDDEN = (56, 40)
 
 
 @dataclass(frozen=True)
-class Neurons:
-    """Sizes of an NCP: neurons of each layer, and how many each one hears (see ``wiring.ncp``)."""
+class CoreShape:
+    """How large a core with an NCP wiring is, and how its cell integrates.
 
-    inter: int
-    command: int
-    motor: int
-    inter_fan_in: int
-    command_fan_in: int
-    recurrent_fan_in: int
-    motor_fan_in: int
+    Attributes
+    ----------
+    inter, command, motor : int
+        Neurons by layer.
+    inter_fan_in, command_fan_in, recurrent_fan_in, motor_fan_in : int
+        How many others each one hears, of as many as there are: see ``wiring.ncp``.
+    options : mapping of str to float
+        Of the cell, in place of what is usual for it.
+    """
+
+    inter: int = 32
+    command: int = 24
+    motor: int = 8
+    inter_fan_in: int = 20
+    command_fan_in: int = 16
+    recurrent_fan_in: int = 12
+    motor_fan_in: int = 12
+    options: Mapping[str, float] = field(default_factory=dict)
 
 
-MANY = Neurons(32, 24, 8, 20, 16, 12, 12)
-NINETEEN = Neurons(12, 5, 2, 16, 6, 4, 4)
+NINETEEN = CoreShape(12, 5, 2, 16, 6, 4, 4)
 """What a lane wants: as many as in the NCP paper (Lechner et al., Nature Machine Intelligence 2,
 2020), though between other eyes and wheels."""
 
 
 def make_policy(
-    core: str, task: Task, seed: int, timeless: bool = False
+    core: str, task: Task, seed: int, timeless: bool = False, shape: CoreShape | None = None
 ) -> tuple[PolicySpec, Wiring]:
     """Architecture and wiring of a policy for a task.
 
@@ -83,6 +94,8 @@ def make_policy(
         Of the wiring's draw.
     timeless : bool
         Make one that knows no time: every interval counts as ``STEP``.
+    shape : CoreShape, optional
+        Of the core, by default as is usual for the task; a feed-forward one has layers of its own.
     """
     encoder = Conv(
         height=task.camera.height,
@@ -99,8 +112,9 @@ def make_policy(
         pixel_scale=1 / 64,
         pixel_offset=-2.0,
     )
-    neurons = NINETEEN if isinstance(task.success, LapGoal) else MANY
-    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, neurons)
+    if shape is None:
+        shape = NINETEEN if isinstance(task.success, LapGoal) else CoreShape()
+    wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, shape)
     # The head reads what is behind the first layer; of an LTC, its motor neurons.
     read = wiring.sizes[-1] if core == "ltc" else sum(wiring.sizes[1:])
     vehicle = task.vehicle
@@ -130,7 +144,7 @@ def make_policy(
 
 
 def _wire(
-    core: str, inputs: int, seed: int, neurons: Neurons = MANY
+    core: str, inputs: int, seed: int, shape: CoreShape
 ) -> tuple[Wiring, dict[str, Any]]:
     """Draw the wiring, and name the cell's options."""
     if core not in CORES:
@@ -145,24 +159,24 @@ def _wire(
         ), {}
     wiring = ncp(
         inputs,
-        neurons.inter,
-        neurons.command,
-        neurons.motor,
-        inter_fan_in=neurons.inter_fan_in,
-        command_fan_in=neurons.command_fan_in,
-        recurrent_fan_in=neurons.recurrent_fan_in,
-        motor_fan_in=neurons.motor_fan_in,
+        shape.inter,
+        shape.command,
+        shape.motor,
+        inter_fan_in=shape.inter_fan_in,
+        command_fan_in=min(shape.command_fan_in, shape.inter),
+        recurrent_fan_in=min(shape.recurrent_fan_in, shape.command),
+        motor_fan_in=min(shape.motor_fan_in, shape.command),
         seed=seed,
         paired=True,
     )
-    options = {}
+    options: dict[str, Any] = {}
     if core == "gru_d":  # what a neuron hears, it hears with its presence and its age
         first, *others = wiring.layers
         wiring = Wiring((replace(first, feed=np.concatenate([first.feed] * 3)), *others))
     if core == "flow":
         # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
         options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
-    return wiring, options
+    return wiring, {**options, **shape.options}
 
 
 def camera_card(task: Task) -> dict[str, Any]:

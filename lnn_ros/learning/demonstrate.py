@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning import executors
+from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.hints import COLUMNS, Hinter
-from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
+from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.variety import random_options, taught
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.expert import Manner
@@ -202,7 +204,7 @@ def record(episode: Episode) -> str:
 def record_all(
     seeds: range,
     out: Path,
-    workers: int,
+    executor: Executor,
     policy: str | None = None,
     share: float = 0.0,
     task: str = "fly_to_target",
@@ -212,7 +214,7 @@ def record_all(
     jobs = [Episode(s, str(out / f"{s:06d}.npz"), policy, share, task, without) for s in seeds]
     outcomes: Counter[str] = Counter()
     progress = Progress("demonstrations", len(jobs))
-    for done, outcome in enumerate(run_jobs(record, jobs, workers), 1):
+    for done, outcome in enumerate(executor.run(record, jobs), 1):
         outcomes[outcome] += 1
         progress.show(done, ", ".join(f"{k} {v}" for k, v in sorted(outcomes.items())))
     return outcomes
@@ -233,7 +235,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without", default="", metavar="NAME[,NAME...]",
         help="families of shifts, or groups of them, that are left out",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1, help="processes that fly")
+    executors.add_arguments(parser.add_argument)
     parser.add_argument("--json", type=Path, help="write the outcomes here")
 
 
@@ -245,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
     without = tuple(args.without.split(",")) if args.without else ()
     taught(Task.load(args.task), without)  # before anything is flown
     outcomes = record_all(
-        args.seeds, args.out, args.workers, args.policy, share, args.task, without
+        args.seeds, args.out, executors.of(args), args.policy, share, args.task, without
     )
     print(", ".join(f"{name} {count}" for name, count in sorted(outcomes.items())))
     if args.json:

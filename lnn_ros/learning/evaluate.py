@@ -12,7 +12,9 @@ from typing import Any
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.jobs import Progress, provenance, run_jobs, seed_range
+from lnn_ros.learning import executors
+from lnn_ros.learning.executors import Executor
+from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.statistics import paired_difference
 from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite
 from lnn_ros.learning.suite_report import plot, tables
@@ -31,7 +33,7 @@ FINAL = 1000
 def evaluate(
     rows: dict[str, tuple[str, str]],
     seeds: range,
-    workers: int,
+    executor: Executor,
     task: str,
     shift: str = NOMINAL,
 ) -> dict[str, dict[str, Any]]:
@@ -52,7 +54,7 @@ def evaluate(
     table: dict[str, dict[str, Any]] = {}
     flights: list[dict[str, Any]] = []
     names = iter(rows)
-    for done, flight in enumerate(run_jobs(try_once, trials, workers), 1):
+    for done, flight in enumerate(executor.run(try_once, trials), 1):
         flights.append(flight)
         so_far = Counter(f["outcome"] for f in flights)
         progress.show(done, ", ".join(f"{k} {v}" for k, v in sorted(so_far.items())))
@@ -122,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
     )
     parser.add_argument("--feedforward", type=Path, help="checkpoint of the control without memory")
-    parser.add_argument("--workers", type=int, default=1, help="processes that fly")
+    executors.add_arguments(parser.add_argument)
     parser.add_argument(
         "--card", action="store_true", help="note the result on the policy's card, in its file"
     )
@@ -150,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
         rows[FEEDFORWARD] = (file, file)
     if args.controls is not None:
         rows.update({name: (name, policy) for name in args.controls or CONTROLS})
-    table = evaluate(rows, seeds, args.workers, args.task, args.shift)
+    table = evaluate(rows, seeds, executors.of(args), args.task, args.shift)
     print(format_table(table))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
@@ -199,7 +201,7 @@ def _run_suite(args: argparse.Namespace) -> int:
     agents = columns(policy, peers, controls)
     rows = tuple(args.rows.split(",")) if args.rows else SUITES[args.suite]
     seeds = args.seeds or final_worlds(agents[POLICY].weights, FINAL)
-    result = fly_suite(rows, agents, seeds, args.task, args.workers, args.json)
+    result = fly_suite(rows, agents, seeds, args.task, executors.of(args), args.json)
     print(tables(result))
     if args.json:
         args.json.with_suffix(".md").write_text(tables(result) + "\n", encoding="utf-8")

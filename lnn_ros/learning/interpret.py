@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
+from lnn_ros.learning import executors
 from lnn_ros.learning.interpret_flight import RecordedFlight, record_flight
 from lnn_ros.learning.interpret_study import study
 from lnn_ros.learning.jobs import provenance, seed_range
@@ -136,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many = parser.add_argument_group("many flights, in numbers")
     many.add_argument("--seeds", type=seed_range, metavar="FIRST:END", help="worlds to fly")
     many.add_argument("--json", type=Path, help="write the numbers here")
-    many.add_argument("--workers", type=int, default=1, help="processes that fly")
+    executors.add_arguments(many.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -153,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
         "weights_sha256": checkpoint.weights_digest(),
     }
     if args.seeds is not None:
-        found = study(str(policy), args.task, args.seeds, args.workers)
+        found = study(str(policy), args.task, args.seeds, executors.of(args))
         print(format_study(found))
         if args.json:
             seeds = [args.seeds.start, args.seeds.stop]

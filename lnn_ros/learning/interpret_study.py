@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.interpret_flight import RecordedFlight, record_flight
-from lnn_ros.learning.jobs import Progress, run_jobs
+from lnn_ros.learning.jobs import Progress
 from lnn_ros.liquid.checkpoint import Checkpoint, load
 from lnn_ros.liquid.interpretation import attribution, history, probes, saliency, time_constants
 from lnn_ros.liquid.interpretation.history import Floats, History, Network
@@ -161,7 +162,7 @@ def measure_attribution(network: Network, flight: RecordedFlight, past: History)
     }
 
 
-def study(policy: str, task: str, seeds: range, workers: int) -> dict[str, Any]:
+def study(policy: str, task: str, seeds: range, executor: Executor) -> dict[str, Any]:
     """Fly worlds and put the numbers together.
 
     Parameters
@@ -171,8 +172,8 @@ def study(policy: str, task: str, seeds: range, workers: int) -> dict[str, Any]:
     task : str
     seeds : range
         Worlds; at least ``FEWEST``.
-    workers : int
-        Processes.
+    executor : Executor
+        Who flies.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def study(policy: str, task: str, seeds: range, workers: int) -> dict[str, Any]:
     jobs = [Job(policy, task, seed) for seed in seeds]
     progress = Progress("flights", len(jobs))
     flights = []
-    for done, flight in enumerate(run_jobs(measure, jobs, workers), 1):
+    for done, flight in enumerate(executor.run(measure, jobs), 1):
         flights.append(flight)
         progress.show(done)
     keys = ("seed", "outcome", "intervals", "frames", "hidden", "saliency", "attribution")

@@ -1,22 +1,15 @@
-"""Work in parallel processes, with progress and arrival in order."""
+"""What the commands that fly many times share: ranges of seeds, progress, provenance."""
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from lnn_ros.errors import LnnError
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from typing import Any
 
 
 def seed_range(text: str) -> range:
@@ -48,36 +41,6 @@ class Progress:
         line = f"{self._name}: {done}/{self._total}, {rate:.1f}/s, {left:.0f} s left {note}"
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def run_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
-) -> Iterator[Result]:
-    """Yield ``function(job)`` for all jobs, in their order, from ``workers`` processes.
-
-    One worker runs in this process. Results do not depend on the number of workers.
-    """
-    if workers < 1:
-        raise LnnError(f"workers is {workers}, expected at least 1")
-    if workers == 1 or len(jobs) < 2:
-        yield from map(function, jobs)
-        return
-    # spawn: a forked copy of a process that has run torch or numba threads may hang.
-    context = multiprocessing.get_context("spawn")
-    saved = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    try:
-        with context.Pool(min(workers, len(jobs)), _one_thread) as pool:
-            yield from pool.imap(function, jobs)
-    finally:
-        if saved is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-        else:
-            os.environ["OPENBLAS_NUM_THREADS"] = saved
 
 
 def provenance(command: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.jobs import provenance, run_jobs
+from lnn_ros.learning.executors import Executor
+from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.statistics import holm, mcnemar, paired_difference
 from lnn_ros.learning.trials import Trial, summarise, try_once
 from lnn_ros.learning.variety import exposure
@@ -224,7 +225,7 @@ def stored(path: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, task: str,
-              workers: int, file: Path | None) -> dict[str, Any]:
+              executor: Executor, file: Path | None) -> dict[str, Any]:
     """Fly what is not stored yet.
 
     Parameters
@@ -237,8 +238,8 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
         Worlds.
     task : str
         Name of the task, or path of its file.
-    workers : int
-        Processes that fly.
+    executor : Executor
+        Who flies.
     file : Path, optional
         What is flown is kept here after every run, and what it holds is not flown again.
 
@@ -275,8 +276,7 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
                 "rows": summary(runs, made, taught), "runs": dict(sorted(runs.items()))}
 
     started = time.monotonic()
-    for done, (job, flown) in enumerate(zip(left, run_jobs(fly_run, left, workers), strict=True),
-                                        1):
+    for done, (job, flown) in enumerate(zip(left, executor.run(fly_run, left), strict=True), 1):
         # A file may be gone on with from another commit: each run names its own.
         runs[job.key] = {"commit": header["commit"], **flown}
         if file:

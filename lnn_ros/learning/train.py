@@ -21,9 +21,11 @@ import torch
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning import executors
 from lnn_ros.learning.architecture import CORES, camera_card, make_policy
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
+from lnn_ros.learning.hyperparameters import USUAL, Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder
 from lnn_ros.learning.trainer import Trainer, cosine
@@ -33,7 +35,7 @@ from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
 
 LOOK_BATCH, LOOK_RATE = 64, 4e-3
-CORE_LANES, CORE_WINDOW, CORE_RATE = 32, 64, 4e-3
+CORE_LANES, CORE_WINDOW = 32, 64
 """The core alone: 64 frames are about 3 s, which memory needs; features make it cheap."""
 WHOLE_LANES, WHOLE_WINDOW, WHOLE_RATE = 12, 32, 1e-3
 
@@ -96,15 +98,20 @@ class _Training:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.task = Task.load(args.task)
+        self.executor = executors.of(args)
         self.without = tuple(args.without.split(",")) if args.without else ()
         self.shifts = taught(self.task, self.without)
         self.steps = schedule(args)
-        spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless)
-        self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16)
+        self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
+        spec, wiring = make_policy(
+            args.core, self.task, args.seed, args.timeless,
+            self.chosen.shape if args.tuned else None,
+        )
+        self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16, self.chosen.decay)
         if args.encoder:
             self.trainer.take_encoder(load(args.encoder), str(args.encoder))
         self.state_file = args.out / "state.safetensors"
-        free = ("out", "threads", "workers", "json", "command")
+        free = ("out", "threads", "workers", "ray", "json", "command")
         self.arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
         self.done: dict[str, Any] = {"steps": 0, "course": [], "seconds": 0.0}
         if self.state_file.exists():
@@ -152,7 +159,7 @@ class _Training:
                     save(student, self.checkpoint())
             args = self.args
             flights = record_all(
-                step.seeds, folder, args.workers, student, step.share, args.task, self.without
+                step.seeds, folder, self.executor, student, step.share, args.task, self.without
             )
             outcomes = dict(flights)
         self.data += read_folder(folder)
@@ -167,9 +174,9 @@ class _Training:
         self.features += [self.trainer.features(r) for r in self.data[len(self.features) :]]
         # Each round anneals a little, the last one to the end.
         floor = 0.02 if step.round == self.args.rounds else 0.2
-        low, high = (CORE_RATE * cosine(end, floor) for end in ends)
+        low, high = (self.chosen.rate * cosine(end, floor) for end in ends)
         if step.round == 0 and step.index == 0:
-            low = 0.1 * CORE_RATE
+            low = 0.1 * self.chosen.rate
         return self.trainer.epoch(
             self.data, key, (low, high), CORE_LANES, CORE_WINDOW, self.features
         )
@@ -243,10 +250,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")
     add("--without", default="", metavar="NAME[,NAME...]",
         help="families of shifts, or groups of them, that it is not taught with")
+    add("--tuned", type=Path, help="choices of `lnn_ros tune`, its best.json, for this core")
     add("--data", type=Path, help="run folder whose flights to learn from, in place of own ones")
     add("--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training")
     add("--threads", type=int, default=1, help="of torch, while training")
-    add("--workers", type=int, default=1, help="processes that fly")
+    executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="write the course of the training here")
 
 

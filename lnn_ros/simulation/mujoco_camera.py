@@ -122,8 +122,8 @@ class MujocoRenderer:
 def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
     """Compile what is to be seen; nothing in it moves but the camera."""
     spec = mujoco.MjSpec()
-    spec.visual.global_.offwidth = max(640, geometry.width)
-    spec.visual.global_.offheight = max(480, geometry.height)
+    spec.visual.global_.offwidth = geometry.width
+    spec.visual.global_.offheight = geometry.height
     # Near and far are in units of the model's extent.
     spec.stat.extent, spec.stat.center = 1.0, [0.0, 0.0, 0.0]
     spec.visual.map.znear, spec.visual.map.zfar = _NEAR, _FAR
@@ -133,7 +133,10 @@ def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
     spec.visual.rgba.fog = [*light.horizon, 1.0]
     spec.visual.headlight.ambient = [light.ambient] * 3
     spec.visual.headlight.diffuse = spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    spec.visual.quality.shadowsize = 2048
+    # In software a finer mesh costs ten times as much, and is not to be seen.
+    quality = spec.visual.quality
+    quality.shadowsize = 1024
+    quality.numslices, quality.numstacks, quality.numquads = 14, 8, 1
     spec.visual.map.shadowclip = _SHADOWS
     sky = spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
                            builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, width=128, height=128)

@@ -8,14 +8,20 @@ import math
 import numpy as np
 import pytest
 
+from lnn_ros import policies
 from lnn_ros.learning.architecture import camera_card, make_policy
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate, format_table
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
+from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.sequences import read_sequence
 from lnn_ros.learning.variety import random_options
+from lnn_ros.liquid.checkpoint import load
+from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.interruption import Lost
+from lnn_ros.simulation.seeds import REPORTED
+from lnn_ros.simulation.simulator import Outcome, Simulator
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.worlds import make_world
 
@@ -23,6 +29,7 @@ LANE = Task.load("lane")
 WORLD = make_world(300_000, LANE)
 LINE = Centreline(WORLD.road.points)
 HALF = LANE.scene.width / 2
+LINE_OF_DEMO = Centreline(make_world(300_002, LANE).road.points).length
 FOV = math.radians(90.0)
 
 
@@ -67,6 +74,26 @@ def test_a_lane_policy_has_nineteen_neurons_and_commands_what_a_rover_can_do(cor
     card = camera_card(LANE)
     assert card["position"] == [0.08, 0.0, 0.22]
     assert card["tilt"] == pytest.approx(math.radians(15.0))
+
+
+def test_the_lane_policy_that_ships_is_what_the_task_trains() -> None:
+    file = policies.path("lane")
+    checkpoint = load(file)
+    assert file.stat().st_size < 200_000
+    assert checkpoint.spec == make_policy("flow", LANE, checkpoint.card["training"]["seed"])[0]
+    assert checkpoint.card["camera"] == camera_card(LANE)
+    assert "--task lane" in checkpoint.card["training"]["command"]
+    evaluation = checkpoint.card["evaluation"]
+    assert evaluation["weights_sha256"] == checkpoint.weights_digest()
+    assert all(seed in REPORTED for seed in (evaluation["seeds"][0], evaluation["seeds"][1] - 1))
+    assert evaluation["rows"]["policy"]["flights"] == 200
+
+
+def test_the_lane_policy_that_ships_drives_a_lap() -> None:
+    sim = Simulator(make_world(300_002, LANE), task=LANE)
+    drive = fly(sim, Pilot.load(policies.path("lane")))
+    assert drive.outcome is Outcome.ARRIVED and drive.clearance > 0.0
+    assert drive.path == pytest.approx(LINE_OF_DEMO, rel=0.03)
 
 
 def test_a_lap_loses_frames_at_times_and_no_target() -> None:

@@ -112,7 +112,8 @@ class Recorder:
         imu_stamps, imu = _columns(self._imu)
         label_stamps, labels = _columns(self._labels)
         poses = np.stack([np.interp(frame_stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
-        hints = np.stack([hinter(*pose) for pose in poses])
+        at_s = (frame_stamps - START_NS) * 1e-9
+        hints = np.stack([hinter(*row) for row in np.column_stack([poses, at_s])])
         hints[[lost(stamp) is Lost.TARGET for stamp in frame_stamps.tolist()], COLUMNS] = 0.0
         return {
             "frame_stamps": frame_stamps,

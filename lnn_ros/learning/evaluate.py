@@ -18,7 +18,7 @@ from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.statistics import paired_difference
 from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite
 from lnn_ros.learning.suite_report import plot, tables
-from lnn_ros.learning.trials import CONTROLS, Trial, summarise, try_once
+from lnn_ros.learning.trials import CONTROLS, WITHOUT_POLICY, Trial, summarise, try_once
 from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
 from lnn_ros.simulation.seeds import final_worlds
@@ -61,9 +61,9 @@ def evaluate(
         if len(flights) == len(seeds):
             table[next(names)] = {**summarise(flights), "worlds": flights}
             flights = []
-    first = next(iter(table.values()))
+    name, first = next(iter(table.items()))
     for row in table.values():
-        if row is not first and len(seeds) > 1:
+        if row is not first and name not in CONTROLS and len(seeds) > 1:
             hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
             row["policy_minus_this"] = paired_difference(*hits)
     return table
@@ -90,7 +90,8 @@ def format_table(table: dict[str, dict[str, Any]]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships")
+    parser.add_argument("--policy", type=Path, help="checkpoint; by default the one that ships "
+                        "for the task; without one, only controls can fly")
     parser.add_argument(
         "--seeds", type=seed_range, metavar="FIRST:END",
         help="worlds to fly in, the last one excluded (default: 100000:100050; of a suite: the "
@@ -144,24 +145,28 @@ def run(args: argparse.Namespace) -> int:
             f"--card with --shift {args.shift} found, expected {NOMINAL}: the card "
             "states what the policy does under nominal conditions"
         )
-    policy = str(args.policy or policies.path(args.task))
-    checkpoint = load(policy)
-    rows = {POLICY: (policy, policy)}
+    rows: dict[str, tuple[str, str]] = {}
+    policy, checkpoint = "", None
+    if args.policy or not _alone(args):
+        policy = str(args.policy or policies.path(args.task))
+        checkpoint = load(policy)
+        rows[POLICY] = (policy, policy)
     if args.feedforward:
         file = _without_memory(args.feedforward)
         rows[FEEDFORWARD] = (file, file)
     if args.controls is not None:
-        rows.update({name: (name, policy) for name in args.controls or CONTROLS})
+        usual = CONTROLS if policy else WITHOUT_POLICY
+        rows.update({name: (name, policy) for name in args.controls or usual})
     table = evaluate(rows, seeds, executors.of(args), args.task, args.shift)
     print(format_table(table))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
-        "weights_sha256": checkpoint.weights_digest(),
+        **({"weights_sha256": checkpoint.weights_digest()} if checkpoint else {}),
         "seeds": [seeds.start, seeds.stop],
         "shift": args.shift,
         "rows": table,
     }
-    if args.card:
+    if args.card and checkpoint:
         short = {
             name: {key: value for key, value in row.items() if key != "worlds"}
             for name, row in table.items()
@@ -172,6 +177,12 @@ def run(args: argparse.Namespace) -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
+
+
+def _alone(args: argparse.Namespace) -> bool:
+    """Whether controls fly without a policy: none is named, none ships, and nothing needs one."""
+    needs = args.controls is None or args.card or not set(args.controls) <= set(WITHOUT_POLICY)
+    return not needs and not policies.ships(args.task)
 
 
 def _without_memory(path: Path) -> str:

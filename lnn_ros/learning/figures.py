@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Ellipse, Patch, Polygon
 from matplotlib.patheffects import withStroke
 
-from lnn_ros.simulation.task import ArriveGoal
+from lnn_ros.learning.run_folder import target_places
+from lnn_ros.simulation.task import LapGoal
+from lnn_ros.simulation.verdicts import said
 from lnn_ros.simulation.world import Role, Shape, Solid
 
 if TYPE_CHECKING:
@@ -35,8 +38,6 @@ _STREAM_COLORS = {"camera": "#e4572e", "imu": "#3f7cac"}
 _COMMAND_COLORS = {"forward": "#c44536", "left": "#e8a33d", "up": "#3f7cac"}
 _ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.96)}
 _FLEET_COLORS = ("#c44536", "#3f7cac", "#e8a33d", "#5b8c5a")
-_OUTCOMES = {"arrived": "arrived", "contact": "touched something", "timeout": "ran out of time",
-             "off_road": "left the road", "flying": "was cut short"}
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.edgecolor": "#90a4ae", "axes.labelcolor": _INK,
     "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK, "axes.titlesize": 11,
@@ -47,8 +48,8 @@ _STYLE: dict[Any, Any] = {
 def headline(run: Run) -> str:
     """One line that says what flew where, and how it ended."""
     return (f"{run.task.name.replace('_', ' ')}, world {run.world.seed}: the "
-            f"{run.task.vehicle.kind} "
-            f"{_OUTCOMES.get(run.outcome, run.outcome)} after {run.duration_s:.1f} s")
+            f"{run.task.vehicle.kind} {said(run.task.success, run.outcome)} "
+            f"after {run.duration_s:.1f} s")
 
 
 def draw_trajectory(run: Run, path: Path) -> None:
@@ -62,8 +63,11 @@ def draw_trajectory(run: Run, path: Path) -> None:
         File to write.
     """
     way = run.position[:, :2]
-    target = np.asarray(run.world.target.position[:2])
-    points = np.vstack([way, target[None], *((run.world.road.points,) if run.world.road else ())])
+    targets = target_places(run.world, run.stamp_ns)[:, :2]
+    target = targets[-1]
+    # To a target that stands, the straight line; of one that walks, its way.
+    aim = np.vstack([way[:1], target]) if run.world.walk is None else targets
+    points = np.vstack([way, targets, *((run.world.road.points,) if run.world.road else ())])
     low, high = points.min(axis=0) - 3.0, points.max(axis=0) + 3.0
     wide, tall = high - low
     scale = min(9.0 / wide, 9.0 / tall)
@@ -72,14 +76,16 @@ def draw_trajectory(run: Run, path: Path) -> None:
                                     layout="constrained")
         axes.set_facecolor("#eef1e6")
         for solid in sorted(run.world.solids, key=lambda s: s.position[2] + s.size[2]):
+            if solid is run.world.target:
+                solid = replace(solid, position=(target[0], target[1], solid.position[2]))
             axes.add_patch(_footprint(solid))
         if run.world.road is not None:
             _draw_road(run.world.road, axes)
-        if isinstance(run.task.success, ArriveGoal):
+        if not isinstance(run.task.success, LapGoal):
             reach = float(max(run.world.target.size[:2])) + run.task.success.distance
             axes.add_patch(Circle((float(target[0]), float(target[1])), reach, fill=False,
                                   linestyle=(0, (2, 2)), color=_INK, linewidth=1.0, zorder=4))
-            axes.plot(*np.vstack([way[:1], target]).T, linestyle=(0, (6, 4)), color="#607d8b",
+            axes.plot(*aim.T, linestyle=(0, (6, 4)), color="#607d8b",
                       linewidth=1.2, zorder=4)
         pieces = np.stack([way[:-1], way[1:]], axis=1)
         speed = np.linalg.norm(run.velocity, axis=1)
@@ -168,9 +174,11 @@ def _draw_road(road: Road, axes: Axes) -> None:
 
 def _legend(run: Run) -> list[Patch | Line2D]:
     roles: list[Patch | Line2D] = []
-    if isinstance(run.task.success, ArriveGoal):
-        roles += [Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label="straight line"),
-                  Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label="arrival zone")]
+    if not isinstance(run.task.success, LapGoal):
+        lines = (("straight line", "arrival zone") if run.world.walk is None else
+                 ("the target's way", "near enough, at the end"))
+        roles += [Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label=lines[0]),
+                  Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label=lines[1])]
     for role in Role:
         found = next((s for s in run.world.solids if s.role is role), None)
         if found is not None:
@@ -234,7 +242,7 @@ def _draw_distance(run: Run, axes: Axes) -> None:
     time = run.seconds(run.stamp_ns)
     what = "distance to the target (m)" if run.world.road is None else "left of the lap (m)"
     axes.plot(time, run.distance, color=_INK, linewidth=1.6, label=what)
-    if isinstance(run.task.success, ArriveGoal):
+    if not isinstance(run.task.success, LapGoal):
         axes.axhline(run.task.success.distance, color=_INK, linestyle=(0, (2, 2)), linewidth=0.8)
     axes.plot(time, np.linalg.norm(run.velocity, axis=1), color="#8e44ad", linewidth=1.2,
               label="speed (m/s)")

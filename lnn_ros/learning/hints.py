@@ -42,7 +42,7 @@ class Hinter:
 
     def __init__(self, world: World, horizontal_fov: float) -> None:
         solids = world.solids
-        self._solids = solids
+        self._world, self._solids = world, solids
         self._reaches = np.array([math.hypot(*s.size) for s in solids])
         self._centres = np.array([s.position for s in solids])
         self._sizes = np.array([s.size for s in solids])
@@ -112,8 +112,11 @@ class Hinter:
         goal_x, goal_y = self._centres[self._target, :2].tolist()
         return goal_x, goal_y
 
-    def __call__(self, x: float, y: float, z: float, yaw: float) -> NDArray[np.float32]:
-        """Hints (HINTS,) for a vehicle at a position (m) with a heading (rad)."""
+    def __call__(
+        self, x: float, y: float, z: float, yaw: float, at_s: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Hints (HINTS,) for a vehicle at a position (m) with a heading (rad), s from the start."""
+        self._centres[self._target] = self._world.target_at(at_s)
         out = np.empty(HINTS, np.float32)
         distances = self._cast(x, y, z, yaw + self._bearings)
         distances[:, self._target] = np.inf

@@ -135,16 +135,16 @@ def record_flight(
     ends = [interval.stamp_ns for interval in found]
     eye = Renderer(world, sim.geometry, samples=1)
     hinter = Hinter(world, sim.geometry.horizontal_fov)
-    target = np.array(world.target.position[:2])
     masks, hints, distance, bearings = [], [], [], []
     for interval in found:
         at, turned, yaw = poses[interval.stamp_ns]
-        dx, dy = target - at[:2]
+        at_s = (interval.stamp_ns - START_NS) * 1e-9
+        dx, dy = np.array(world.target_at(at_s)[:2]) - at[:2]
         bearings.append(float(np.remainder(np.arctan2(dy, dx) - yaw + np.pi, 2 * np.pi) - np.pi))
         distance.append(float(np.hypot(dx, dy)) - world.target.size[0])
-        hints.append(hinter(at[0], at[1], at[2], yaw))
+        hints.append(hinter(at[0], at[1], at[2], yaw, at_s))
         if interval.camera:
-            masks.append(eye.target_mask(at, turned))
+            masks.append(eye.target_mask(at, turned, at_s))
     instants = np.array([at for at, _ in sent])
     # Before an interval without any command, of which there may be one at the start: zero.
     last = np.searchsorted(instants, [*ends[1:], sim.time_ns + 1])

@@ -87,6 +87,7 @@ def summarize(run: Run) -> dict[str, Any]:
         "distance_at_start_m": _round(run.distance[0]),
         "distance_at_end_m": _round(run.distance[flown][-1]),
         "min_clearance_m": _round(clearance) if clearance is not None else None,
+        **({} if (share := run.number("followed")) is None else {"followed": _round(share)}),
         "path_length_m": _round(length),
         "straight_line_m": _round(line),
         "path_over_straight_line": _round(length / line) if line > 0.1 else None,

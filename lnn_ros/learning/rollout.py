@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.simulation.experts import make_expert
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
-from lnn_ros.simulation.teachers import make_expert, make_teacher
+from lnn_ros.simulation.teachers import make_teacher
 
 
 class Agent(Protocol):

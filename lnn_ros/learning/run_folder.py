@@ -22,6 +22,7 @@ from rosbags.typesys import Stores, get_typestore
 from lnn_ros.errors import LnnError
 from lnn_ros.messages import command_vector, image_array, imu_vector, stamp_ns
 from lnn_ros.simulation.centreline import Centreline
+from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Road, World
 from lnn_ros.simulation.worlds import make_world
@@ -182,7 +183,7 @@ def read_run(folder: Path) -> Run:
         folder=folder, task=task, world=world, outcome=status.get("outcome", "flying"),
         stamp_ns=truth.stamp_ns, position=position, quaternion=quaternion,
         velocity=np.einsum("nij,nj->ni", rotation, truth.value[:, 7:10]),
-        distance=target_distance(world, position),
+        distance=target_distance(world, position, truth.stamp_ns),
         command=_series(rows["cmd_vel"], command_vector, (4,)),
         frames=_series(rows["image"], image_array, (1, 1, 3)),
         imu=_series(rows["imu"], imu_vector, (6,)),
@@ -204,12 +205,17 @@ def rotations(quaternion: Floats) -> Floats:
     ], axis=-1).reshape(-1, 3, 3)
 
 
-def target_distance(world: World, position: Floats) -> Floats:
+def target_distance(world: World, position: Floats, stamp_ns: Stamps) -> Floats:
     """Way (N,) that is left at positions (N, 3), metres: of a lap, else to the target's surface."""
     if world.road is not None:
         return _lap_left(world.road, position)
-    offset = position[:, :2] - np.asarray(world.target.position[:2])
+    offset = position[:, :2] - target_places(world, stamp_ns)[:, :2]
     return np.asarray(np.hypot(offset[:, 0], offset[:, 1]) - world.target.size[0])
+
+
+def target_places(world: World, stamp_ns: Stamps) -> Floats:
+    """Places (N, 3) of the target's centre at instants (N,), metres."""
+    return np.array([world.target_at((stamp - START_NS) * 1e-9) for stamp in stamp_ns.tolist()])
 
 
 def _lap_left(road: Road, position: Floats) -> Floats:

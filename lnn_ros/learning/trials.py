@@ -30,6 +30,8 @@ from lnn_ros.timeline.intervals import NS
 
 CONTROLS = ("expert", "teacher", "black_image", "imu_zeroed", "straight_ahead", "color_servo",
             "guarded", "held")  # fmt: skip
+WITHOUT_POLICY = ("expert", "teacher", "straight_ahead", "color_servo")
+"""Those that need none, and can fly a task for which none ships."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def try_once(trial: Trial) -> dict[str, Any]:
         "distance": round(flight.distance, 3),
         "clearance": round(flight.clearance, 3),
         "path": round(flight.path, 2),
+        **({} if sim.followed is None else {"followed": round(sim.followed, 3)}),
         **({} if begun is None else {"interrupted": round(begun, 3)}),
     }
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lnn_ros.learning.chase import Floats, chase, gaps
-from lnn_ros.learning.run_folder import rotations
+from lnn_ros.learning.run_folder import rotations, target_places
 from lnn_ros.simulation.bodies import parts
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.verdicts import stamped
 
 if TYPE_CHECKING:
     from lnn_ros.learning.run_folder import Run
@@ -36,9 +38,8 @@ _FIELD_OF_VIEW = math.radians(75.0)
 _STILL_SCALE = 2
 _FOREGROUND = 2.2  # metres from the film camera; what is nearer than this only hides the rest
 _LEAD_IN_S = 1.5  # the still shows the flight, not the hover before it
-_VERDICTS = {"arrived": ("ARRIVED", (88, 214, 141)), "contact": ("CONTACT", (236, 112, 99)),
-             "timeout": ("OUT OF TIME", (245, 176, 65)),
-             "off_road": ("OFF THE ROAD", (236, 112, 99))}
+_COLORS = {"arrived": (88, 214, 141), "contact": (236, 112, 99), "timeout": (245, 176, 65),
+           "off_road": (236, 112, 99)}
 
 Picture = NDArray[np.uint8]
 
@@ -57,6 +58,11 @@ class Shot:
         world_from_camera and world_from_body.
     """
 
+    @property
+    def at_s(self) -> float:
+        """Seconds from the start."""
+        return (self.at_ns - START_NS) * 1e-9
+
     at_ns: int
     eye: Floats
     view: Floats
@@ -74,7 +80,8 @@ def shots(run: Run) -> list[Shot]:
     rotation = rotations(np.stack([np.interp(at, run.stamp_ns, c) for c in run.quaternion.T],
                                   axis=-1))
     yaw = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
-    eye, view = chase(position, yaw, float(FRAME_RATE), run.world.solids)
+    solids = run.world.solids if run.world.walk is None else run.world.solids[:-1]  # what stands
+    eye, view = chase(position, yaw, float(FRAME_RATE), solids)
     return [Shot(int(t), *row)
             for t, *row in zip(at, eye, view, position, rotation, strict=True)]
 
@@ -115,7 +122,8 @@ def draw_still(run: Run, plan: list[Shot], path: Path) -> None:
     geometry = _film_camera(_STILL_SCALE * SIZE[0], _STILL_SCALE * SIZE[1])
     renderer = Renderer(run.world, geometry, vehicles=1, body=parts(run.task.vehicle))
     shot = _best_shot(run, plan)
-    picture = renderer.render(shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)])
+    picture = renderer.render(shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)],
+                              at_s=shot.at_s)
     Image.fromarray(_decorate(run, shot, np.ascontiguousarray(picture), _STILL_SCALE)).save(
         path, optimize=True)
 
@@ -143,7 +151,7 @@ def _pictures(run: Run, plan: list[Shot]) -> Iterator[Picture]:
         if not hasattr(own, "renderer"):
             own.renderer = Renderer(run.world, geometry, vehicles=1, body=parts(run.task.vehicle))
         return _decorate(run, shot, own.renderer.render(
-            shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)]), 1)
+            shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)], at_s=shot.at_s), 1)
 
     workers = min(4, os.cpu_count() or 1)
     waiting: deque[Future[Picture]] = deque()
@@ -170,13 +178,14 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
     target = run.world.solids.index(run.world.target)
     obstacles = [s for s in run.world.solids if s is not run.world.target]
     near = gaps(np.stack([shot.position for shot in plan]), obstacles)
-    away = np.array([np.linalg.norm((shot.position - run.world.target.position)[:2])
-                     for shot in plan])
+    targets = target_places(run.world, np.array([shot.at_ns for shot in plan]))
+    away = np.array([np.linalg.norm((shot.position - place)[:2])
+                     for shot, place in zip(plan, targets, strict=True)])
     cost = near.copy()
     for number, shot in enumerate(plan):
         if number < _LEAD_IN_S * FRAME_RATE or away[number] < 3.0:
             cost[number] += 10.0
-        seen, depth = film.cast(shot.eye, shot.view)
+        seen, depth = film.cast(shot.eye, shot.view, shot.at_s)
         cost[number] += 4.0 * ((depth < _FOREGROUND) & (seen >= 0)).mean()
         if (seen == target).sum() < 20:
             cost[number] += 3.0
@@ -184,7 +193,7 @@ def _best_shot(run: Run, plan: list[Shot]) -> Shot:
         focal = film.geometry.focal_length / film.geometry.width
         if focal * left / forward < -0.08 and up < 0.0:  # behind the inset, or nearly
             cost[number] += 3.0
-        if own.target_mask(shot.position, shot.rotation).sum() < 4:
+        if own.target_mask(shot.position, shot.rotation, shot.at_s).sum() < 4:
             cost[number] += 1.0
     return plan[int(cost.argmin())]
 
@@ -208,10 +217,10 @@ def _decorate(run: Run, shot: Shot, picture: Picture, scale: int) -> Picture:
     distance = np.interp(shot.at_ns, run.stamp_ns, run.distance)
     text = f"{second:5.1f} s    {speed:4.2f} m/s    {distance:5.1f} m to go"
     _label(draw, (margin, margin), text, _font(14 * scale), (255, 255, 255), scale)
-    if run.outcome in _VERDICTS and second >= run.duration_s - 1e-6:
-        word, color = _VERDICTS[run.outcome]
-        _label(draw, (margin, margin + 28 * scale), word, _font(20 * scale, bold=True), color,
-               scale)
+    word = stamped(run.task.success, run.outcome)
+    if word and second >= run.duration_s - 1e-6:
+        _label(draw, (margin, margin + 28 * scale), word, _font(20 * scale, bold=True),
+               _COLORS[run.outcome], scale)
     return np.asarray(image)
 
 

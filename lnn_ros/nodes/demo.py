@@ -35,6 +35,7 @@ from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
 from lnn_ros.simulation.task import LapGoal, Task
+from lnn_ros.simulation.verdicts import said, stamped
 from lnn_ros.simulation.worlds import make_world
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
@@ -53,8 +54,6 @@ _DISCOVERY_S = 5.0
 _STUCK_S = 60.0
 _LONGEST_START_S = 120.0
 _NUMBERS = re.compile(r"[-0-9. ]+")  # two lines that differ in these say the same, at another time
-_VERDICTS = {"arrived": "arrived", "contact": "touched something",
-             "timeout": "ran out of time", "off_road": "left the road"}
 _PACKAGES = ("numpy", "numba", "mujoco", "rosbags", "ros-rclpy", "ros-rmw-fastrtps-cpp", "av")
 
 
@@ -104,9 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if task.vehicle.kind != args.vehicle:
         raise LnnError(f"--task {name} is for a {task.vehicle.kind}, found --vehicle "
                        f"{args.vehicle}: expected --vehicle {task.vehicle.kind}")
-    # Of a task file of one's own, what ships for the vehicle is tried.
-    own = name.endswith((".yaml", ".yml"))
-    policy = _policy(args.policy or (_TASKS[args.vehicle] if own else name))
+    policy = _policy(args.policy or (name if policies.ships(name) else _TASKS[args.vehicle]))
     Pilot.load(policy)  # a damaged file is told here, in one sentence, before anything starts
     factor = args.real_time_factor
     if factor is None:
@@ -335,9 +332,9 @@ def _print_verdict(task: Task, end: str, summary: dict[str, Any], folder: Path) 
     outcome = summary.get("outcome", "")
     vehicle, lap = task.vehicle.kind, isinstance(task.success, LapGoal)
     verdict = f"The flight was not finished ({end})"
-    if outcome in _VERDICTS:
-        verdict = (f"The {vehicle} {_VERDICTS[outcome]} after {summary['time_s']:.1f} s and "
-                   f"{summary['path_length_m']:.1f} m, {summary['distance_at_end_m']:.2f} m "
+    if stamped(task.success, outcome):
+        verdict = (f"The {vehicle} {said(task.success, outcome)} after {summary['time_s']:.1f} s "
+                   f"and {summary['path_length_m']:.1f} m, {summary['distance_at_end_m']:.2f} m "
                    f"from the {'end of the lap' if lap else 'target'}")
         if summary["min_clearance_m"] is not None:
             verdict += f"; nearest to an obstacle: {summary['min_clearance_m']:.2f} m"

@@ -141,6 +141,8 @@ class SimulatedVehicle:
             "time_s": (simulator.time_ns - START_NS) / 1e9, "distance_m": simulator.distance,
             "clearance_m": simulator.clearance, "paused": str(paused).lower(), **about,
         }
+        if simulator.followed is not None:
+            values["followed"] = simulator.followed
         bad = simulator.outcome in (Outcome.CONTACT, Outcome.TIMEOUT)
         self._publish_status(WARN if bad else OK, "paused" if paused else outcome, values)
 

@@ -7,6 +7,11 @@ from pathlib import Path
 from lnn_ros.errors import LnnError
 
 
+def ships(name: str) -> bool:
+    """Whether a policy of this name ships."""
+    return (Path(__file__).parent / f"{name}.safetensors").is_file()
+
+
 def path(name: str) -> Path:
     """Return the file of a policy that ships, by its name.
 
@@ -17,7 +22,7 @@ def path(name: str) -> Path:
     """
     folder = Path(__file__).parent
     file = folder / f"{name}.safetensors"
-    if not file.is_file():
+    if not ships(name):
         known = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
         raise LnnError(f"policy {name!r} does not ship with this package, which has {known}")
     return file

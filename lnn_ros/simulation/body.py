@@ -23,6 +23,8 @@ GRAVITY = 9.81
 KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
          Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
 """MuJoCo's name of each shape."""
+WALKER = "walker"
+"""Name of the body of a target that walks."""
 _ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 
@@ -78,6 +80,9 @@ class Vehicle(Protocol):
 
     def meet(self, poses: Sequence[Pose]) -> None:
         """Put the other vehicles where they are."""
+
+    def put_target(self, place: Vector) -> None:
+        """Put a target that walks to where it is, metres, before the next step."""
 
     @property
     def in_contact(self) -> bool:
@@ -136,9 +141,12 @@ def begin_model(world: World) -> tuple[mujoco.MjSpec, Any]:
         a, b, c = solid.size
         size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
         half = solid.yaw / 2.0
-        spec.worldbody.add_geom(name=solid.name, type=KINDS[solid.shape], size=size,
-                                pos=list(solid.position),
-                                quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
+        holds, place = spec.worldbody, list(solid.position)
+        if world.walk is not None and solid is world.target:
+            holds = spec.worldbody.add_body(name=WALKER, pos=place, mocap=True)
+            place = [0.0, 0.0, 0.0]
+        holds.add_geom(name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
+                       quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
     body = spec.worldbody.add_body(
         name="vehicle", pos=list(world.start),
         quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)])
@@ -173,12 +181,21 @@ class Body:
         self._qpos, self._qvel, self._ctrl = data.qpos, data.qvel, data.ctrl
         self._sensors = data.sensordata
         self._force = data.xfrc_applied[model.body("vehicle").id, :3]
+        others = sum(model.body(k).name.startswith("other_") for k in range(model.nbody))
+        self._others = [int(model.body(f"other_{k}").mocapid[0]) for k in range(others)]
+        walks = any(model.body(k).name == WALKER for k in range(model.nbody))
+        self._walker = data.mocap_pos[int(model.body(WALKER).mocapid[0])] if walks else None
 
     def meet(self, poses: Sequence[Pose]) -> None:
         """Put the other vehicles where they are."""
-        for k, (position, rotation) in enumerate(poses):
+        for k, (position, rotation) in zip(self._others, poses, strict=False):
             self._data.mocap_pos[k] = position
             mujoco.mju_mat2Quat(self._data.mocap_quat[k], rotation.ravel())
+
+    def put_target(self, place: Vector) -> None:
+        """Put a target that walks to where it is, metres, before the next step."""
+        if self._walker is not None:
+            self._walker[:] = place
 
     @property
     def in_contact(self) -> bool:

@@ -143,6 +143,8 @@ class Renderer:
         light = _light(world)
         self._suns = _sun_points(light[:3])
         shapes = np.array([*(s.shape for s in world.solids), *(p[0] for p in parts)], np.int64)
+        # What walks is left out of what is baked; it casts its shadow as vehicles do.
+        self._fixed = self._solids - (world.walk is not None)
         grid, size = self._ground(shapes, rows)
         road = world.road
         paints = [*materials, *((road.surface, road.lines) if road else ())]
@@ -151,7 +153,7 @@ class Renderer:
             (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
             grid, np.empty(size, np.float32), np.empty(size, np.float32),
             np.empty(size, np.float32), _verge(road, grid, size), road.line_width if road else 0.0)
-        rays.bake(shapes, rows, self._solids if shadows else 0, self._suns, grid, self._scene.cover,
+        rays.bake(shapes, rows, self._fixed if shadows else 0, self._suns, grid, self._scene.cover,
                   self._scene.shadow, self._scene.hollow)
         self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
 
@@ -168,7 +170,7 @@ class Renderer:
 
     def render(self, position: Any, rotation: Any, out: NDArray[np.uint8] | None = None,
                vehicles: Sequence[tuple[Any, Any]] = (),
-               target: bool = True) -> NDArray[np.uint8]:
+               target: bool = True, at_s: float = 0.0) -> NDArray[np.uint8]:
         """Take a picture.
 
         Parameters
@@ -183,6 +185,8 @@ class Renderer:
             Position and rotation of each vehicle to draw, at most as many as were announced.
         target : bool
             False shows what is behind the target; every other pixel is the same.
+        at_s : float
+            Instant at which a target that walks is drawn, s from the start.
 
         Returns
         -------
@@ -206,6 +210,7 @@ class Renderer:
             raise LnnError(f"{len(vehicles)} vehicles are to be drawn, expected at most "
                            f"{self._vehicles}")
         scene = self._scene
+        self._put_target(at_s)
         ends = [self._solids + k * len(self._parts) for k in range(len(vehicles) + 1)]
         for (where, turned), (first, end) in zip(vehicles, pairwise(ends), strict=True):
             poses.place(self._parts, _vector("vehicle position", where),
@@ -216,22 +221,25 @@ class Renderer:
             rows[self._targets, 2] -= _BURIED
         rays.cast(*view, scene.shapes, rows, ends[-1], self._depth, self._surface)
         self._veil.fill(1.0)
-        for first, end in pairwise(ends):
+        for first, end in pairwise([self._fixed] * (self._fixed < self._solids) + ends):
             rays.veil(*view, scene.shapes, scene.rows, first, end, self._suns, self._depth,
                       self._surface, self._veil)
-        if len(vehicles) > 1:  # one may stand in the other's shadow
+        if self._solids - self._fixed + len(vehicles) > 1:  # one may stand in the other's shadow
             np.maximum(self._veil, 0.0, out=self._veil)
         shading.develop(*view, self.geometry.focal_length, scene, self._veil, self._depth,
                         self._surface, out)
         return out
 
-    def cast(self, position: Any, rotation: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def cast(self, position: Any, rotation: Any, at_s: float = 0.0,
+             ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """See what the rays through the pixels' centres meet first.
 
         Parameters
         ----------
         position, rotation : array_like (3,), (3, 3)
             Pose of the body, as for :meth:`render`.
+        at_s : float
+            Instant at which a target that walks is met, s from the start.
 
         Returns
         -------
@@ -241,26 +249,34 @@ class Renderer:
             Metres along the optical axis; infinite for the sky.
         """
         origin, axes = self._pose(position, rotation)
+        self._put_target(at_s)
         depth = np.empty((1, self.geometry.height, self.geometry.width))
         surface = np.empty(depth.shape, np.int64)
         rays.cast(origin, axes, self._centre_us, self._centre_vs, self._scene.shapes,
                   self._scene.rows, self._solids, depth, surface)
         return surface[0] >> 2, np.where(surface[0] == rays.SKY, np.inf, depth[0])
 
-    def target_mask(self, position: Any, rotation: Any) -> NDArray[np.bool_]:
+    def target_mask(self, position: Any, rotation: Any, at_s: float = 0.0) -> NDArray[np.bool_]:
         """See where the target is.
 
         Parameters
         ----------
         position, rotation : array_like (3,), (3, 3)
             Pose of the body, as for :meth:`render`.
+        at_s : float
+            Instant, s from the start.
 
         Returns
         -------
         ndarray (height, width) bool
             True where the ray through the pixel's centre meets the target first.
         """
-        return np.isin(self.cast(position, rotation)[0], self._targets)
+        return np.isin(self.cast(position, rotation, at_s)[0], self._targets)
+
+    def _put_target(self, at_s: float) -> None:
+        """Put a target that walks to where it is at an instant."""
+        if self.world.walk is not None:
+            self._scene.rows[self._fixed, :3] = self.world.target_at(at_s)
 
     def _pose(self, position: Any, rotation: Any,
               ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -274,7 +290,7 @@ class Renderer:
         """Place and size of the ground's maps: the populated area and all shadows."""
         x_min, x_max, y_min, y_max = self.world.bounds
         slope_x, slope_y = self._suns[0, 0] / self._suns[0, 2], self._suns[0, 1] / self._suns[0, 2]
-        for shape, row in zip(shapes[:self._solids], rows[:self._solids], strict=True):
+        for shape, row in zip(shapes[:self._fixed], rows[:self._fixed], strict=True):
             for x, y in ((row[0], row[1]), (row[0] - row[2] * slope_x, row[1] - row[2] * slope_y)):
                 half_x = rays.support(shape, row, 1.0, 0.0, -slope_x) + 1.0
                 half_y = rays.support(shape, row, 0.0, 1.0, -slope_y) + 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -64,7 +65,7 @@ class Clearance:
     """
 
     def __init__(self, world: World, radius: float) -> None:
-        self._solids, self._radius = world.solids, radius
+        self._world, self._solids, self._radius = world, list(world.solids), radius
         self._table = np.array([
             (*s.position, math.hypot(*s.size), math.cos(s.yaw), math.sin(s.yaw), *s.size, s.shape)
             for s in world.solids], np.float64).reshape(-1, 10)
@@ -79,8 +80,12 @@ class Clearance:
         """Take what was measured otherwise, metres."""
         self.least = min(self.least, distance)
 
-    def measure(self, position: Vector) -> None:
-        """Look whether any solid is nearer now than ever before."""
+    def measure(self, position: Vector, at_s: float = 0.0) -> None:
+        """Look whether any solid is nearer now, s from the start, than ever before."""
+        if self._world.walk is not None:  # the last one walks
+            place = self._world.target_at(at_s)
+            self._table[-1, :3] = place
+            self._solids[-1] = replace(self._world.target, position=place)
         # Few are, so that the compiled kernel sorts out the others.
         record = self.least + self._radius
         count = _candidates(self._table, *position, record, record + _ROUNDING, self._found)

@@ -66,6 +66,10 @@ class MujocoRenderer:
         self.geometry = geometry
         self._model = _model(world, geometry)
         self._data = mujoco.MjData(self._model)
+        self._world = world
+        self._eye = int(self._model.body("eye").mocapid[0])
+        if world.walk is not None:
+            self._walker = int(self._model.body(world.target.name).mocapid[0])
         self._target = self._model.geom(world.target.name).id
         cos, sin = math.cos(geometry.tilt), math.sin(geometry.tilt)
         self._mount = np.array([[cos, 0.0, -sin], [0.0, -1.0, 0.0], [sin, 0.0, cos]])
@@ -80,7 +84,8 @@ class MujocoRenderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = 0
 
-    def render(self, position: Any, rotation: Any, target: bool = True) -> NDArray[np.uint8]:
+    def render(self, position: Any, rotation: Any, target: bool = True,
+               at_s: float = 0.0) -> NDArray[np.uint8]:
         """Take a picture.
 
         Parameters
@@ -91,6 +96,8 @@ class MujocoRenderer:
             world_from_body.
         target : bool
             False shows what is behind the target.
+        at_s : float
+            Instant at which a target that walks is drawn, s from the start.
 
         Returns
         -------
@@ -101,9 +108,11 @@ class MujocoRenderer:
             np.ascontiguousarray(position, float), np.ascontiguousarray(rotation, float),
             self._mount_position, self._mount)
         data = self._data
-        data.mocap_pos[0] = origin
+        data.mocap_pos[self._eye] = origin
         axes = np.stack([right, up, -forward], 1)
-        mujoco.mju_mat2Quat(data.mocap_quat[0], np.ascontiguousarray(axes).ravel())
+        mujoco.mju_mat2Quat(data.mocap_quat[self._eye], np.ascontiguousarray(axes).ravel())
+        if self._world.walk is not None:
+            data.mocap_pos[self._walker] = self._world.target_at(at_s)
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
         self._model.geom_rgba[self._target, 3] = float(target)
@@ -120,7 +129,7 @@ class MujocoRenderer:
 
 
 def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
-    """Compile what is to be seen; nothing in it moves but the camera."""
+    """Compile what is to be seen; nothing in it moves but the camera, and a target that walks."""
     spec = mujoco.MjSpec()
     spec.visual.global_.offwidth = geometry.width
     spec.visual.global_.offheight = geometry.height
@@ -153,8 +162,11 @@ def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
         a, b, c = solid.size
         size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
         half = solid.yaw / 2.0
-        spec.worldbody.add_geom(
-            name=solid.name, type=KINDS[solid.shape], size=size, pos=list(solid.position),
+        body, place = spec.worldbody, list(solid.position)
+        if world.walk is not None and solid is world.target:
+            body, place = body.add_body(name=solid.name, mocap=True, pos=place), [0.0, 0.0, 0.0]
+        body.add_geom(
+            name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
             quat=[math.cos(half), 0.0, 0.0, math.sin(half)],
             material=_material(spec, solid.name, solid.material, solid.size))
     if world.road is not None:

@@ -1,4 +1,4 @@
-"""A quadrotor with its cascaded velocity controller in a world of fixed solids, on MuJoCo.
+"""A quadrotor with its cascaded velocity controller in a world of solids, on MuJoCo.
 
 The vehicle behaves like one behind an autopilot: it takes a velocity in its levelled body frame
 and tracks an *estimated* velocity that lags, is noisy and drifts, so that a pilot has to see

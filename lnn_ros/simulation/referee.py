@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.sensors import START_NS
-from lnn_ros.simulation.task import ArriveGoal, LapGoal, Task
+from lnn_ros.simulation.task import ArriveGoal, FollowGoal, LapGoal, Task
 from lnn_ros.simulation.world import Road, Vector, World
+
+_LOOK_NS = 100_000_000  # between two looks of who judges whether a target is followed
 
 
 class Outcome(str, Enum):
-    """How a run stands; everything but FLYING is final."""
+    """How a run stands; everything but FLYING is final. What was to be done is ARRIVED."""
 
     FLYING = "flying"
     ARRIVED = "arrived"
@@ -28,7 +31,7 @@ SUCCESS = Outcome.ARRIVED
 FAILED = (Outcome.CONTACT, Outcome.TIMEOUT, Outcome.OFF_ROAD)
 
 
-_LOOK_NS = 25_000_000  # between two looks where on the road it is: 2.5 cm at 1 m/s
+_PLACE_NS = 25_000_000  # between two looks where on the road it is: 2.5 cm at 1 m/s
 
 
 class Judged(Protocol):
@@ -56,8 +59,8 @@ class Referee(Protocol):
     def look(self, now_ns: int, vehicle: Judged) -> Outcome:
         """Say how the run stands at an instant; asked until it is over."""
 
-    def distance(self, place: Vector) -> float:
-        """Metres from a place to where the task ends."""
+    def distance(self, place: Vector, now_ns: int) -> float:
+        """Metres from a place to where the task ends, as it stands at an instant."""
 
 
 class Arrival:
@@ -81,7 +84,7 @@ class Arrival:
         """Begin anew."""
         self._slow_since_ns = None
 
-    def distance(self, place: Vector) -> float:
+    def distance(self, place: Vector, now_ns: int) -> float:
         """Horizontal distance to the column's surface."""
         return math.hypot(self._x - place[0], self._y - place[1]) - self._radius
 
@@ -91,7 +94,7 @@ class Arrival:
         if vehicle.in_contact:
             return Outcome.CONTACT
         # The speed is had for less than the distance, and mostly decides.
-        if vehicle.speed < goal.speed and self.distance(vehicle.place) <= goal.distance:
+        if vehicle.speed < goal.speed and self.distance(vehicle.place, now_ns) <= goal.distance:
             if self._slow_since_ns is None:
                 self._slow_since_ns = now_ns
             if now_ns - self._slow_since_ns >= goal.hold * 1e9:
@@ -127,7 +130,7 @@ class Lap:
         self._along = self._driven = 0.0
         self._next_ns = START_NS
 
-    def distance(self, place: Vector) -> float:
+    def distance(self, place: Vector, now_ns: int) -> float:
         """Metres of the lap that are left."""
         return self._line.length - self._driven - self._since(self._line.find(
             *place[:2], near=self._along)[0])
@@ -138,7 +141,7 @@ class Lap:
             return Outcome.CONTACT
         if now_ns < self._next_ns:
             return Outcome.FLYING
-        self._next_ns = now_ns + _LOOK_NS
+        self._next_ns = now_ns + _PLACE_NS
         along, offset = self._line.find(*vehicle.place[:2], near=self._along)
         self._driven += self._since(along)
         self._along = along
@@ -155,8 +158,53 @@ class Lap:
         return math.remainder(along - self._along, self._line.length)
 
 
-def make_referee(world: World, task: Task) -> Referee:
-    """Return the referee of a task's goal.
+class Following:
+    """Judges whether the vehicle stays near a target with it in view: contact, or at the end.
+
+    Parameters
+    ----------
+    world : World
+        Whose target walks, or stands.
+    goal : FollowGoal
+        What counts as followed.
+    sees : callable
+        Says whether the target is in view of the camera now.
+    """
+
+    def __init__(self, world: World, goal: FollowGoal, sees: Callable[[], bool]) -> None:
+        self._world, self._goal, self._sees = world, goal, sees
+        self._looks = self._followed = 0
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._looks = self._followed = 0
+
+    @property
+    def share(self) -> float:
+        """Share of the time after the grace in which the target was followed so far."""
+        return self._followed / self._looks if self._looks else 0.0
+
+    def distance(self, place: Vector, now_ns: int) -> float:
+        """Horizontal distance to the target's surface."""
+        x, y, _ = self._world.target_at((now_ns - START_NS) * 1e-9)
+        return math.hypot(x - place[0], y - place[1]) - self._world.target.size[0]
+
+    def look(self, now_ns: int, vehicle: Judged) -> Outcome:
+        """Say how the flight stands."""
+        goal = self._goal
+        if vehicle.in_contact:
+            return Outcome.CONTACT
+        if now_ns - START_NS >= goal.grace * 1e9 + _LOOK_NS * (self._looks + 1):
+            near = self.distance(vehicle.place, now_ns) <= goal.distance
+            self._looks += 1
+            self._followed += near and self._sees()
+        if now_ns - START_NS >= goal.time_limit * 1e9:
+            return Outcome.ARRIVED if self.share >= goal.share else Outcome.TIMEOUT
+        return Outcome.FLYING
+
+
+def make_referee(world: World, task: Task, sees: Callable[[], bool]) -> Referee:
+    """Return the referee of a task's goal; `sees` says whether the target is in view now.
 
     Raises
     ------
@@ -168,4 +216,6 @@ def make_referee(world: World, task: Task) -> Referee:
             raise LnnError(f"task {task.name}: success.kind lap found in a scene without a road, "
                            f"expected scene.kind road")
         return Lap(world.road, task.success)
+    if isinstance(task.success, FollowGoal):
+        return Following(world, task.success, sees)
     return Arrival(world, task.success)

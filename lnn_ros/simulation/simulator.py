@@ -19,12 +19,12 @@ from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, 
 from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.noise import normal_rows
 from lnn_ros.simulation.physics import Quadrotor
+from lnn_ros.simulation.referee import Following, make_referee
 from lnn_ros.simulation.referee import Outcome as Outcome
-from lnn_ros.simulation.referee import make_referee
 from lnn_ros.simulation.rover import Rover
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import RoverVehicle, Task
+from lnn_ros.simulation.task import FollowGoal, RoverVehicle, Task
 from lnn_ros.simulation.world import World
 
 CONTROL_PERIOD_NS = 33_333_333
@@ -175,12 +175,15 @@ class Simulator:
                                    body=parts(self.task.vehicle))
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
+        # Who judges sees with the same camera, also where no pictures are taken.
+        self._sight = self._renderer or (Renderer(seen, self.geometry, 1, shadows=False)
+                                         if isinstance(self.task.success, FollowGoal) else None)
         self._pictures = None
         if self._renderer and any(shift.renderer for shift in self.options.shifts):
             self._pictures = MujocoRenderer(seen, self.geometry)
         self._command = np.zeros(4)
         self._clearance = Clearance(world, self.task.vehicle.radius)
-        self._referee = make_referee(world, self.task)
+        self._referee = make_referee(world, self.task, self._target_in_view)
         self.reset()
 
     def reset(self) -> None:
@@ -206,6 +209,7 @@ class Simulator:
         self._referee.reset()
         self._clearance.reset()
         self._clearance.measure(self._vehicle.place)
+        self._vehicle.put_target(self.world.target_at(0.0))
 
     @property
     def time_ns(self) -> int:
@@ -220,7 +224,17 @@ class Simulator:
     @property
     def distance(self) -> float:
         """Metres that are left to where the task ends; to a column, from its surface."""
-        return self._referee.distance(self._vehicle.place)
+        return self._referee.distance(self._vehicle.place, self._now_ns)
+
+    @property
+    def time_s(self) -> float:
+        """Present instant, s from the start."""
+        return (self._now_ns - START_NS) * 1e-9
+
+    @property
+    def followed(self) -> float | None:
+        """Share of the time in which the target was followed so far; None where that is no goal."""
+        return self._referee.share if isinstance(self._referee, Following) else None
 
     @property
     def clearance(self) -> float:
@@ -319,6 +333,8 @@ class Simulator:
             self._take_picture(now, self._camera.measure())
         if now - self._command_ns >= COMMAND_TIMEOUT_NS:
             self._command[:] = 0.0
+        if self.world.walk is not None:
+            self._vehicle.put_target(self.world.target_at(self.time_s))
         self._vehicle.step(self._command)
         self._steps += 1
         self._now_ns += STEP_NS
@@ -329,9 +345,15 @@ class Simulator:
                 reading = self._vehicle.inertial + self._imu_bias
                 self._transit.send(Delivery("imu", now, arrival, reading + noise))
         if self._steps % _CLEARANCE_STEPS == 0:
-            self._clearance.measure(self._vehicle.place)
+            self._clearance.measure(self._vehicle.place, self.time_s)
         if self._outcome is Outcome.FLYING:
             self._outcome = self._referee.look(self._now_ns, self._vehicle)
+
+    def _target_in_view(self) -> bool:
+        """Whether the camera sees enough of the target now."""
+        assert self._sight is not None
+        mask = self._sight.target_mask(self._vehicle.position, self._vehicle.rotation, self.time_s)
+        return int(mask.sum()) >= IN_VIEW_PIXELS
 
     def _take_picture(self, now: int, arrival: int | None) -> None:
         """Send the frame of this instant, unless it is lost."""
@@ -341,13 +363,12 @@ class Simulator:
         renderer, lost = self._renderer, None
         if self._watch is not None:
             # Asked for every frame: that one of them is dropped must not change when it begins.
-            lost = self._watch.loses(
-                now, float(self._vehicle.body_rates[2]),
-                lambda: int(renderer.target_mask(*pose).sum()) >= IN_VIEW_PIXELS)
+            lost = self._watch.loses(now, float(self._vehicle.body_rates[2]), self._target_in_view)
         if arrival is not None and lost is not Lost.FRAMES:
             shown = lost is not Lost.TARGET
-            image = (self._pictures.render(*pose, target=shown) if self._pictures
-                     else renderer.render(*pose, target=shown, vehicles=self._others))
+            at_s = self.time_s
+            image = (self._pictures.render(*pose, target=shown, at_s=at_s) if self._pictures else
+                     renderer.render(*pose, target=shown, at_s=at_s, vehicles=self._others))
             for shift in self.options.shifts:
                 image = shift.frame(image, self._seed, now)
             self._transit.send(Delivery("camera", now, arrival, image))

@@ -168,7 +168,64 @@ class RoadScene:
     trees: TreesTask
 
 
-Scene = ForestScene | RoadScene
+@dataclass(frozen=True)
+class WalkTask:
+    """How a target walks: speed (m/s), times of going and standing (s), length of a leg (m).
+
+    `room` is what its surface keeps free (m), `time` how long it goes until it turns back (s).
+    """
+
+    speed: Range
+    going: Range
+    standing: Range
+    leg: Range
+    room: float
+    time: float
+
+
+@dataclass(frozen=True)
+class ForestWalkScene(ForestScene):
+    """A forest whose target walks: ``simulation/scenes/forest_walk.py``."""
+
+    kind = "forest_walk"
+    walk: WalkTask
+
+
+@dataclass(frozen=True)
+class ColumnTask:
+    """Column at the end of a way: diameter and height (m)."""
+
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class CorridorScene:
+    """A slalom between two walls, a column at its end (m): ``simulation/scenes/corridor.py``.
+
+    From the start: its length to the column, its free width, and how far walls go on at both ends.
+    A row of pillars stands every `spacing` metres, by turns from the left and the right wall, and
+    leaves a `gap`; `slit` is between two of a row.
+    """
+
+    kind = "corridor"
+    target: ColumnTask
+    length: Range
+    width: Range
+    overhang: float
+    wall_thickness: float
+    wall_height: Range
+    spacing: Range
+    gap: Range
+    slit: float
+    pillar_radius: Range
+    pillar_height: Range
+    free_at_ends: float
+    offset: Range
+    bearing: Range
+
+
+Scene = ForestScene | ForestWalkScene | CorridorScene | RoadScene
 """What can be around the vehicle; its ``kind`` names it in the file."""
 
 
@@ -208,8 +265,22 @@ class LapGoal:
     time_limit: float
 
 
-Goal = ArriveGoal | LapGoal
-"""What counts as success, judged in ``simulation/referee.py``; its ``kind`` is in the file."""
+@dataclass(frozen=True)
+class FollowGoal:
+    """From `grace` s on, be within `distance` (m) of the target with it in view, a `share` of time.
+
+    It is judged when the `time_limit` (s) is reached.
+    """
+
+    kind = "follow"
+    distance: float
+    share: float
+    grace: float
+    time_limit: float
+
+
+Goal = ArriveGoal | FollowGoal | LapGoal
+"""What counts as success, judged in ``simulation/referee.py``; ``kind`` names it in the file."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 What it wishes can therefore be inferred from the same pictures, by who remembers them for a while:
 it goes round what it has seen, not round what stands behind it, and looks for a target that it
-has not seen for a while by a fixed rule. It knows where it really is.
+has not seen for a while by a fixed rule. It knows where it really is, and where a corridor leads.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.expert import Expert, Manner
+from lnn_ros.simulation.follower import Follower
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Lost
+from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Truth
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import CorridorScene, FollowGoal, Task
 from lnn_ros.simulation.world import Solid, World
 
 KNOWN_PIXELS = 2
@@ -56,10 +58,12 @@ class Teacher:
                  task: Task | None = None) -> None:
         self._world, self._manner = world, manner
         self._task = task or Task.load(world.task)
+        self._led = isinstance(self._task.scene, CorridorScene)
+        self._follows = isinstance(self._task.success, FollowGoal)
         self._camera = Renderer(world, geometry, samples=1, shadows=False)
         self._target = next(k for k, s in enumerate(world.solids) if s is world.target)
         self._known: set[int] = set()
-        self._plan: Expert | None = None
+        self._plan: Expert | Follower | None = None
         self._planned: set[int] = set()
         self._goal: Solid | None = None
         self._ahead: Solid | None = None
@@ -92,13 +96,16 @@ class Teacher:
         """
         now = self._now_ns = truth.stamp_ns
         if lost is not Lost.FRAMES:
-            index, _ = self._camera.cast(truth.position, truth.rotation)
+            at_s = (truth.stamp_ns - START_NS) * 1e-9
+            index, _ = self._camera.cast(truth.position, truth.rotation, at_s)
             shown = np.bincount(index[index >= 0], minlength=len(self._world.solids))
             if lost is not Lost.TARGET and shown[self._target] >= IN_VIEW_PIXELS:
                 self._seen_ns = now
                 self._since_ns = self._ahead = None
             shown[self._target] = 0
             self._known |= set(np.flatnonzero(shown >= KNOWN_PIXELS).tolist())
+        if self._led:
+            self._seen_ns = now
         if self._since_ns is None and (self._seen_ns is None
                                        or now - self._seen_ns > MEMORY_S * 1e9):
             self._since_ns = now
@@ -124,9 +131,13 @@ class Teacher:
         now = truth.stamp_ns
         if (self._plan is None or target is not self._goal
                 or (self._known != self._planned and now - self._planned_ns >= PLAN_NS)):
-            keep = self._plan.way(truth, _PATH_M) if self._plan and target is self._goal else []
             solids = tuple(self._world.solids[k] for k in sorted(self._known))
             world = replace(self._world, solids=solids, target=target)
-            self._plan = Expert(world, self._manner, self._task, keep)
+            if self._follows and target is self._world.target:
+                self._plan = Follower(world, self._manner, self._task)
+            else:
+                old = self._plan if target is self._goal else None
+                keep = old.way(truth, _PATH_M) if isinstance(old, Expert) else []
+                self._plan = Expert(world, self._manner, self._task, keep)
             self._goal, self._planned, self._planned_ns = target, set(self._known), now
         return self._plan.command(truth)

@@ -11,6 +11,8 @@ from enum import Enum, IntEnum
 
 import numpy as np
 
+from lnn_ros.simulation.walks import Walk
+
 Vector = tuple[float, float, float]
 
 
@@ -64,7 +66,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Solid:
-    """A fixed body that one can see and collide with.
+    """A body that one can see and collide with.
 
     Attributes
     ----------
@@ -157,7 +159,8 @@ class World:
     start_yaw : float
         Its heading there, rad.
     target : Solid
-        The coloured column to go to, or the post at the end of a lap; also among ``solids``.
+        The coloured column to go to, where it is at first, or the post at the end of a lap; also
+        among ``solids``.
     solids : tuple of Solid
         Everything that one can see and collide with, but the ground.
     ground : Material
@@ -168,6 +171,8 @@ class World:
         x_min, x_max, y_min, y_max of the populated area, metres.
     road : Road or None
         What is to be driven along.
+    walk : Walk, optional
+        How the target moves; it is the last of ``solids`` then. Nothing else moves.
     """
 
     seed: int
@@ -180,6 +185,13 @@ class World:
     light: Light
     bounds: tuple[float, float, float, float]
     road: Road | None = None
+    walk: Walk | None = None
+
+    def target_at(self, at_s: float) -> Vector:
+        """Centre of the target at an instant, s from the start; metres."""
+        if self.walk is None:
+            return self.target.position
+        return (*self.walk.at(at_s), self.target.position[2])
 
     def blocked(self, radius: float) -> bool:
         """Whether a body of this radius meets a solid on the straight line to the target.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lnn_ros.simulation.scenes import forest, road
+from lnn_ros.simulation.scenes import corridor, forest, forest_walk, road
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import RoadScene, Task
+from lnn_ros.simulation.task import CorridorScene, ForestWalkScene, RoadScene, Task
 from lnn_ros.simulation.world import World
 
 
@@ -34,10 +34,15 @@ def make_world(seed: int, task: Task, shifts: Sequence[Shift] = ()) -> World:
     """
     for shift in shifts:
         task = shift.scene(task)
-    if isinstance(task.scene, RoadScene):
-        world = road.make(seed, task, task.scene)
+    scene = task.scene
+    if isinstance(scene, CorridorScene):
+        world = corridor.make(seed, task, scene)
+    elif isinstance(scene, RoadScene):
+        world = road.make(seed, task, scene)
     else:
-        world = forest.make(seed, task, task.scene)
+        world = forest.make(seed, task, scene)
     for shift in shifts:
         world = shift.build(world, task)
+    if isinstance(scene, ForestWalkScene):  # last, so that its way leads around all that is there
+        world = forest_walk.add(world, scene)
     return world

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from lnn_ros.resources import share_path
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.worlds import make_world
 
@@ -57,7 +59,8 @@ class BagWriter:
 
 
 def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
-              seconds: float = SECONDS, namespace: str = "", post_s: float = 0.5) -> None:
+              seconds: float = SECONDS, namespace: str = "", post_s: float = 0.5,
+              task: str = "fly_to_target") -> None:
     """Write a straight flight at constant speed towards the target.
 
     Parameters
@@ -74,8 +77,12 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
         Put before every topic, for example ``/drone1``.
     post_s : float
         How long the record goes on after the outcome, at rest.
+    task : str
+        Name of the task.
     """
-    world = make_world(seed, Task.load("fly_to_target"))
+    world = make_world(seed, Task.load(task))
+    if task != "fly_to_target":
+        shutil.copy(share_path(f"config/tasks/{task}.yaml"), folder)
     out = BagWriter(folder / "bag")
     start = np.asarray(world.start)
     way = np.asarray(world.target.position) - start
@@ -130,7 +137,7 @@ def write_run(folder: Path, outcome: str = "arrived", seed: int = SEED,
                                             "camera.late": str(step // 200)})]))
         if step % 40 == 0 or time == seconds:
             out.write(f"{namespace}/simulator/status", stamp, out.status("simulator", {
-                "seed": str(seed), "task": "fly_to_target", "episode": "0",
+                "seed": str(seed), "task": task, "episode": "0",
                 "outcome": outcome if time >= seconds else "flying",
                 "time_s": f"{time:.3f}", "clearance_m": str(CLEARANCE),
                 "real_time_factor": str(REAL_TIME_FACTOR)}))

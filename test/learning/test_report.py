@@ -16,10 +16,11 @@ from PIL import Image
 from synthetic_run import CAMERA_AGE_S, CLEARANCE, REAL_TIME_FACTOR, SECONDS, SEED, SPEED, write_run
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning import figures
 from lnn_ros.learning.chase import chase, gaps
 from lnn_ros.learning.report import main, make_report, summarize
 from lnn_ros.learning.run_folder import read_run
-from lnn_ros.learning.video import FRAME_RATE, SIZE, draw_film, film_size, shots
+from lnn_ros.learning.video import FRAME_RATE, SIZE, draw_film, draw_still, film_size, shots
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Role, Shape, Solid, distance_to
 from lnn_ros.simulation.worlds import make_world
@@ -34,6 +35,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(folder, post_s=POST_S)
     make_report(folder, about={"command": "lnn_ros demo"})
     return folder
+
+
+def test_a_report_follows_a_target_that_walks(tmp_path: Path) -> None:
+    seconds = 9.0
+    write_run(tmp_path, outcome="timeout", seconds=seconds, post_s=0.0, task="follow_target")
+    run = read_run(tmp_path)
+    world = run.world
+    assert world.walk is not None
+    x, y, _ = world.target_at(seconds)
+    assert math.dist((x, y), world.target.position[:2]) > 1.0
+    assert run.distance[-1] == pytest.approx(
+        math.dist((x, y), run.position[-1, :2]) - world.target.size[0], abs=1e-6)
+    figures.draw_trajectory(run, tmp_path / "way.png")
+    assert "lost the target for too long" in figures.headline(run)
+    plan = shots(run)
+    assert plan[0].at_s == 0.0 and plan[-1].at_s == pytest.approx(seconds, abs=0.1)
+    draw_still(run, plan, tmp_path / "still.png")
+    assert max(np.asarray(Image.open(tmp_path / "still.png")).std((0, 1))) > 5.0
 
 
 def test_summary_has_the_numbers_of_the_constructed_flight(folder: Path) -> None:

@@ -132,8 +132,12 @@ def test_impossible_parameters_are_named_and_can_be_mended(bench):
     refused = bench.trigger("simulator/reset")
     assert not refused.success
     assert "no_such_task" in refused.message
-    assert bench.set_parameters("simulator", task="fly_to_target").successful
-    assert bench.trigger("simulator/reset").success
+    for task in ("corridor", "follow_target", "fly_to_target"):
+        assert bench.set_parameters("simulator", task=task).successful
+        assert bench.trigger("simulator/reset").success
+        bench.until(lambda t=task: ("task", t) in {(v.key, v.value) for v in status[-1].values},
+                    "the task")
+        assert ("followed" in {v.key for v in status[-1].values}) == (task == "follow_target")
     bench.until(lambda: clock, "time to pass")
     assert process.alive
     assert "parameter lockstep stays False" in bench.set_parameters(

@@ -122,10 +122,11 @@ class Driven:
 
 def judged(places, task=TASK):
     """Outcome and distance after each place, a tenth of a second apart."""
-    referee, found = make_referee(WORLD, task), []
+    referee, found = make_referee(WORLD, task, lambda: True), []
     for k, vehicle in enumerate(places):
-        outcome = referee.look(START_NS + k * 100_000_000, vehicle)
-        found.append((outcome, referee.distance(vehicle.place)))
+        now = START_NS + k * 100_000_000
+        outcome = referee.look(now, vehicle)
+        found.append((outcome, referee.distance(vehicle.place, now)))
         if outcome is not Outcome.FLYING:
             break
     return found
@@ -164,7 +165,7 @@ def test_a_lap_wants_a_road():
     forest = Task.load("drive_to_target")
     world = make_world(300_000, forest)
     with pytest.raises(LnnError, match=r"task drive_to_target: success.kind lap found"):
-        make_referee(world, replace(forest, success=TASK.success))
+        make_referee(world, replace(forest, success=TASK.success), lambda: True)
 
 
 def test_the_simulator_says_that_the_road_was_left():

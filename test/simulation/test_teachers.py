@@ -9,10 +9,11 @@ import pytest
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.expert import DRIVING, Expert, Manner
+from lnn_ros.simulation.experts import make_expert
 from lnn_ros.simulation.pursuit import Pursuit
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.teachers import make_expert, make_teacher
+from lnn_ros.simulation.teachers import make_teacher
 from lnn_ros.simulation.worlds import make_world
 
 BLIND = SimulatorOptions(render=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation.scenes import forest
-from lnn_ros.simulation.task import ForestScene, Task
+from lnn_ros.simulation.task import FollowGoal, ForestScene, Task
 from lnn_ros.simulation.world import Material, Role, Shape, Vector, World
 
 _AUTUMN: Vector = (0.78, 0.40, 0.08)
@@ -74,8 +74,10 @@ def farther(task: Task, strength: float) -> Task:
 
 def longer(task: Task, strength: float) -> Task:
     """Give as much more time."""
-    return replace(task, success=replace(
-        task.success, time_limit=max(1.0, strength) * task.success.time_limit))
+    more, goal = max(1.0, strength), task.success
+    if isinstance(goal, FollowGoal):  # and to get near at first
+        goal = replace(goal, grace=more * goal.grace)
+    return replace(task, success=replace(goal, time_limit=more * goal.time_limit))
 
 
 def clutter(world: World, task: Task, strength: float) -> World:

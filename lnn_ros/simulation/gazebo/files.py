@@ -16,9 +16,11 @@ from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.worlds import make_world
 
 COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME = "fly_to_target", 300_007, "forest"
-"""What the package ships for the drone; the seed is that of ``config/nodes/drone.yaml``."""
+"""The drone's first world that ships; the seed is that of ``config/nodes/drone.yaml``."""
 COMMITTED = {
-    "drone": ((COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME),),
+    "drone": ((COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME),
+              ("corridor", COMMITTED_SEED, "corridor"),
+              ("follow_target", COMMITTED_SEED, "forest_walk")),
     "rover": (("lane", 300_002, "lane"), ("drive_to_target", COMMITTED_SEED, "rover_forest")),
 }
 """Task, seed and name of every world that ships, by what flies or drives there; a rover's first

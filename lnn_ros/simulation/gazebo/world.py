@@ -36,7 +36,8 @@ def world_sdf(world: World, vehicles: Sequence[Model], release: Release, name: s
     """Return the ``world`` element.
 
     Solids stand where they do in the embedded simulator, with its sizes and, instead of its
-    patterns, their mean colours. Sun and sky light are its, too; there is no fog.
+    patterns, their mean colours. Sun and sky light are its, too; there is no fog. Nothing moves: a
+    target that walks stands where its walk begins.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from lnn_ros import policies
 from lnn_ros.learning.architecture import camera_card, make_policy
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate, format_table
+from lnn_ros.learning.executors import Processes
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.sequences import read_sequence
@@ -115,7 +116,7 @@ def test_a_lap_is_recorded_and_read_as_a_lesson(tmp_path) -> None:
 
 def test_laps_are_counted_and_who_left_the_road_is_told() -> None:
     rows = {"expert": ("expert", ""), "straight_ahead": ("straight_ahead", "")}
-    table = evaluate(rows, range(300_000, 300_002), 1, "lane")
+    table = evaluate(rows, range(300_000, 300_002), Processes(1), "lane")
     assert table["expert"]["arrived"] == 2 and "off_road" not in table["expert"]
     assert table["straight_ahead"]["off_road"] == 2
     text = format_table(table)

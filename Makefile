@@ -1,4 +1,4 @@
-# make demo   fly the shipped policy in the embedded simulator
+# make demo   fly the shipped policy in the embedded simulator; VEHICLE=rover drives one around a road
 # make test   lint, types and every test
 # make lint   the quick part of it
 # make docs   the documentation as a site, in build/docs/index.html
@@ -29,7 +29,7 @@ endef
 
 demo:
 	$(call environment,ros$(,)sim)
-	@$(RUN) -m lnn_ros.cli demo $(ARGS)
+	@$(RUN) -m lnn_ros.cli demo $(if $(VEHICLE),--vehicle $(VEHICLE)) $(ARGS)
 
 test:
 	$(call environment,ros$(,)sim$(,)train$(,)dev)

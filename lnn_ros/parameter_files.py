@@ -21,6 +21,12 @@ from lnn_ros.resources import share_path
 SHIPPED = "config/nodes/drone.yaml"
 """The drone's, below the package's share folder."""
 
+
+def shipped(vehicle: str) -> str:
+    """Return the parameter file that ships for a kind of vehicle, below the share folder."""
+    return f"config/nodes/{vehicle}.yaml"
+
+
 _BLOCK = "ros__parameters"
 # As rcl_yaml_param_parser tells the types of what is not in quotes (parse.c: get_value), which is
 # not as YAML does: 1e3 is a number, 1_000 a text, y a boolean, and 010 is eight.

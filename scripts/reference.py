@@ -34,8 +34,9 @@ def parameters() -> str:
     """Return the page about every node's parameters."""
     lines = [
         "# Parameters", "", MADE_BY,
-        "Every node also has `use_sim_time`. `config/nodes/drone.yaml` sets them for a drone; "
-        "`ros2 param describe` says the same as this page.", "",
+        "Every node also has `use_sim_time`. `config/nodes/drone.yaml` sets them for a drone, "
+        "`config/nodes/rover.yaml` for a rover; `ros2 param describe` says the same as this page.",
+        "",
         "*When* is the moment at which a new value counts. One marked *unconfigured only* is "
         "refused while the node is configured.", ""]
     for node, dataclass in settings.SETTINGS.items():
@@ -51,12 +52,13 @@ def parameters() -> str:
 
 
 def launch() -> str:
-    """Return the page about the launch file's arguments."""
+    """Return the page about the launch files' arguments."""
     lines = [
         "# Launch arguments", "", MADE_BY,
         "`ros2 launch lnn_ros drone.launch.py NAME:=VALUE ...`; `--show-args` says the same as "
         "this page. A value that is not possible ends the launch with one sentence, before "
-        "anything is started.", "",
+        "anything is started. `rover.launch.py` starts the nodes of a rover: it takes all of these "
+        "but `drones`, and its parameter file is `config/nodes/rover.yaml`.", "",
         "| Name | Default | What |", "|---|---|---|"]
     lines += [f"| `{a.name}` | {f'`{a.default}`' if a.default else 'empty'} | {a.description} |"
               for a in options.ARGUMENTS]

@@ -15,7 +15,7 @@ from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, ncp
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import LapGoal, RoverVehicle, Task
 
 MAX_PARAMETERS = 30_000
 """What ships has at most 20,000; cells with more gates, trained to compare with, need more."""
@@ -58,6 +58,8 @@ class CoreShape:
     ----------
     inter, command, motor : int
         Neurons by layer.
+    inter_fan_in, command_fan_in, recurrent_fan_in, motor_fan_in : int
+        How many others each one hears, of as many as there are: see ``wiring.ncp``.
     options : mapping of str to float
         Of the cell, in place of what is usual for it.
     """
@@ -65,11 +67,20 @@ class CoreShape:
     inter: int = 32
     command: int = 24
     motor: int = 8
+    inter_fan_in: int = 20
+    command_fan_in: int = 16
+    recurrent_fan_in: int = 12
+    motor_fan_in: int = 12
     options: Mapping[str, float] = field(default_factory=dict)
 
 
+NINETEEN = CoreShape(12, 5, 2, 16, 6, 4, 4)
+"""What a lane wants: as many as in the NCP paper (Lechner et al., Nature Machine Intelligence 2,
+2020), though between other eyes and wheels."""
+
+
 def make_policy(
-    core: str, task: Task, seed: int, timeless: bool = False, shape: CoreShape = CoreShape()
+    core: str, task: Task, seed: int, timeless: bool = False, shape: CoreShape | None = None
 ) -> tuple[PolicySpec, Wiring]:
     """Architecture and wiring of a policy for a task.
 
@@ -83,8 +94,8 @@ def make_policy(
         Of the wiring's draw.
     timeless : bool
         Make one that knows no time: every interval counts as ``STEP``.
-    shape : CoreShape
-        Of the core; a feed-forward one has layers of its own.
+    shape : CoreShape, optional
+        Of the core, by default as is usual for the task; a feed-forward one has layers of its own.
     """
     encoder = Conv(
         height=task.camera.height,
@@ -101,11 +112,16 @@ def make_policy(
         pixel_scale=1 / 64,
         pixel_offset=-2.0,
     )
+    if shape is None:
+        shape = NINETEEN if isinstance(task.success, LapGoal) else CoreShape()
     wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, shape)
-    # The head reads what is behind the first layer.
-    read = sum(wiring.sizes[1:])
+    # The head reads what is behind the first layer; of an LTC, its motor neurons.
+    read = wiring.sizes[-1] if core == "ltc" else sum(wiring.sizes[1:])
     vehicle = task.vehicle
-    forward, sideways = 0.8 * vehicle.max_speed, 0.5 * vehicle.max_speed
+    driven = isinstance(vehicle, RoverVehicle)
+    forward, sideways = 0.8 * vehicle.max_speed, 0.0 if driven else 0.5 * vehicle.max_speed
+    if driven:  # as fast as it is taught to drive, and a little more
+        forward = 0.9 * vehicle.max_speed
     spec = PolicySpec(
         encoder=encoder,
         core=cell_type(core).wired(wiring.inputs, wiring, read, **options),
@@ -146,10 +162,10 @@ def _wire(
         shape.inter,
         shape.command,
         shape.motor,
-        inter_fan_in=20,
-        command_fan_in=min(16, shape.inter),
-        recurrent_fan_in=min(12, shape.command),
-        motor_fan_in=min(12, shape.command),
+        inter_fan_in=shape.inter_fan_in,
+        command_fan_in=min(shape.command_fan_in, shape.inter),
+        recurrent_fan_in=min(shape.recurrent_fan_in, shape.command),
+        motor_fan_in=min(shape.motor_fan_in, shape.command),
         seed=seed,
         paired=True,
     )
@@ -170,7 +186,7 @@ def camera_card(task: Task) -> dict[str, Any]:
         "width": camera.width,
         "height": camera.height,
         "horizontal_fov": math.radians(camera.field_of_view),
-        "position": [0.12, 0.0, 0.03],
-        "tilt": 0.0,
+        "position": list(camera.position),
+        "tilt": math.radians(camera.tilt),
         "model": "pinhole",
     }

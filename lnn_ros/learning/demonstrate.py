@@ -26,7 +26,9 @@ from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.variety import random_options, taught
 from lnn_ros.pilot import Pilot
+from lnn_ros.simulation.expert import Manner
 from lnn_ros.simulation.interruption import Lost
+from lnn_ros.simulation.referee import FAILED
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
@@ -35,7 +37,7 @@ from lnn_ros.simulation.simulator import (
     Truth,
 )
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.teacher import Manner, Teacher
+from lnn_ros.simulation.teachers import make_teacher
 from lnn_ros.simulation.worlds import make_world
 
 AFTER_ARRIVAL_S = 2.5
@@ -47,6 +49,8 @@ TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
 RESCUE_M, RESCUE_S = 0.1, 1.0
 """In half of the student's flights the teacher takes over for so long when an obstacle is so near:
 what follows shows how to get away, where a contact would have ended the lesson."""
+OFF_ROAD_S = 12.0
+"""Time recorded after a student has left the road: the teacher drives back, and it goes on."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def record(episode: Episode) -> str:
     options = random_options(rng, task, episode.without)
     world = make_world(episode.seed, task, options.shifts)
     sim = Simulator(world, options, task=task)
-    teacher = Teacher(world, sim.geometry, TEACHING, sim.task)
+    teacher = make_teacher(world, sim.geometry, sim.task, TEACHING)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
@@ -158,7 +162,7 @@ def record(episode: Episode) -> str:
     hinter = Hinter(world, sim.geometry.horizontal_fov)
     tick, flies, shove, stop_ns = 0, False, np.zeros(4), None
     turn_ns = shove_end_ns = START_NS
-    while sim.outcome is not Outcome.CONTACT and sim.outcome is not Outcome.TIMEOUT:
+    while sim.outcome is Outcome.OFF_ROAD or sim.outcome not in FAILED:
         tick += 1
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
             recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
@@ -175,14 +179,16 @@ def record(episode: Episode) -> str:
             if rng.random() < (0.15 if flies else 0.5):  # a shove, from which to recover
                 shove = rng.normal(0.0, (0.5, 0.5, 0.25, 0.7))
                 shove_end_ns = now + int(rng.uniform(0.2, 0.9) * 1e9)
-        if rescued and flies and hinter.clearance(*sim.truth.position) < radius + RESCUE_M:
+        x, y, z = sim.truth.position.tolist()
+        left = sim.outcome is Outcome.OFF_ROAD
+        if (rescued or left) and flies and hinter.room(x, y, z, radius) < RESCUE_M:
             flies, turn_ns = False, now + int(RESCUE_S * 1e9)
         if student is not None:
             asked = student.command(now)
             wish = asked if flies else wish
         sim.command(wish + shove if now < shove_end_ns else wish)
-        if sim.outcome is Outcome.ARRIVED:
-            stop_ns = stop_ns or now + int(AFTER_ARRIVAL_S * 1e9)
+        if sim.outcome is not Outcome.FLYING:
+            stop_ns = stop_ns or now + int((OFF_ROAD_S if left else AFTER_ARRIVAL_S) * 1e9)
             if now >= stop_ns:
                 break
     meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value,

@@ -71,16 +71,18 @@ def evaluate(
 
 def format_table(table: dict[str, dict[str, Any]]) -> str:
     """Render the result as Markdown."""
+    road = any("off_road" in row for row in table.values())
     lines = [
-        "| agent | arrived | 95 % | contact | timeout | mean s |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| agent | arrived | 95 % | contact |{' off road |' if road else ''} timeout | mean s |",
+        f"| --- | --- | --- | --- |{' --- |' if road else ''} --- | --- |",
     ]
     for name, row in table.items():
         low, high = row["interval"]
         seconds = "-" if row["mean_seconds"] is None else f"{row['mean_seconds']:.1f}"
+        off = f" {row.get('off_road', 0)} |" if road else ""
         lines.append(
             f"| {name} | {row['arrived']}/{row['flights']} = {100 * row['rate']:.1f} % "
-            f"| {100 * low:.1f} to {100 * high:.1f} | {row['contact']} | {row['timeout']} "
+            f"| {100 * low:.1f} to {100 * high:.1f} | {row['contact']} |{off} {row['timeout']} "
             f"| {seconds} |"
         )
     return "\n".join(lines)

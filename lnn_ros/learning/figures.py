@@ -20,6 +20,7 @@ from matplotlib.patches import Circle, Ellipse, Patch, Polygon
 from matplotlib.patheffects import withStroke
 
 from lnn_ros.learning.run_folder import target_places
+from lnn_ros.simulation.task import LapGoal
 from lnn_ros.simulation.verdicts import said
 from lnn_ros.simulation.world import Role, Shape, Solid
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lnn_ros.learning.run_folder import Run
-    from lnn_ros.simulation.world import World
+    from lnn_ros.simulation.world import Road, World
 
 _INK = "#263238"
 _STREAM_COLORS = {"camera": "#e4572e", "imu": "#3f7cac"}
@@ -46,8 +47,9 @@ _STYLE: dict[Any, Any] = {
 
 def headline(run: Run) -> str:
     """One line that says what flew where, and how it ended."""
-    return (f"{run.task.name.replace('_', ' ')}, world {run.world.seed}: the drone "
-            f"{said(run.task.success, run.outcome)} after {run.duration_s:.1f} s")
+    return (f"{run.task.name.replace('_', ' ')}, world {run.world.seed}: the "
+            f"{run.task.vehicle.kind} {said(run.task.success, run.outcome)} "
+            f"after {run.duration_s:.1f} s")
 
 
 def draw_trajectory(run: Run, path: Path) -> None:
@@ -65,7 +67,7 @@ def draw_trajectory(run: Run, path: Path) -> None:
     target = targets[-1]
     # To a target that stands, the straight line; of one that walks, its way.
     aim = np.vstack([way[:1], target]) if run.world.walk is None else targets
-    points = np.vstack([way, targets])
+    points = np.vstack([way, targets, *((run.world.road.points,) if run.world.road else ())])
     low, high = points.min(axis=0) - 3.0, points.max(axis=0) + 3.0
     wide, tall = high - low
     scale = min(9.0 / wide, 9.0 / tall)
@@ -77,12 +79,14 @@ def draw_trajectory(run: Run, path: Path) -> None:
             if solid is run.world.target:
                 solid = replace(solid, position=(target[0], target[1], solid.position[2]))
             axes.add_patch(_footprint(solid))
-        axes.add_patch(Circle((float(target[0]), float(target[1])),
-                              float(max(run.world.target.size[:2])) + run.task.success.distance,
-                              fill=False, linestyle=(0, (2, 2)), color=_INK, linewidth=1.0,
-                              zorder=4))
-        axes.plot(*aim.T, linestyle=(0, (6, 4)), color="#607d8b",
-                  linewidth=1.2, zorder=4)
+        if run.world.road is not None:
+            _draw_road(run.world.road, axes)
+        if not isinstance(run.task.success, LapGoal):
+            reach = float(max(run.world.target.size[:2])) + run.task.success.distance
+            axes.add_patch(Circle((float(target[0]), float(target[1])), reach, fill=False,
+                                  linestyle=(0, (2, 2)), color=_INK, linewidth=1.0, zorder=4))
+            axes.plot(*aim.T, linestyle=(0, (6, 4)), color="#607d8b",
+                      linewidth=1.2, zorder=4)
         pieces = np.stack([way[:-1], way[1:]], axis=1)
         speed = np.linalg.norm(run.velocity, axis=1)
         axes.add_collection(LineCollection(list(pieces), colors="white", linewidths=5.0,
@@ -156,12 +160,25 @@ def draw_fleet(world: World, ways: Sequence[NDArray[np.float64]],
         plt.close(figure)
 
 
+def _draw_road(road: Road, axes: Axes) -> None:
+    """Draw the road's surface and its edge lines, below everything that stands."""
+    points = np.array(road.points)
+    ahead = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
+    left = np.stack([-ahead[:, 1], ahead[:, 0]], 1) / np.linalg.norm(ahead, axis=1)[:, None]
+    edges = [points + side * road.width / 2.0 * left for side in (1.0, -1.0)]
+    rings = [np.vstack([edge, edge[:1]]) for edge in edges]
+    axes.fill(*np.vstack([rings[0], rings[1][::-1]]).T, facecolor="#b0b5ba", zorder=0.5)
+    for ring in rings:
+        axes.plot(*ring.T, color="white", linewidth=1.4, zorder=0.6)
+
+
 def _legend(run: Run) -> list[Patch | Line2D]:
-    lines = (("straight line", "arrival zone") if run.world.walk is None else
-             ("the target's way", "near enough, at the end"))
-    roles: list[Patch | Line2D] = [
-        Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label=lines[0]),
-        Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label=lines[1])]
+    roles: list[Patch | Line2D] = []
+    if not isinstance(run.task.success, LapGoal):
+        lines = (("straight line", "arrival zone") if run.world.walk is None else
+                 ("the target's way", "near enough, at the end"))
+        roles += [Line2D([], [], linestyle=(0, (6, 4)), color="#607d8b", label=lines[0]),
+                  Line2D([], [], linestyle=(0, (2, 2)), color=_INK, label=lines[1])]
     for role in Role:
         found = next((s for s in run.world.solids if s.role is role), None)
         if found is not None:
@@ -223,8 +240,10 @@ def draw_timeline(run: Run, path: Path) -> None:
 
 def _draw_distance(run: Run, axes: Axes) -> None:
     time = run.seconds(run.stamp_ns)
-    axes.plot(time, run.distance, color=_INK, linewidth=1.6, label="distance to the target (m)")
-    axes.axhline(run.task.success.distance, color=_INK, linestyle=(0, (2, 2)), linewidth=0.8)
+    what = "distance to the target (m)" if run.world.road is None else "left of the lap (m)"
+    axes.plot(time, run.distance, color=_INK, linewidth=1.6, label=what)
+    if not isinstance(run.task.success, LapGoal):
+        axes.axhline(run.task.success.distance, color=_INK, linestyle=(0, (2, 2)), linewidth=0.8)
     axes.plot(time, np.linalg.norm(run.velocity, axis=1), color="#8e44ad", linewidth=1.2,
               label="speed (m/s)")
     axes.set_ylim(bottom=0.0)

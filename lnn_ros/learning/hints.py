@@ -10,13 +10,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.world import Shape, World, distance_to
 
 COLUMNS = 8
 """Sectors of the view, left to right, whose nearest obstacle is told."""
 HINTS = COLUMNS + 4
-"""Proximities, then target visible (0 or 1), and its direction (forward, left) and proximity."""
+"""Proximities, then target visible (0 or 1), and its direction (forward, left) and proximity. On a
+road, its edges are obstacles, and the target is the road some way ahead."""
 _RAYS = 4  # per column
+_ROAD_AHEAD = 1.2  # m
+_TEXEL = 0.05  # m
+_FARTHEST = 6.0  # m to a road's edge
 _BODY = 0.2  # m, above and below the vehicle's height within which a solid is in the way
 
 
@@ -48,6 +53,7 @@ class Hinter:
         pixels = np.linspace(1, -1, COLUMNS * _RAYS + 1)
         self._bearings = np.arctan(edge * (pixels[:-1] + pixels[1:]) / 2)
         self._half_fov = horizontal_fov / 2
+        self._road = _Verge(world) if world.road else None
 
     def _cast(
         self, x: float, y: float, z: float, headings: NDArray[np.float64]
@@ -94,6 +100,18 @@ class Hinter:
             nearest = min(nearest, distance_to(self._solids[index], (x, y, z)))
         return float(nearest)
 
+    def room(self, x: float, y: float, z: float, radius: float) -> float:
+        """Room in metres about a vehicle's surface; on a road, of its middle within the edges."""
+        free = self.clearance(x, y, z) - radius
+        return min(free, self._road.inside(x, y)) if self._road else free
+
+    def heading_for(self, x: float, y: float) -> tuple[float, float]:
+        """Where a vehicle is to look: at the target, or along the road."""
+        if self._road:
+            return self._road.ahead(x, y)
+        goal_x, goal_y = self._centres[self._target, :2].tolist()
+        return goal_x, goal_y
+
     def __call__(
         self, x: float, y: float, z: float, yaw: float, at_s: float = 0.0
     ) -> NDArray[np.float32]:
@@ -103,10 +121,17 @@ class Hinter:
         distances = self._cast(x, y, z, yaw + self._bearings)
         distances[:, self._target] = np.inf
         nearest = distances.min(1).reshape(COLUMNS, _RAYS).min(1)
-        out[:COLUMNS] = proximity(nearest)
-        dx, dy = self._centres[self._target, :2] - (x, y)
+        goal_x, goal_y = self.heading_for(x, y)
+        dx, dy = goal_x - x, goal_y - y
         bearing = math.remainder(math.atan2(dy, dx) - yaw, 2 * math.pi)
         away = math.hypot(dx, dy)
+        if self._road:
+            edge = self._road.cast(x, y, yaw + self._bearings).reshape(COLUMNS, _RAYS).min(1)
+            out[:COLUMNS] = proximity(np.minimum(nearest, edge))
+            there = float(abs(bearing) < self._half_fov)
+            out[COLUMNS:] = (there, math.cos(bearing), math.sin(bearing), proximity(np.array(away)))
+            return out
+        out[:COLUMNS] = proximity(nearest)
         # Any part of it: rays across most of its width.
         across = math.atan2(float(self._sizes[self._target, 0]), away) * np.linspace(-0.9, 0.9, 7)
         rays = self._cast(x, y, z, yaw + bearing + across)
@@ -115,3 +140,40 @@ class Hinter:
         visible = bool((inside & (rays.min(1) > away - self._sizes[self._target, 0])).any())
         out[COLUMNS:] = (visible, math.cos(bearing), math.sin(bearing), proximity(np.array(away)))
         return out
+
+
+class _Verge:
+    """The edges of a world's road, as seen from places on it."""
+
+    def __init__(self, world: World) -> None:
+        assert world.road is not None
+        self._line = Centreline(world.road.points)
+        self._half = world.road.width / 2.0
+        low_x, high_x, low_y, high_y = world.bounds
+        self._low = np.array([low_x, low_y])
+        x, y = np.arange(low_x, high_x, _TEXEL), np.arange(low_y, high_y, _TEXEL)
+        self._inside = self._half - self._line.distances(x, y)
+
+    def inside(self, x: float, y: float) -> float:
+        """Distance in metres from a place to the road's edge; off the road negative."""
+        return self._half - abs(self._line.find(x, y)[1])
+
+    def ahead(self, x: float, y: float) -> tuple[float, float]:
+        """Point in the middle of the road, some way on from where a place is along it."""
+        return self._line.at(self._line.find(x, y)[0] + _ROAD_AHEAD)
+
+    def cast(self, x: float, y: float, headings: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distances along headings to where the road ends; 0 off the road."""
+        along = np.zeros(len(headings))
+        way = np.stack([np.cos(headings), np.sin(headings)])
+        last = np.array(self._inside.shape)[::-1] - 1
+        while True:
+            # As far as the nearest edge is, no ray can have met any.
+            places = np.array([x, y])[:, None] + along * way
+            i, j = np.clip(np.round((places - self._low[:, None]) / _TEXEL), 0,
+                           last[:, None]).astype(int)
+            free = self._inside[j, i]
+            going = (free > _TEXEL) & (along < _FARTHEST)
+            if not going.any():
+                return along
+            along = np.where(going, along + free, along)

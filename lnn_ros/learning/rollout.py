@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lnn_ros.simulation.experts import make_expert
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
-from lnn_ros.simulation.teacher import Teacher
+from lnn_ros.simulation.teachers import make_teacher
 
 
 class Agent(Protocol):
@@ -56,7 +56,7 @@ class TeacherAgent(ExpertAgent):
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
-        self._teacher = Teacher(sim.world, sim.geometry, task=sim.task)
+        self._teacher = make_teacher(sim.world, sim.geometry, sim.task)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Look and answer."""

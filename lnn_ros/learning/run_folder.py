@@ -7,6 +7,7 @@ name, so that a namespace does not matter.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from rosbags.typesys import Stores, get_typestore
 
 from lnn_ros.errors import LnnError
 from lnn_ros.messages import command_vector, image_array, imu_vector, stamp_ns
+from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.world import World
+from lnn_ros.simulation.world import Road, World
 from lnn_ros.simulation.worlds import make_world
 
 Floats = NDArray[np.float64]
@@ -67,7 +69,8 @@ class Run:
     task, world : Task, World
         What was to be done, and where.
     outcome : str
-        The simulator's last word: ``arrived``, ``contact``, ``timeout`` or ``flying``.
+        The simulator's last word: ``arrived``, ``contact``, ``timeout``, ``off_road`` or
+        ``flying``.
     stamp_ns : ndarray (N,) int64
         Instants of the ground truth.
     position, velocity : ndarray (N, 3)
@@ -75,7 +78,8 @@ class Run:
     quaternion : ndarray (N, 4)
         x, y, z, w of world_from_body; neighbours lie in one half space.
     distance : ndarray (N,)
-        Horizontally from the vehicle's centre to the target column's surface, metres.
+        Horizontally from the vehicle's centre to the target column's surface, or what is left of
+        the lap, metres.
     command : Series
         (M, 4) as in the interface: [vx, vy, vz, yaw_rate].
     frames : Series
@@ -202,7 +206,9 @@ def rotations(quaternion: Floats) -> Floats:
 
 
 def target_distance(world: World, position: Floats, stamp_ns: Stamps) -> Floats:
-    """Horizontal distance (N,) of positions (N, 3) to the target column's surface, metres."""
+    """Way (N,) that is left at positions (N, 3), metres: of a lap, else to the target's surface."""
+    if world.road is not None:
+        return _lap_left(world.road, position)
     offset = position[:, :2] - target_places(world, stamp_ns)[:, :2]
     return np.asarray(np.hypot(offset[:, 0], offset[:, 1]) - world.target.size[0])
 
@@ -210,6 +216,18 @@ def target_distance(world: World, position: Floats, stamp_ns: Stamps) -> Floats:
 def target_places(world: World, stamp_ns: Stamps) -> Floats:
     """Places (N, 3) of the target's centre at instants (N,), metres."""
     return np.array([world.target_at((stamp - START_NS) * 1e-9) for stamp in stamp_ns.tolist()])
+
+
+def _lap_left(road: Road, position: Floats) -> Floats:
+    """Metres of the lap that are left (N,) along a way (N, 3)."""
+    line, at, left = Centreline(road.points), 0.0, []
+    driven = 0.0
+    for x, y in position[:, :2].tolist():
+        along, _ = line.find(x, y, near=at)
+        driven += math.remainder(along - at, line.length)
+        at = along
+        left.append(max(line.length - driven, 0.0))
+    return np.array(left)
 
 
 def _read_bag(bag: Path) -> dict[str, list[Any]]:

@@ -104,7 +104,8 @@ class _Training:
         self.steps = schedule(args)
         self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
         spec, wiring = make_policy(
-            args.core, self.task, args.seed, args.timeless, self.chosen.shape
+            args.core, self.task, args.seed, args.timeless,
+            self.chosen.shape if args.tuned else None,
         )
         self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16, self.chosen.decay)
         if args.encoder:

@@ -55,12 +55,12 @@ def _policy(path: str) -> tuple[Pilot, Limits]:
     return Pilot.load(path), Limits(head.low, head.high)
 
 
-def _guarded(path: str) -> Pilot:
-    """Return a pilot whose commands are limited as those of a drone that is launched.
+def _guarded(path: str, vehicle: str) -> Pilot:
+    """Return a pilot whose commands are limited as those of a vehicle that is launched.
 
     All others fly without limits of change, as the policy wants.
     """
-    blocks = parameter_files.load(share_path(parameter_files.SHIPPED))
+    blocks = parameter_files.load(share_path(parameter_files.shipped(vehicle)))
     parameters = replace(of_groups(blocks["/**"]["ros__parameters"]), modes=OFFLINE.modes)
     checkpoint = load(path)
     guard = Guard(ceilings(checkpoint), parameters, CONTROL_PERIOD_NS * NS)
@@ -81,7 +81,7 @@ def _agent(trial: Trial, sim: Simulator) -> Agent:
     if trial.agent == "color_servo":
         return ColorServo()
     if trial.agent == "guarded":
-        return _guarded(trial.policy)
+        return _guarded(trial.policy, sim.task.vehicle.kind)
     pilot, limits = _policy(trial.policy)
     pilot.reset()
     if trial.agent == "held":
@@ -122,6 +122,7 @@ def summarise(flights: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "flights": len(flights),
         **{o.value: counts[o.value] for o in (Outcome.ARRIVED, Outcome.CONTACT, Outcome.TIMEOUT)},
+        **({"off_road": off} if (off := counts[Outcome.OFF_ROAD.value]) else {}),
         "rate": arrived / len(flights),
         "interval": [low, high],
         "mean_seconds": sum(times) / len(times) if times else None,

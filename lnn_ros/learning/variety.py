@@ -14,7 +14,7 @@ from lnn_ros.simulation.physics import Estimator, Wind
 from lnn_ros.simulation.sensors import StreamTiming
 from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.simulator import SimulatorOptions
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import LapGoal, Task
 
 OCCLUDED, BLACKED_OUT = 0.4, 0.15
 """Share of the flights in which the target is covered, and in which no frame comes, for a while."""
@@ -96,7 +96,7 @@ def random_options(rng: np.random.Generator, task: Task,
             drop=float(rng.uniform(0.0, 0.1 if good else 0.5)),
             reorder=not good,
         ),
-        interruption=_interruption(rng),
+        interruption=_interruption(rng, task),
         shifts=random_shifts(rng, task, without),
     )
     if any(shift.disturbs for shift in options.shifts):
@@ -108,10 +108,12 @@ def random_options(rng: np.random.Generator, task: Task,
     )
 
 
-def _interruption(rng: np.random.Generator) -> Interruption | None:
-    """Draw what the camera loses once in the flight, if anything."""
+def _interruption(rng: np.random.Generator, task: Task) -> Interruption | None:
+    """Draw what the camera loses once in the flight, if anything; a lap has no target to lose."""
     way = rng.random()
     if way < OCCLUDED:
+        if isinstance(task.success, LapGoal):
+            return None
         return Interruption(Lost.TARGET, (0.5, 8.0), (0.5, 3.0))
     if way < OCCLUDED + BLACKED_OUT:
         return Interruption(Lost.FRAMES, (0.5, 8.0), (0.3, 1.2))

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lnn_ros.learning.chase import Floats, chase, gaps
 from lnn_ros.learning.run_folder import rotations, target_places
+from lnn_ros.simulation.bodies import parts
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.verdicts import stamped
@@ -37,7 +38,8 @@ _FIELD_OF_VIEW = math.radians(75.0)
 _STILL_SCALE = 2
 _FOREGROUND = 2.2  # metres from the film camera; what is nearer than this only hides the rest
 _LEAD_IN_S = 1.5  # the still shows the flight, not the hover before it
-_COLORS = {"arrived": (88, 214, 141), "contact": (236, 112, 99), "timeout": (245, 176, 65)}
+_COLORS = {"arrived": (88, 214, 141), "contact": (236, 112, 99), "timeout": (245, 176, 65),
+           "off_road": (236, 112, 99)}
 
 Picture = NDArray[np.uint8]
 
@@ -118,7 +120,7 @@ def draw_film(run: Run, plan: list[Shot], path: Path,
 def draw_still(run: Run, plan: list[Shot], path: Path) -> None:
     """Render the moment at which the flight looks most like one, large and smooth, as a PNG."""
     geometry = _film_camera(_STILL_SCALE * SIZE[0], _STILL_SCALE * SIZE[1])
-    renderer = Renderer(run.world, geometry, vehicles=1)
+    renderer = Renderer(run.world, geometry, vehicles=1, body=parts(run.task.vehicle))
     shot = _best_shot(run, plan)
     picture = renderer.render(shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)],
                               at_s=shot.at_s)
@@ -147,7 +149,7 @@ def _pictures(run: Run, plan: list[Shot]) -> Iterator[Picture]:
 
     def picture(shot: Shot) -> Picture:
         if not hasattr(own, "renderer"):
-            own.renderer = Renderer(run.world, geometry, vehicles=1)
+            own.renderer = Renderer(run.world, geometry, vehicles=1, body=parts(run.task.vehicle))
         return _decorate(run, shot, own.renderer.render(
             shot.eye, shot.view, vehicles=[(shot.position, shot.rotation)], at_s=shot.at_s), 1)
 
@@ -213,7 +215,7 @@ def _decorate(run: Run, shot: Shot, picture: Picture, scale: int) -> Picture:
     second = 1e-9 * (shot.at_ns - run.start_ns)
     speed = np.interp(shot.at_ns, run.stamp_ns, np.linalg.norm(run.velocity, axis=1))
     distance = np.interp(shot.at_ns, run.stamp_ns, run.distance)
-    text = f"{second:5.1f} s    {speed:4.2f} m/s    {distance:5.1f} m to the target"
+    text = f"{second:5.1f} s    {speed:4.2f} m/s    {distance:5.1f} m to go"
     _label(draw, (margin, margin), text, _font(14 * scale), (255, 255, 255), scale)
     word = stamped(run.task.success, run.outcome)
     if word and second >= run.duration_s - 1e-6:

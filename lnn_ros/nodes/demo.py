@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib import metadata
@@ -24,25 +24,25 @@ from typing import Any
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import distributions
-from lnn_ros.nodes.options import NodeOptions
+from lnn_ros.nodes.options import VEHICLES, NodeOptions
 from lnn_ros.nodes.supervision import Processes, environment, free_domain
 from lnn_ros.nodes.table import NodeSpec, nodes
 from lnn_ros.nodes.watcher import Watcher
 from lnn_ros.pilot import Pilot
 from lnn_ros.resources import share_path
+from lnn_ros.simulation.bodies import parts
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Simulator
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import LapGoal, Task
 from lnn_ros.simulation.verdicts import said, stamped
 from lnn_ros.simulation.worlds import make_world
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
 # trees and a wall, and the shipped policy arrived with each of eight seeds of noise and wind. It is
 # no statistic; `lnn_ros evaluate` is.
-_SEED = 300_037
-_POLICY = "fly_to_target"
-_TASK = "fly_to_target"
+_SEEDS = {"drone": 300_037, "rover": 300_002}
+_TASKS = {"drone": "fly_to_target", "rover": "lane"}
 # The recorder sees the last zero command of the controller and of the adapter behind it.
 _STOP_ORDER = ("controller", "vehicle_adapter", "simulator", "companion")
 # Hardly any simulated time passes until everybody listens: a flight is recorded from its start.
@@ -59,16 +59,18 @@ _PACKAGES = ("numpy", "numba", "mujoco", "rosbags", "ros-rclpy", "ros-rmw-fastrt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``lnn_ros demo``."""
-    parser.add_argument("--seed", type=int, default=_SEED,
-                        help="world to fly in (default: %(default)s; 300000 and above are in no "
-                             "training or evaluation set)")
+    parser.add_argument("--vehicle", choices=VEHICLES, default="drone",
+                        help="what flies or drives (default: %(default)s)")
+    parser.add_argument("--seed", type=int,
+                        help=f"world to fly in (default: {_by_vehicle(_SEEDS)}; 300000 and above "
+                             f"are in no training or evaluation set)")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR",
                         help="folder for the run folders (default: %(default)s)")
     parser.add_argument("--policy",
                         help="name of a policy that ships, or path of a .safetensors checkpoint "
-                             f"(default: the one of the task; {_POLICY} where none ships)")
-    parser.add_argument("--task", default=_TASK,
-                        help="name of a task, or path of a task file (default: %(default)s)")
+                             "(default: the one that ships for the task)")
+    parser.add_argument("--task", help=f"name of a task, or path of a task file (default: "
+                                       f"{_by_vehicle(_TASKS)})")
     parser.add_argument("--real-time-factor", type=float, metavar="X",
                         help="simulated seconds per second; 0: as fast as possible (default: 1; "
                              "with --lockstep 0)")
@@ -78,39 +80,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-video", action="store_true", help="leave out the film and the still")
 
 
+def _by_vehicle(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{value} for a {vehicle}" for vehicle, value in values.items())
+
+
 def run(args: argparse.Namespace) -> int:
     """Fly, watch and report.
 
     Returns
     -------
     int
-        0 when the drone arrived, 1 when it did not.
+        0 when it arrived, or drove its lap, and 1 when it did not.
 
     Raises
     ------
     LnnError
         When an argument or a file that it names is not usable.
     """
-    task = Task.load(args.task)
-    usual = args.task if policies.ships(args.task) else _POLICY
-    policy = _policy(args.policy or usual)
+    name, seed = args.task or _TASKS[args.vehicle], args.seed
+    seed = _SEEDS[args.vehicle] if seed is None else seed
+    task = Task.load(name)
+    if task.vehicle.kind != args.vehicle:
+        raise LnnError(f"--task {name} is for a {task.vehicle.kind}, found --vehicle "
+                       f"{args.vehicle}: expected --vehicle {task.vehicle.kind}")
+    policy = _policy(args.policy or (name if policies.ships(name) else _TASKS[args.vehicle]))
     Pilot.load(policy)  # a damaged file is told here, in one sentence, before anything starts
     factor = args.real_time_factor
     if factor is None:
         factor = 0.0 if args.lockstep else 1.0
-    if not 0 <= args.seed < 2**31:
-        raise LnnError(f"--seed is {args.seed}: expected a whole number from 0 to 2147483647")
+    if not 0 <= seed < 2**31:
+        raise LnnError(f"--seed is {seed}: expected a whole number from 0 to 2147483647")
     if not 0.0 <= factor <= 1000.0:
         raise LnnError(f"--real-time-factor is {factor:g}: expected 0 to 1000")
-    folder = _run_folder(args.out, args.seed)
+    folder = _run_folder(args.out, seed)
     table = nodes(NodeOptions(
-        record=True, policy=str(policy), task=args.task, seed=args.seed,
+        vehicle=args.vehicle, record=True, policy=str(policy), task=name, seed=seed,
         lockstep=args.lockstep, real_time_factor=_CREEP, bag_folder=str(folder / "recording")))
 
     domain = _domain()
-    _make(folder, args.task)
+    _make(folder, name)
     line = ProgressLine()
-    _compile(line, args.seed, task)
+    _compile(line, seed, task)
     began = time.monotonic()
     with _interrupts() as interrupted:
         end = _fly(table, factor, domain, folder, line, interrupted)
@@ -269,7 +279,8 @@ def _compile(line: ProgressLine, seed: int, task: Task) -> None:
             simulator = Simulator(make_world(seed, task), task=task)
             simulator.advance(START_NS + 100_000_000)
             pose = simulator.truth.position, simulator.truth.rotation
-            Renderer(simulator.world, CameraGeometry(width=8, height=6), vehicles=1).render(
+            Renderer(simulator.world, CameraGeometry(width=8, height=6), vehicles=1,
+                     body=parts(task.vehicle)).render(
                 *pose, vehicles=[pose])
         except BaseException as error:
             failed.append(error)
@@ -319,11 +330,12 @@ def _take_bag(folder: Path) -> None:
 
 def _print_verdict(task: Task, end: str, summary: dict[str, Any], folder: Path) -> None:
     outcome = summary.get("outcome", "")
+    vehicle, lap = task.vehicle.kind, isinstance(task.success, LapGoal)
     verdict = f"The flight was not finished ({end})"
     if stamped(task.success, outcome):
-        verdict = f"The drone {said(task.success, outcome)}"
-        verdict += (f" after {summary['time_s']:.1f} s and {summary['path_length_m']:.1f} m, "
-                    f"{summary['distance_at_end_m']:.2f} m from the target")
+        verdict = (f"The {vehicle} {said(task.success, outcome)} after {summary['time_s']:.1f} s "
+                   f"and {summary['path_length_m']:.1f} m, {summary['distance_at_end_m']:.2f} m "
+                   f"from the {'end of the lap' if lap else 'target'}")
         if summary["min_clearance_m"] is not None:
             verdict += f"; nearest to an obstacle: {summary['min_clearance_m']:.2f} m"
     print(f"{verdict}.")

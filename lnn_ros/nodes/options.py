@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnn_ros import parameter_files, policies
@@ -19,6 +19,8 @@ from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros
 
 SIMULATORS = ("embedded", "gazebo", "none")
 GAZEBO = ("auto", *RELEASES)
+VEHICLES = robots.KINDS
+"""What is launched: a launch file and a parameter file each."""
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 _NAMESPACE = re.compile(r"/?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -90,7 +92,16 @@ ARGUMENTS = (
              "'true' starts Foxglove's bridge, which only programs on this computer can reach "
              "(ws://127.0.0.1:8765)."),
 )
-"""The arguments of ``drone.launch.py``."""
+"""The arguments of ``drone.launch.py``; ``rover.launch.py`` has all but ``drones``."""
+
+
+def arguments(vehicle: str = "drone") -> tuple[Argument, ...]:
+    """Return the arguments of a vehicle's launch file."""
+    if vehicle == "drone":
+        return ARGUMENTS
+    file = parameter_files.shipped(vehicle)
+    return tuple(replace(a, description=a.description.replace(parameter_files.SHIPPED, file))
+                 for a in ARGUMENTS if a.name != "drones")
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,8 @@ class NodeOptions:
 
     Attributes
     ----------
+    vehicle : {"drone", "rover"}
+        What flies or drives.
     sim : {"embedded", "gazebo", "none"}
         Simulator to start.
     robot : str
@@ -117,7 +130,7 @@ class NodeOptions:
     namespace : str
         Namespace of every node; empty for the root.
     params_file : str
-        Path of the parameter file; empty for the installed ``config/nodes/drone.yaml``.
+        Path of the parameter file; empty for the installed one of ``vehicle``.
     use_sim_time : bool or None
         Whether time comes from ``/clock``; None: exactly when a simulator is started.
     record : bool
@@ -147,6 +160,7 @@ class NodeOptions:
         When a value is not one of those possible; the sentence names it as launch spells it.
     """
 
+    vehicle: str = "drone"
     sim: str = "embedded"
     robot: str = ""
     world: str = ""
@@ -171,6 +185,7 @@ class NodeOptions:
 
     def __post_init__(self) -> None:
         """Check every value, and those that must fit each other."""
+        _one_of("vehicle", self.vehicle, VEHICLES)
         _one_of("sim", self.sim, SIMULATORS)
         _one_of("gazebo", self.gazebo, GAZEBO)
         _one_of("log_level", self.log_level, LOG_LEVELS)
@@ -192,8 +207,11 @@ class NodeOptions:
         if self.robot:
             if self.sim != "none":
                 raise LnnError(f"robot:={self.robot} does not go with sim:={self.sim}, which has "
-                               f"a drone of its own: use sim:=none")
-            robots.load(self.robot)
+                               f"a {self.vehicle} of its own: use sim:=none")
+            kind = robots.load(self.robot).kind
+            if self.vehicle == "rover" and kind != "rover":
+                raise LnnError(f"robot:={self.robot} is a {kind}: expected a rover, or "
+                               f"{kind}.launch.py")
         if not 1 <= self.drones <= _MOST_DRONES:
             raise LnnError(f"drones:={self.drones}: expected a whole number from 1 to "
                            f"{_MOST_DRONES}")
@@ -214,29 +232,31 @@ class NodeOptions:
                                f"sim:={self.sim}")
 
     @classmethod
-    def parse(cls, texts: Mapping[str, str]) -> NodeOptions:
+    def parse(cls, texts: Mapping[str, str], vehicle: str = "drone") -> NodeOptions:
         """Return the options that launch arguments stand for.
 
         Parameters
         ----------
         texts : mapping of str to str
             Launch arguments by name; those that are not there have their default.
+        vehicle : str
+            Whose launch file it is.
 
         Raises
         ------
         LnnError
             When a name is unknown or a value is not one of those possible.
         """
-        known = {argument.name: argument.default for argument in ARGUMENTS}
+        known = {argument.name: argument.default for argument in arguments(vehicle)}
         for name in texts:
             if name not in known:
                 raise LnnError(f"{name} is no launch argument: expected one of {', '.join(known)}")
-        text = {**known, **{name: value.strip() for name, value in texts.items()}}
+        text = {"drones": "1", **known, **{name: value.strip() for name, value in texts.items()}}
         use_sim_time, world = text["use_sim_time"], text["world"]
         # The embedded simulator makes its worlds of seeds.
         seeded = text["sim"] == "embedded" and world
         return cls(
-            sim=text["sim"], robot=text["robot"], world="" if seeded else world,
+            vehicle=vehicle, sim=text["sim"], robot=text["robot"], world="" if seeded else world,
             seed=_whole("world", world, "the seed of a world", _MOST_SEED) if seeded else None,
             drones=_whole("drones", text["drones"], "how many fly", _MOST_DRONES),
             gazebo=text["gazebo"], namespace=text["namespace"], params_file=text["params_file"],
@@ -257,7 +277,7 @@ class NodeOptions:
         """
         release = (of_ros(distributions.name()).name if self.gazebo == "auto"
                    else self.gazebo)
-        return running.run(self.world, release, self.headless, self.namespace)
+        return running.run(self.world, release, self.headless, self.namespace, self.vehicle)
 
 
 def is_path(policy: str) -> bool:

@@ -1,7 +1,7 @@
-"""The one table of nodes: which processes make up a drone, with which names and parameters.
+"""The one table of nodes: which processes make up a vehicle, with which names and parameters.
 
-Plain data without launch or rclpy, so that ``launch/drone.launch.py``, ``lnn_ros demo`` and the
-tests start the same processes: the launch file turns the table into launch actions, the demo into
+Plain data without launch or rclpy, so that the launch files, ``lnn_ros demo`` and the
+tests start the same processes: a launch file turns the table into launch actions, the demo into
 command lines.
 """
 
@@ -213,12 +213,13 @@ class _Table:
         self.remaps = dict(robot.remaps) if robot else {}
         params_file = Path(options.params_file).resolve() if options.params_file else None
         # What a person wrote wins over what is known of the robot, that over what ships.
+        shipped = share_path(parameter_files.shipped(options.vehicle))
         self.layers: tuple[Path | Mapping[str, ParameterValue], ...]
         if robot:
-            self.layers = (share_path(parameter_files.SHIPPED), robot.parameters,
+            self.layers = (shipped, robot.parameters,
                            *((params_file,) if params_file else ()))
         else:
-            self.layers = (params_file or share_path(parameter_files.SHIPPED),)
+            self.layers = (params_file or shipped,)
         simulated = options.sim != "none"
         self.time = {"use_sim_time": (simulated if options.use_sim_time is None
                                       else options.use_sim_time)}

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import poses, rays, shading
-from lnn_ros.simulation.world import Material, Pattern, Role, Shape, Vector, World
+from lnn_ros.simulation.bodies import DRONE, Part
+from lnn_ros.simulation.centreline import Centreline
+from lnn_ros.simulation.world import Material, Pattern, Road, Role, Vector, World
 
 _GRID = {1: ((0.0, 0.0),),
          4: ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))}
@@ -25,25 +27,6 @@ _ON_TREES = {Pattern.STRIPES: shading.BARK, Pattern.NOISE: shading.LEAVES}
 _TEXEL = 0.1
 _MOST_TEXELS = 1_000_000
 _BURIED = 1000.0  # metres below the ground, where no ray ends
-# Parts of the drawn vehicle: shape, centre and half extents in the body frame (m), yaw, colours.
-_DARK, _RED = (0.08, 0.08, 0.09), (0.85, 0.12, 0.08)
-_GREY, _WHITE = (0.45, 0.47, 0.5), (0.9, 0.9, 0.9)
-VEHICLE_PARTS: list[tuple[Shape, Vector, Vector, float, Vector]] = [
-    (Shape.ELLIPSOID, (0.0, 0.0, 0.01), (0.13, 0.08, 0.045), 0.0, _WHITE),
-    (Shape.BOX, (0.0, 0.0, -0.02), (0.08, 0.05, 0.025), 0.0, _DARK),
-    (Shape.ELLIPSOID, (0.11, 0.0, 0.0), (0.03, 0.03, 0.03), 0.0, _DARK),
-    (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), math.pi / 4, _GREY),
-    (Shape.BOX, (0.0, 0.0, 0.0), (0.24, 0.012, 0.01), -math.pi / 4, _GREY),
-]
-for _x, _y in ((0.17, 0.17), (0.17, -0.17), (-0.17, 0.17), (-0.17, -0.17)):
-    VEHICLE_PARTS += [
-        (Shape.CYLINDER, (_x, _y, 0.015), (0.02, 0.02, 0.025), 0.0, _DARK),
-        (Shape.CYLINDER, (_x, _y, 0.045), (0.115, 0.115, 0.003), 0.0, _RED if _x > 0 else _DARK),
-    ]
-for _y in (0.07, -0.07):
-    VEHICLE_PARTS.append((Shape.BOX, (0.0, _y, -0.075), (0.1, 0.008, 0.008), 0.0, _GREY))
-    for _x in (0.06, -0.06):
-        VEHICLE_PARTS.append((Shape.BOX, (_x, _y, -0.045), (0.007, 0.007, 0.03), 0.0, _GREY))
 
 
 def _vector(name: str, value: Any) -> NDArray[np.float64]:
@@ -121,6 +104,8 @@ class Renderer:
         Rays per pixel: 1 (pixel centres) or 4 (a rotated grid).
     vehicles : int
         How many vehicles :meth:`render` can draw. An onboard camera does not see its own.
+    body : sequence of Part
+        What each of them looks like.
     shadows : bool
         False saves the time that shadows on the ground take, for who asks only what is where.
 
@@ -131,12 +116,13 @@ class Renderer:
     """
 
     def __init__(self, world: World, geometry: CameraGeometry = CameraGeometry(), samples: int = 4,
-                 vehicles: int = 0, shadows: bool = True) -> None:
+                 vehicles: int = 0, shadows: bool = True,
+                 body: Sequence[Part] = DRONE) -> None:
         if samples not in _GRID:
             raise LnnError(f"camera samples is {samples!r}, expected 1 or 4")
         self.world = world
         self.geometry = geometry
-        parts = VEHICLE_PARTS * vehicles
+        parts = list(body) * vehicles
         self._solids = len(world.solids)
         count = self._solids + len(parts)
         materials = [world.ground, *(solid.material for solid in world.solids),
@@ -147,7 +133,7 @@ class Renderer:
                 raise LnnError(f"solid {solid.name!r} has size {solid.size!r}, expected three "
                                f"positive half extents in metres")
             rows[k] = _row(solid.position, solid.size, solid.yaw)
-        self._parts = np.array([_row(*part[1:4]) for part in VEHICLE_PARTS])
+        self._parts = np.array([_row(*part[1:4]) for part in body])
         rows[self._solids:] = np.tile(self._parts, (vehicles, 1))
         self._vehicles = vehicles
         patterns = [int(material.pattern) for material in materials]
@@ -160,10 +146,13 @@ class Renderer:
         # What walks is left out of what is baked; it casts its shadow as vehicles do.
         self._fixed = self._solids - (world.walk is not None)
         grid, size = self._ground(shapes, rows)
+        road = world.road
+        paints = [*materials, *((road.surface, road.lines) if road else ())]
         self._scene = shading.Scene(
-            shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in materials]),
+            shapes, rows, np.array(patterns, np.int64), np.array([_paint(m) for m in paints]),
             (np.arange(count + 1) * 0x9E3779B1 + world.seed * 0x85EBCA77) & 0xFFFFFFFF, light,
-            grid, *(np.empty(size, np.float32) for _ in range(3)))
+            grid, np.empty(size, np.float32), np.empty(size, np.float32),
+            np.empty(size, np.float32), _verge(road, grid, size), road.line_width if road else 0.0)
         rays.bake(shapes, rows, self._fixed if shadows else 0, self._suns, grid, self._scene.cover,
                   self._scene.shadow, self._scene.hollow)
         self._targets = [k for k, s in enumerate(world.solids) if s.role is Role.TARGET]
@@ -310,6 +299,16 @@ class Renderer:
         texel = max(_TEXEL, math.sqrt((x_max - x_min) * (y_max - y_min) / _MOST_TEXELS))
         size = int((y_max - y_min) / texel) + 2, int((x_max - x_min) / texel) + 2
         return np.array([x_min, y_min, 1.0 / texel]), size
+
+
+def _verge(road: Road | None, grid: NDArray[np.float64],
+           size: tuple[int, int]) -> NDArray[np.float32]:
+    """Distance of every texel from the road's edge, metres, negative on it; empty without one."""
+    if road is None:
+        return np.empty((0, 0), np.float32)
+    x, y = (grid[i] + np.arange(size[1 - i]) / grid[2] for i in (0, 1))
+    away = Centreline(road.points).distances(x, y) - road.width / 2.0
+    return np.asarray(away, np.float32)
 
 
 def _paint(material: Material) -> NDArray[np.float64]:

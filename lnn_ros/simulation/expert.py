@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from lnn_ros.simulation.fields import CELL, arrival_time, free_distance
 from lnn_ros.simulation.simulator import Truth
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import RoverVehicle, Task
 from lnn_ros.simulation.world import World
 
 _NEAR = 3  # cells; the width of a way that is kept, to either side
 _PREFERENCE = 0.8  # of the time that the way takes
 MARGIN = 4.0
 """Metres of field around the populated area."""
-HEIGHTS = 0.5, 2.1
-"""A solid outside this band of heights, metres, is no obstacle."""
+HEIGHTS, DRIVEN = (0.5, 2.1), (0.0, 0.4)
+"""A solid outside this band of heights, metres, is no obstacle, for a drone and for a rover."""
+_BACKING = 0.3  # metres: a rover that is nearer to an obstacle may back away from it
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Manner:
     stand_off : float
         Distance from the column's surface at which it hovers, metres.
     height : float
-        Height at which it flies, metres.
+        Height at which it flies, metres; a rover has none to choose.
     """
 
     cruise: float = 1.4
@@ -50,6 +51,10 @@ class Manner:
     shy: float = 0.9
     stand_off: float = 0.6
     height: float = 1.3
+
+
+DRIVING = Manner(cruise=0.8, slow=0.3, shy=1.0)
+"""How it drives a rover."""
 
 
 def speed_at(free: NDArray[np.float64] | float, manner: Manner) -> NDArray[np.float64]:
@@ -88,12 +93,14 @@ class Expert:
     def __init__(self, world: World, manner: Manner | None = None, task: Task | None = None,
                  keep: Sequence[tuple[float, float]] = ()) -> None:
         task = task or Task.load(world.task)
-        self._manner = manner or Manner()
+        self._drives = isinstance(task.vehicle, RoverVehicle)
+        self._manner = manner or (DRIVING if self._drives else Manner())
         self._target = np.array(world.target.position[:2])
         self._hover = world.target.size[0] + self._manner.stand_off
         self._limits = task.vehicle
         solids = (solid for solid in world.solids if solid is not world.target)
-        self._free = free_distance(solids, world.bounds, MARGIN, HEIGHTS)
+        self._free = free_distance(solids, world.bounds, MARGIN,
+                                   DRIVEN if self._drives else HEIGHTS)
         free = self._free.values
         free -= task.vehicle.radius
         away = self._free.away(*self._target)
@@ -158,8 +165,28 @@ class Expert:
         if free < 0.3:  # get away from what is too near
             velocity = velocity + 1.2 * (0.3 - free) * -self._free.downhill(x, y)
         cos, sin = math.cos(truth.yaw), math.sin(truth.yaw)
+        if self._drives:
+            return self._driven(cos * velocity[0] + sin * velocity[1],
+                                cos * velocity[1] - sin * velocity[0], turn, free)
         return np.array([
             cos * velocity[0] + sin * velocity[1],
             cos * velocity[1] - sin * velocity[0],
             min(max(0.9 * (manner.height - z), -0.5), 0.5),
             min(max(1.8 * turn, -1.2), 1.2)])
+
+    def _driven(self, forward: float, left: float, turn: float,
+                free: float) -> NDArray[np.float64]:
+        """Command of a vehicle that cannot move sideways, for a velocity that it wants, m/s.
+
+        It turns to where it wants to go, and is slow until it looks there; what is behind it, it
+        backs to where it is near an obstacle or at the target, and else turns to. ``turn`` is how
+        far off (rad) it looks, ``free`` how far the nearest obstacle is (m).
+        """
+        wanted = math.hypot(forward, left)
+        off = math.atan2(left, forward)
+        most = self._limits.max_yaw_rate
+        if wanted < 0.1 or (abs(off) > 0.5 * math.pi and free < _BACKING):
+            speed = forward if free < _BACKING or wanted < 0.1 else 0.0
+            return np.array([speed, 0.0, 0.0, min(max(1.8 * turn, -most), most)])
+        speed = wanted * max(math.cos(off), 0.0) ** 2
+        return np.array([speed, 0.0, 0.0, min(max(2.2 * off, -most), most)])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from lnn_ros.errors import LnnError
-from lnn_ros.simulation.physics import STEP_NS, Pose
+from lnn_ros.simulation.body import STEP_NS, Pose
 from lnn_ros.simulation.sensors import Delivery
 from lnn_ros.simulation.simulator import Simulator, SimulatorOptions
 from lnn_ros.simulation.task import ForestScene, Task

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import poses
+from lnn_ros.simulation.body import KINDS
 from lnn_ros.simulation.camera import CameraGeometry
-from lnn_ros.simulation.physics import KINDS
+from lnn_ros.simulation.centreline import slabs
 from lnn_ros.simulation.world import Material, Pattern, Shape, Vector, World
 
 _TEXTURE = 64  # texels along a side
@@ -168,6 +169,14 @@ def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
             name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
             quat=[math.cos(half), 0.0, 0.0, math.sin(half)],
             material=_material(spec, solid.name, solid.material, solid.size))
+    if world.road is not None:
+        for paint in (world.road.surface, world.road.lines):
+            _material(spec, f"road_{paint is world.road.lines}", paint, (1.0, 1.0, 1.0))
+        for name, centre, extents, yaw, paint in slabs(world.road):
+            spec.worldbody.add_geom(
+                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=list(extents), pos=list(centre),
+                quat=[math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)],
+                material=f"road_{paint is world.road.lines}")
     eye = spec.worldbody.add_body(name="eye", mocap=True)
     fovy = 2.0 * math.atan(geometry.height / 2.0 / geometry.focal_length)
     eye.add_camera(name="eye", fovy=math.degrees(fovy))

@@ -8,24 +8,25 @@ where it really goes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import mujoco
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.simulation.body import (
+    GRAVITY,
+    STEP_NS,
+    Body,
+    Estimator,
+    Wind,
+    add_others,
+    begin_model,
+)
 from lnn_ros.simulation.noise import normal_rows
-from lnn_ros.simulation.world import Shape, Vector, World
+from lnn_ros.simulation.world import World
 
-Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Position (3,), metres, world frame, and world_from_body (3, 3)."""
-
-STEP_NS = 2_500_000
-"""Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
 _DT = STEP_NS * 1e-9
-GRAVITY = 9.81
 MASS = 0.8  # kg
 INERTIA = (0.006, 0.006, 0.011)  # kg m^2
 HALF_HEIGHT = 0.08  # metres, of the body's ellipsoid
@@ -37,56 +38,9 @@ MAX_THRUST = 0.6 * MASS * GRAVITY  # N per rotor
 ROTOR_TIME = 0.03  # s
 AIR = 0.25  # N s/m of linear drag
 MAX_ACCELERATION = 3.0  # m/s^2, horizontal
-KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
-         Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
-"""MuJoCo's name of each shape."""
-WALKER = "walker"
-"""Name of the body of a target that walks."""
-_ELSEWHERE = 1000.0  # metres up, where nothing is met
 
 # State of the controller and of the estimator, one float64 array for the compiled step.
 _THRUST, _INTEGRAL, _LAGGED, _DRIFT, _GUST, _SIZE = 0, 4, 7, 10, 13, 16
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """How the vehicle's own velocity estimate errs.
-
-    Attributes
-    ----------
-    lag_s : float
-        Time constant of its low-pass, s.
-    noise : float
-        Standard deviation per physics step, m/s.
-    drift : float
-        Standard deviation of the slow bias, m/s horizontally; a quarter of it vertically.
-    drift_time_s : float
-        Time in which the bias forgets itself (Ornstein-Uhlenbeck process), s.
-    """
-
-    lag_s: float
-    noise: float
-    drift: float
-    drift_time_s: float = 15.0
-
-
-@dataclass(frozen=True)
-class Wind:
-    """Wind at the vehicle.
-
-    Attributes
-    ----------
-    mean : float
-        Constant horizontal part, m/s; its direction comes from the seed.
-    gust : float
-        Standard deviation of the gusts per axis, m/s.
-    gust_time_s : float
-        Time in which a gust forgets itself, s.
-    """
-
-    mean: float
-    gust: float
-    gust_time_s: float = 1.5
 
 
 def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.MjModel:
@@ -106,42 +60,18 @@ def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.
     mujoco.MjModel
         Body ``vehicle`` on a free joint, sensors ``gyro`` and ``accelerometer`` in the body frame.
     """
-    spec = mujoco.MjSpec()
-    spec.option.timestep = _DT
-    spec.option.gravity = [0.0, 0.0, -GRAVITY]
-    spec.worldbody.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE,
-                            size=[0.0, 0.0, 1.0])
-    for solid in world.solids:
-        a, b, c = solid.size
-        size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
-        half = solid.yaw / 2.0
-        holds, place = spec.worldbody, list(solid.position)
-        if world.walk is not None and solid is world.target:
-            holds = spec.worldbody.add_body(name=WALKER, pos=place, mocap=True)
-            place = [0.0, 0.0, 0.0]
-        holds.add_geom(name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
-                       quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
-    body = spec.worldbody.add_body(
-        name="vehicle", pos=list(world.start),
-        quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)],
-        mass=MASS, inertia=list(INERTIA), ipos=[0.0, 0.0, 0.0], explicitinertial=True)
-    body.add_freejoint(name="free")
+    spec, body = begin_model(world)
+    body.mass, body.inertia, body.ipos = MASS, list(INERTIA), [0.0, 0.0, 0.0]
+    body.explicitinertial = True
     body.add_geom(name="vehicle", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
                   size=[vehicle_radius, vehicle_radius, HALF_HEIGHT])
-    for k in range(others):
-        other = spec.worldbody.add_body(name=f"other_{k}", pos=[0.0, 0.0, _ELSEWHERE], mocap=True)
-        other.add_geom(name=f"other_{k}", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-                       size=[vehicle_radius, vehicle_radius, HALF_HEIGHT])
-    body.add_site(name="imu")
+    add_others(spec, others, mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+               (vehicle_radius, vehicle_radius, HALF_HEIGHT))
     for index, (x, y, spin) in enumerate(ROTORS):
         body.add_site(name=f"rotor_{index}", pos=[x * ARM, y * ARM, 0.0])
         rotor = spec.add_actuator(name=f"rotor_{index}", target=f"rotor_{index}",
                                   trntype=mujoco.mjtTrn.mjTRN_SITE)
         rotor.gear = [0.0, 0.0, 1.0, 0.0, 0.0, spin * DRAG_TORQUE]
-    spec.add_sensor(name="gyro", type=mujoco.mjtSensor.mjSENS_GYRO,
-                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
-    spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
-                    objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     return spec.compile()
 
 
@@ -214,7 +144,7 @@ def _control(qpos: NDArray[np.float64], qvel: NDArray[np.float64], command: NDAr
         ctrl[i] = state[_THRUST + i]
 
 
-class Quadrotor:
+class Quadrotor(Body):
     """The vehicle in its world: one physics step at a time.
 
     Parameters
@@ -233,19 +163,11 @@ class Quadrotor:
 
     def __init__(self, world: World, vehicle_radius: float, estimator: Estimator,
                  wind: Wind, others: int = 0) -> None:
-        self._model = build_model(world, vehicle_radius, others)
-        self._data = mujoco.MjData(self._model)
+        super().__init__(build_model(world, vehicle_radius, others))
         self._estimator = estimator
         self._wind = wind
         self._options = np.zeros(8)
         self._state = np.zeros(_SIZE)
-        data = self._data
-        self._qpos, self._qvel, self._ctrl = data.qpos, data.qvel, data.ctrl
-        self._sensors = data.sensordata
-        self._others = [int(self._model.body(f"other_{k}").mocapid[0]) for k in range(others)]
-        self._walker = (None if world.walk is None else
-                        data.mocap_pos[int(self._model.body(WALKER).mocapid[0])])
-        self._force = data.xfrc_applied[self._model.body("vehicle").id, :3]
 
     def reset(self, rng: np.random.Generator) -> None:
         """Hover at the start again; `rng` gives wind and estimation errors from here on."""
@@ -276,70 +198,6 @@ class Quadrotor:
         _control(self._qpos, self._qvel, command, next(self._noise), self._options, self._state,
                  self._ctrl, self._force)
         mujoco.mj_step(self._model, self._data)
-
-    def meet(self, poses: Sequence[Pose]) -> None:
-        """Put the other vehicles where they are."""
-        for k, (position, rotation) in zip(self._others, poses, strict=False):
-            self._data.mocap_pos[k] = position
-            mujoco.mju_mat2Quat(self._data.mocap_quat[k], rotation.ravel())
-
-    def put_target(self, place: Vector) -> None:
-        """Put a target that walks to where it is, metres, before the next step."""
-        if self._walker is not None:
-            self._walker[:] = place
-
-    @property
-    def in_contact(self) -> bool:
-        """Whether the vehicle touches anything."""
-        return bool(self._data.ncon)
-
-    @property
-    def position(self) -> NDArray[np.float64]:
-        """Position (3,), metres, world frame; a copy."""
-        return self._qpos[:3].copy()
-
-    @property
-    def place(self) -> Vector:
-        """The position as plain numbers."""
-        x, y, z = self._qpos[:3].tolist()
-        return x, y, z
-
-    @property
-    def rotation(self) -> NDArray[np.float64]:
-        """Attitude (3, 3), world_from_body; a copy."""
-        matrix = np.empty(9)
-        mujoco.mju_quat2Mat(matrix, self._qpos[3:7])
-        return matrix.reshape(3, 3)
-
-    @property
-    def velocity(self) -> NDArray[np.float64]:
-        """Velocity (3,), m/s, world frame; a copy."""
-        return self._qvel[:3].copy()
-
-    @property
-    def speed(self) -> float:
-        """Length of the velocity, m/s."""
-        return math.hypot(*self._qvel[:3].tolist())
-
-    @property
-    def body_rates(self) -> NDArray[np.float64]:
-        """Angular velocity (3,), rad/s, body frame, at the step's end; a copy."""
-        return self._qvel[3:6].copy()
-
-    @property
-    def specific_force(self) -> NDArray[np.float64]:
-        """What an ideal accelerometer reads (3,), m/s^2, body frame, at the step's beginning."""
-        return self._sensors[3:].copy()
-
-    @property
-    def angular_velocity(self) -> NDArray[np.float64]:
-        """What an ideal gyroscope reads (3,), rad/s, body frame, at the step's beginning."""
-        return self._sensors[:3].copy()
-
-    @property
-    def inertial(self) -> NDArray[np.float64]:
-        """Both of an ideal IMU's readings (6,): angular velocity, then specific force."""
-        return self._sensors.copy()
 
     @property
     def estimated_velocity(self) -> NDArray[np.float64]:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
+from lnn_ros.errors import LnnError
+from lnn_ros.simulation.centreline import Centreline
 from lnn_ros.simulation.sensors import START_NS
-from lnn_ros.simulation.task import ArriveGoal, FollowGoal, Task
-from lnn_ros.simulation.world import Vector, World
+from lnn_ros.simulation.task import ArriveGoal, FollowGoal, LapGoal, Task
+from lnn_ros.simulation.world import Road, Vector, World
 
 _LOOK_NS = 100_000_000  # between two looks of who judges whether a target is followed
 
@@ -21,6 +23,15 @@ class Outcome(str, Enum):
     ARRIVED = "arrived"
     CONTACT = "contact"
     TIMEOUT = "timeout"
+    OFF_ROAD = "off_road"
+
+
+SUCCESS = Outcome.ARRIVED
+"""What the task asks for has been done: the column reached, the lap driven."""
+FAILED = (Outcome.CONTACT, Outcome.TIMEOUT, Outcome.OFF_ROAD)
+
+
+_PLACE_NS = 25_000_000  # between two looks where on the road it is: 2.5 cm at 1 m/s
 
 
 class Judged(Protocol):
@@ -95,6 +106,58 @@ class Arrival:
         return Outcome.FLYING
 
 
+class Lap:
+    """Judges whether the vehicle drives once around: contact, leaving the road, lap, timeout.
+
+    The way counts along the centreline and backwards, too; what is cut is not skipped, as the
+    vehicle's place on the line is looked for near where it was.
+
+    Parameters
+    ----------
+    road : Road
+        Around which.
+    goal : LapGoal
+        In which time.
+    """
+
+    def __init__(self, road: Road, goal: LapGoal) -> None:
+        self._line, self._goal = Centreline(road.points), goal
+        self._half = road.width / 2.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._along = self._driven = 0.0
+        self._next_ns = START_NS
+
+    def distance(self, place: Vector, now_ns: int) -> float:
+        """Metres of the lap that are left."""
+        return self._line.length - self._driven - self._since(self._line.find(
+            *place[:2], near=self._along)[0])
+
+    def look(self, now_ns: int, vehicle: Judged) -> Outcome:
+        """Say how the drive stands."""
+        if vehicle.in_contact:
+            return Outcome.CONTACT
+        if now_ns < self._next_ns:
+            return Outcome.FLYING
+        self._next_ns = now_ns + _PLACE_NS
+        along, offset = self._line.find(*vehicle.place[:2], near=self._along)
+        self._driven += self._since(along)
+        self._along = along
+        if abs(offset) > self._half:
+            return Outcome.OFF_ROAD
+        if self._driven >= self._line.length:
+            return Outcome.ARRIVED
+        if now_ns - START_NS >= self._goal.time_limit * 1e9:
+            return Outcome.TIMEOUT
+        return Outcome.FLYING
+
+    def _since(self, along: float) -> float:
+        """Metres driven since the last look, backwards negative."""
+        return math.remainder(along - self._along, self._line.length)
+
+
 class Following:
     """Judges whether the vehicle stays near a target with it in view: contact, or at the end.
 
@@ -141,7 +204,18 @@ class Following:
 
 
 def make_referee(world: World, task: Task, sees: Callable[[], bool]) -> Referee:
-    """Return the referee of a task's goal; `sees` says whether the target is in view now."""
+    """Return the referee of a task's goal; `sees` says whether the target is in view now.
+
+    Raises
+    ------
+    LnnError
+        When the goal is of another scene.
+    """
+    if isinstance(task.success, LapGoal):
+        if world.road is None:
+            raise LnnError(f"task {task.name}: success.kind lap found in a scene without a road, "
+                           f"expected scene.kind road")
+        return Lap(world.road, task.success)
     if isinstance(task.success, FollowGoal):
         return Following(world, task.success, sees)
     return Arrival(world, task.success)

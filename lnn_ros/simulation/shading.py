@@ -53,6 +53,11 @@ class Scene(NamedTuple):
     """Ground map: share of the sun that is seen."""
     hollow: Texels
     """Ground map: share of the sky that is seen."""
+    verge: Texels
+    """Ground map: metres beyond a road's edge, on the road negative; empty without a road. A
+    road's surface and lines are the last two of ``paints``."""
+    line: float
+    """Width of a road's edge lines, metres."""
 
 
 @inlined
@@ -230,14 +235,23 @@ def sky(dx: float, dy: float, dz: float, blur: float, salt: int, light: Reals, o
 @inlined
 def shade(code: int, px: float, py: float, pz: float, distance: float, blur: float, veiled: float,
           shapes: Ints, rows: Reals, patterns: Ints, paints: Reals, salts: Ints, light: Reals,
-          grid: Reals, cover: Texels, shadow: Texels, hollow: Texels, out: Reals) -> None:
+          grid: Reals, cover: Texels, shadow: Texels, hollow: Texels, verge: Texels, line: float,
+          out: Reals) -> None:
     """Linear colour of the surface at a point (world frame) seen from ``distance``.
 
     ``blur`` is a pixel's size there, ``veiled`` the share of the sun that a vehicle leaves.
     """
     face, index = code & 3, (code >> 2) + 1
     scale, salt, pattern = paints[index, 6], salts[index], patterns[index]
+    paved = lined = 0.0
     if code == GROUND:
+        beyond = bilinear(verge, grid, px, py)
+        soft = min(blur, 1.0)  # so that nothing is paved outside of the map, where beyond is 1
+        paved = min(max(0.5 - beyond / soft, 0.0), 1.0)
+        if paved > 0.0:
+            away = abs(beyond + 0.5 * line) - 0.5 * line
+            lined = min(max(0.5 - away / soft, 0.0), min(line / soft, 1.0))
+            scale, salt, pattern = paints[len(paints) - 2, 6], salt + 1000, NOISE
         nx, ny, nz = 0.0, 0.0, 1.0
         if pattern == NOISE:
             mix = layers(px / scale, py / scale, 0.0, salt, blur / scale, 5)
@@ -292,6 +306,11 @@ def shade(code: int, px: float, py: float, pz: float, distance: float, blur: flo
     for c in range(3):
         tint = 1.12 - 0.12 * c  # a slightly warm sun and a slightly blue sky
         colour = paints[index, c] + (paints[index, 3 + c] - paints[index, c]) * mix
+        if paved > 0.0:
+            road = len(paints) - 2
+            asphalt = paints[road, c] + (paints[road, 3 + c] - paints[road, c]) * mix
+            asphalt += (paints[road + 1, c] - asphalt) * lined
+            colour += (asphalt - colour) * paved
         colour *= EXPOSURE * (facing * tint + ambient * (2.0 - tint))
         out[c] = colour + (light[8 + c] - colour) * haze
 
@@ -326,7 +345,8 @@ def develop(origin: Reals, axes: Reals, us: Reals, vs: Reals, focal: float, scen
     out : ndarray (height, width, 3) uint8
         Out: the picture.
     """
-    shapes, rows, patterns, paints, salts, light, grid, cover, shadow, hollow = scene
+    (shapes, rows, patterns, paints, salts, light, grid, cover, shadow, hollow, verge,
+     line) = scene
     samples, height, width = depth.shape
     part = np.empty(3)
     for i in range(height):
@@ -361,7 +381,7 @@ def develop(origin: Reals, axes: Reals, us: Reals, vs: Reals, focal: float, scen
                         blur *= np.sqrt(max(distance / origin[2], 1.0))
                     shade(code, origin[0] + x, origin[1] + y, origin[2] + z, distance, blur,
                           veil[i, j], shapes, rows, patterns, paints, salts, light, grid, cover,
-                          shadow, hollow, part)
+                          shadow, hollow, verge, line, part)
                 weight = hits / samples
                 red += weight * part[0]
                 green += weight * part[1]

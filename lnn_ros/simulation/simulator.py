@@ -11,17 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import sensors
+from lnn_ros.simulation.bodies import parts
+from lnn_ros.simulation.body import STEP_NS, Estimator, Pose, Vehicle, Wind
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
 from lnn_ros.simulation.clearance import Clearance
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Interruption, Lost, Watch
 from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.noise import normal_rows
-from lnn_ros.simulation.physics import STEP_NS, Estimator, Pose, Quadrotor, Wind
+from lnn_ros.simulation.physics import Quadrotor
 from lnn_ros.simulation.referee import Following, make_referee
 from lnn_ros.simulation.referee import Outcome as Outcome
+from lnn_ros.simulation.rover import Rover
 from lnn_ros.simulation.sensors import START_NS, Delivery, Stream, StreamTiming, Transit
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import FollowGoal, Task
+from lnn_ros.simulation.task import FollowGoal, RoverVehicle, Task
 from lnn_ros.simulation.world import World
 
 CONTROL_PERIOD_NS = 33_333_333
@@ -109,6 +112,14 @@ class Truth:
     yaw: float
 
 
+def _make_vehicle(world: World, task: Task, estimator: Estimator, wind: Wind,
+                  others: int) -> Vehicle:
+    """Return the vehicle that the task names."""
+    if isinstance(task.vehicle, RoverVehicle):
+        return Rover(world, task.vehicle, estimator, wind, others)
+    return Quadrotor(world, task.vehicle.radius, estimator, wind, others)
+
+
 class Simulator:
     """A flight in the embedded simulator. Same world, options and seed give the same bytes.
 
@@ -147,19 +158,21 @@ class Simulator:
         self.task, seen = task or Task.load(world.task), world
         camera = self.task.camera
         self.geometry = self.options.geometry or CameraGeometry(
-            camera.width, camera.height, math.radians(camera.field_of_view))
+            camera.width, camera.height, math.radians(camera.field_of_view), camera.position,
+            math.radians(camera.tilt))
         for shift in self.options.shifts:
             self.task, seen = shift.task(self.task), shift.world(seen)
             self.geometry = shift.geometry(self.geometry)
         self._seed = world.seed if seed is None else seed
         self.options.validate()
         d = self.task.disturbances
-        self._vehicle = Quadrotor(
-            world, self.task.vehicle.radius,
+        self._vehicle = _make_vehicle(
+            world, self.task,
             self.options.estimator or Estimator(d.velocity_lag, d.velocity_noise,
                                                 d.velocity_drift, d.velocity_drift_time),
             self.options.wind or Wind(d.wind, d.gust, d.gust_time), others)
-        self._renderer = (Renderer(seen, self.geometry, self.options.samples, others)
+        self._renderer = (Renderer(seen, self.geometry, self.options.samples, others,
+                                   body=parts(self.task.vehicle))
                           if self.options.render else None)
         self._others: Sequence[Pose] = ()
         # Who judges sees with the same camera, also where no pictures are taken.

@@ -15,26 +15,67 @@ from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
 
 Range = tuple[float, float]
+Place = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class CameraTask:
-    """Camera that the vehicle carries: size in pixels, horizontal field of view in degrees."""
+    """Camera that the vehicle carries: size in pixels, horizontal field of view in degrees.
+
+    Where it is in the body frame (m) and how far it looks down (degrees) may be left out.
+    """
 
     width: int
     height: int
     field_of_view: float
+    position: Place = (0.12, 0.0, 0.03)
+    tilt: float = 0.0
 
 
 @dataclass(frozen=True)
-class VehicleTask:
-    """Vehicle: body radius (m), command ceilings (m/s, rad/s), height of the first hover (m)."""
+class DroneVehicle:
+    """Quadrotor: body radius (m), command ceilings (m/s, rad/s), height of the first hover (m)."""
 
+    kind = "drone"
     radius: float
     max_speed: float
     max_climb: float
     max_yaw_rate: float
     start_height: Range
+
+
+@dataclass(frozen=True)
+class RoverVehicle:
+    """Rover with two driven wheels: radius about it (m), command ceilings (m/s, rad/s), wheels.
+
+    The wheels' radius and distance (m), their friction coefficient on anything, the acceleration
+    (m/s^2) with which it follows its command, and each motor's greatest torque (N m).
+    """
+
+    kind = "rover"
+    radius: float
+    max_speed: float
+    max_yaw_rate: float
+    wheel_radius: float
+    track: float
+    grip: float
+    acceleration: float
+    motor_torque: float
+
+    @property
+    def max_climb(self) -> float:
+        """It stays on the ground, m/s."""
+        return 0.0
+
+    @property
+    def start_height(self) -> Range:
+        """Of its axle, m."""
+        return self.wheel_radius, self.wheel_radius
+
+
+Vehicle = DroneVehicle | RoverVehicle
+"""What flies or drives: ``simulation/physics.py``, ``simulation/rover.py``; its ``kind`` names it
+in the file."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +139,36 @@ class ForestScene:
 
 
 @dataclass(frozen=True)
+class TreesTask:
+    """Trees beside the road: how many, their sizes, and the least ground between (m)."""
+
+    count: Range
+    trunk_radius: Range
+    tree_height: Range
+    crown_radius: Range
+    gap: float
+    beside: Range
+
+
+@dataclass(frozen=True)
+class RoadScene:
+    """A closed, winding road: ``simulation/scenes/road.py``.
+
+    Length, width and width of its edge lines (m), how far it swings about a circle (share of the
+    radius), its tightest curve (m), and the free ground between two parts of it (m).
+    """
+
+    kind = "road"
+    length: Range
+    width: float
+    line_width: float
+    winding: Range
+    least_radius: float
+    apart: float
+    trees: TreesTask
+
+
+@dataclass(frozen=True)
 class WalkTask:
     """How a target walks: speed (m/s), times of going and standing (s), length of a leg (m).
 
@@ -154,7 +225,7 @@ class CorridorScene:
     bearing: Range
 
 
-Scene = ForestScene | ForestWalkScene | CorridorScene
+Scene = ForestScene | ForestWalkScene | CorridorScene | RoadScene
 """What can be around the vehicle; its ``kind`` names it in the file."""
 
 
@@ -187,6 +258,14 @@ class ArriveGoal:
 
 
 @dataclass(frozen=True)
+class LapGoal:
+    """Drive once around the road, in time (s), the vehicle's middle never beyond its edges."""
+
+    kind = "lap"
+    time_limit: float
+
+
+@dataclass(frozen=True)
 class FollowGoal:
     """From `grace` s on, be within `distance` (m) of the target with it in view, a `share` of time.
 
@@ -200,7 +279,7 @@ class FollowGoal:
     time_limit: float
 
 
-Goal = ArriveGoal | FollowGoal
+Goal = ArriveGoal | FollowGoal | LapGoal
 """What counts as success, judged in ``simulation/referee.py``; ``kind`` names it in the file."""
 
 
@@ -237,7 +316,7 @@ class Task:
 
     name: str
     camera: CameraTask
-    vehicle: VehicleTask
+    vehicle: Vehicle
     scene: Scene
     disturbances: DisturbancesTask
     success: Goal
@@ -294,8 +373,9 @@ def _section(path: Path, section: str, hint: Any, data: Any) -> Any:
                            f"{', '.join(sorted(named))}, found {name!r}")
         kind = named[name]
     hints = get_type_hints(kind)
-    if set(found) != set(hints):
-        missing, unknown = sorted(set(hints) - set(found)), sorted(set(found) - set(hints))
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    if not needed <= set(found) <= set(hints):
+        missing, unknown = sorted(needed - set(found)), sorted(set(found) - set(hints))
         raise LnnError(f"task file {path}, section {section}: missing keys {missing}, "
                        f"unknown keys {unknown}")
     values = {}
@@ -305,11 +385,15 @@ def _section(path: Path, section: str, hint: Any, data: Any) -> Any:
     return kind(**values)
 
 
-def _value(path: Path, key: str, kind: type, value: Any) -> float | int | Range:
-    """Return one number or range, checked."""
+def _value(path: Path, key: str, kind: Any, value: Any) -> float | int | Range | Place:
+    """Return one number, range or place, checked."""
     def number(x: Any) -> bool:
         return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
 
+    if kind == Place:
+        if isinstance(value, list) and len(value) == 3 and all(map(number, value)):
+            return float(value[0]), float(value[1]), float(value[2])
+        raise LnnError(f"task file {path}: {key} must be a place [x, y, z], found {value!r}")
     if get_origin(kind) is tuple:
         size = len(get_args(kind))
         if (isinstance(value, list) and len(value) == size and all(map(number, value))

@@ -116,7 +116,8 @@ class Teacher:
             return self._towards(self._world.target, truth)
         if self.turns:
             self._ahead = None
-            climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -0.5), 0.5)
+            most = min(0.5, self._task.vehicle.max_climb)
+            climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -most), most)
             return np.array([0.0, 0.0, climb, SEARCH_YAW_RATE])
         if self._ahead is None:
             x, y, z = truth.position.tolist()

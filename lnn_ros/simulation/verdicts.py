@@ -5,9 +5,10 @@ from __future__ import annotations
 from lnn_ros.simulation.task import FollowGoal, Goal
 
 _WORDS = {"arrived": "arrived", "contact": "touched something", "timeout": "ran out of time",
-          "flying": "was cut short"}
+          "off_road": "left the road", "flying": "was cut short"}
 _FOLLOW = {"arrived": "stayed with the target", "timeout": "lost the target for too long"}
-_SHORT = {"arrived": "ARRIVED", "contact": "CONTACT", "timeout": "OUT OF TIME"}
+_SHORT = {"arrived": "ARRIVED", "contact": "CONTACT", "timeout": "OUT OF TIME",
+          "off_road": "OFF THE ROAD"}
 _FOLLOW_SHORT = {"arrived": "FOLLOWED", "timeout": "LOST"}
 
 

@@ -121,6 +121,30 @@ class Light:
 
 
 @dataclass(frozen=True)
+class Road:
+    """A closed road on the ground, to be seen only: it lies level with what is beside it.
+
+    Attributes
+    ----------
+    points : tuple of tuple of 2 float
+        Its centreline, metres, evenly spaced in the direction of travel; after the last point
+        comes the first.
+    width : float
+        From edge to edge, metres.
+    line_width : float
+        Of the lines along both edges, inside of them, metres.
+    surface, lines : Material
+        What is driven on, and the lines' paint.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    width: float
+    line_width: float
+    surface: Material
+    lines: Material
+
+
+@dataclass(frozen=True)
 class World:
     """A world, complete: equal seeds and tasks give equal worlds.
 
@@ -131,11 +155,12 @@ class World:
     task : str
         Name of the task it was made for.
     start : tuple of 3 float
-        Where the vehicle hovers at first, metres.
+        Where the vehicle is at first, metres.
     start_yaw : float
         Its heading there, rad.
     target : Solid
-        The coloured column to fly to, where it is at first; also among ``solids``.
+        The coloured column to go to, where it is at first, or the post at the end of a lap; also
+        among ``solids``.
     solids : tuple of Solid
         Everything that one can see and collide with, but the ground.
     ground : Material
@@ -144,6 +169,8 @@ class World:
         Sun, sky and fog.
     bounds : tuple of 4 float
         x_min, x_max, y_min, y_max of the populated area, metres.
+    road : Road or None
+        What is to be driven along.
     walk : Walk, optional
         How the target moves; it is the last of ``solids`` then. Nothing else moves.
     """
@@ -157,6 +184,7 @@ class World:
     ground: Material
     light: Light
     bounds: tuple[float, float, float, float]
+    road: Road | None = None
     walk: Walk | None = None
 
     def target_at(self, at_s: float) -> Vector:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lnn_ros.simulation.scenes import corridor, forest, forest_walk
+from lnn_ros.simulation.scenes import corridor, forest, forest_walk, road
 from lnn_ros.simulation.shifts import Shift
-from lnn_ros.simulation.task import CorridorScene, ForestWalkScene, Task
+from lnn_ros.simulation.task import CorridorScene, ForestWalkScene, RoadScene, Task
 from lnn_ros.simulation.world import World
 
 
@@ -37,6 +37,8 @@ def make_world(seed: int, task: Task, shifts: Sequence[Shift] = ()) -> World:
     scene = task.scene
     if isinstance(scene, CorridorScene):
         world = corridor.make(seed, task, scene)
+    elif isinstance(scene, RoadScene):
+        world = road.make(seed, task, scene)
     else:
         world = forest.make(seed, task, scene)
     for shift in shifts:

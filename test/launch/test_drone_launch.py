@@ -26,11 +26,13 @@ from ros import BEST_EFFORT, LATCHED, RELIABLE, ROOT, Bench, Process, is_zero, p
 from rosbags.highlevel import AnyReader
 
 from lnn_ros.nodes import options, robots
+from lnn_ros.resources import share_path
 
 pytest.importorskip("launch_ros", reason="launch is not installed here: it comes with ROS 2")
 pytest.importorskip("ros2launch", reason="ros2 launch is not installed here: it comes with ROS 2")
 
 LAUNCH = ("launch", "lnn_ros", "drone.launch.py")
+DRIVE = ("launch", "lnn_ros", "rover.launch.py")
 
 # The camera is compiled when a new installation first renders. That takes longer than a test waits.
 COMPILE = """
@@ -127,9 +129,11 @@ def bench(tmp_path: Path, env: dict[str, str],
     found.close()
 
 
-def test_arguments_are_explained(bench: LaunchBench) -> None:
-    text = bench.answer(*LAUNCH, "--show-args")
-    for argument in options.ARGUMENTS:
+@pytest.mark.parametrize(("launch", "vehicle"), [(LAUNCH, "drone"), (DRIVE, "rover")])
+def test_arguments_are_explained(launch: tuple[str, ...], vehicle: str,
+                                 bench: LaunchBench) -> None:
+    text = bench.answer(*launch, "--show-args")
+    for argument in options.arguments(vehicle):
         assert f"'{argument.name}':" in text
         assert argument.description in text
         assert f"(default: '{argument.default}')" in text
@@ -180,6 +184,26 @@ def test_embedded_flight_in_a_namespace_is_flown_and_recorded(bench: LaunchBench
         counts = {c.topic: c.msgcount for c in reader.connections}
     for topic in ("image", "imu", "cmd_vel", "controller/neurons", "simulator/status"):
         assert counts[f"/drone1/{topic}"] > 0
+
+
+def test_rover_drives_along_its_road(bench: LaunchBench, tmp_path: Path) -> None:
+    text = share_path("config/nodes/rover.yaml").read_text().replace(
+        "lockstep: false", "lockstep: true").replace("factor: 1.0", "factor: 0.0")
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text(text)
+    statuses = bench.collect(DiagnosticStatus, "/simulator/status", LATCHED)
+    commands = bench.collect(TwistStamped, "/cmd_vel", RELIABLE)
+    truths = bench.collect(Odometry, "/ground_truth", RELIABLE)
+    process = bench.ros2(*DRIVE, f"params_file:={parameters}")
+    bench.until(lambda: truths and math.hypot(
+        truths[-1].pose.pose.position.x, truths[-1].pose.pose.position.y) > 2.0, "two metres")
+    said = pairs(statuses[-1])
+    assert (said["task"], said["outcome"]) == ("lane", "flying")
+    assert not any(c.twist.linear.y or c.twist.linear.z for c in commands)
+    assert abs(truths[-1].pose.pose.position.z - 0.08) < 0.01
+    assert bench.state("/controller") == "active"
+    bench.end(process)
+    bench.until(lambda: is_zero(commands[-1]), "the zero that is sent last")
 
 
 def test_two_drones_fly_in_one_world(bench: LaunchBench) -> None:

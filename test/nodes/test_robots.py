@@ -14,8 +14,8 @@ from lnn_ros.nodes import robots
 from lnn_ros.nodes.settings import SETTINGS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("ardupilot", "crazyflie", "diff_drive", "gazebo_multicopter", "mavros", "px4",
-         "turtlebot4")
+NAMES = ("ardupilot", "crazyflie", "diff_drive", "gazebo_multicopter", "gazebo_rover", "mavros",
+         "px4", "turtlebot4")
 GOOD = {
     "about": "A boat.", "tested": "untested", "kind": "rover",
     "remaps": {"image": "/eye", "vehicle/cmd_vel": "wheels"},
@@ -41,7 +41,7 @@ def test_every_profile_that_ships_is_read():
         # The camera and the vehicle are where the robot has them, whatever else is.
         topics = (*vehicles.make(robot.vehicle).takes, *vehicles.make(robot.vehicle).says)
         assert all(topic in robot.remaps for topic in topics if topic.startswith("vehicle/")) or (
-            name == "gazebo_multicopter")
+            name.startswith("gazebo_"))
         with pytest.raises(TypeError):
             robot.remaps["image"] = "/other"  # type: ignore[index]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from lnn_ros.nodes.options import SIMULATORS, NodeOptions
 from lnn_ros.nodes.settings import SETTINGS, rows
 from lnn_ros.nodes.table import nodes
 from lnn_ros.resources import share_path
+from lnn_ros.simulation.task import Task
 
 # Prints, as JSON, what a node reads from its command line.
 READ_BACK = """
@@ -179,6 +181,34 @@ def test_robot_hears_its_adapter_and_not_the_controller(robot: str) -> None:
     said = {controller.resolved("cmd_vel")}
     assert not told & said
     assert adapter.resolved("cmd_vel") in said
+
+
+def test_a_rover_has_the_same_nodes_and_parameters_of_its_own() -> None:
+    specs = by_name(NodeOptions.parse({}, "rover"))
+    assert list(specs) == ["simulator", "vehicle_adapter", "controller", "companion"]
+    told = specs["controller"].resolved_parameters()
+    assert told["policy"] == "lane" and told["limits.lateral"] == told["limits.up"] == 0.0
+    task = Task.load(specs["simulator"].resolved_parameters()["task"])
+    assert task.vehicle.kind == "rover"
+    # The camera is mounted as the parameters say, or a policy would see through another one.
+    assert told["camera.pitch"] == pytest.approx(math.radians(task.camera.tilt), abs=1e-6)
+    robot = by_name(NodeOptions.parse({"sim": "none", "robot": "turtlebot4"}, "rover"))
+    assert robot["controller"].resolved_parameters()["limits.forward"] == 0.3
+    gazebo = by_name(NodeOptions.parse({"sim": "gazebo"}, "rover"))
+    assert "rover" in gazebo["parameter_bridge"].parameters["config_file"]
+    assert gazebo["vehicle_adapter"].resolved_parameters()["vehicle"] == "twist"
+
+
+@pytest.mark.parametrize(("texts", "sentence"), [
+    ({"drones": "2"}, "drones is no launch argument: expected one of sim, robot"),
+    ({"sim": "none", "robot": "px4"},
+     "robot:=px4 is a drone: expected a rover, or drone.launch.py"),
+    ({"robot": "turtlebot4"}, "sim:=embedded, which has a rover of its own: use sim:=none"),
+])
+def test_what_a_rover_is_not_gets_a_sentence(texts: dict[str, str], sentence: str) -> None:
+    with pytest.raises(LnnError) as caught:
+        NodeOptions.parse(texts, "rover")
+    assert sentence in str(caught.value)
 
 
 def test_names_are_resolved_as_ros_does() -> None:

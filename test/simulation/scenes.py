@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from lnn_ros.simulation.camera import CameraGeometry, Renderer
-from lnn_ros.simulation.world import Light, Material, Pattern, Role, Shape, Solid, World
+from lnn_ros.simulation.world import Light, Material, Pattern, Road, Role, Shape, Solid, World
 
 GREY = Material(Pattern.PLAIN, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1.0)
 RED = Material(Pattern.PLAIN, (0.9, 0.0, 0.0), (0.9, 0.0, 0.0), 1.0)
@@ -26,11 +26,13 @@ def solid(name: str, shape: Shape, position: tuple[float, float, float],
     return Solid(name, role, shape, position, size, yaw, material)
 
 
-def world_of(*solids: Solid, light: Light = SUN, ground: Material = GREY, seed: int = 1) -> World:
+def world_of(*solids: Solid, light: Light = SUN, ground: Material = GREY, seed: int = 1,
+             road: Road | None = None,
+             bounds: tuple[float, float, float, float] = (-10.0, 10.0, -10.0, 10.0)) -> World:
     target = next((s for s in solids if s.role is Role.TARGET),
                   solid("target", Shape.CYLINDER, (90.0, 0.0, 1.0), (0.5, 0.5, 1.0)))
     return World(seed, "test", AHEAD, 0.0, target, tuple(solids), ground, light,
-                 (-10.0, 10.0, -10.0, 10.0))
+                 bounds, road)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -34,7 +34,7 @@ def _painted(material: Material, paint: Vector, share: float) -> Material:
 
 
 def autumn(world: World, strength: float) -> World:
-    """Leaves and ground are brown and orange."""
+    """Leaves and ground are brown and orange; a road keeps its colours."""
     solids = tuple(replace(s, material=_painted(s.material, _AUTUMN, strength))
                    if s.role is Role.TREE and s.shape is Shape.ELLIPSOID else s
                    for s in world.solids)
@@ -42,11 +42,14 @@ def autumn(world: World, strength: float) -> World:
 
 
 def winter(world: World, strength: float) -> World:
-    """Snow lies on the ground, and half as much on trees, pillars and walls."""
+    """Snow lies on the ground, and half as much on trees, pillars, walls and a road."""
     lain = {Role.TREE, Role.PILLAR, Role.WALL}
     solids = tuple(replace(s, material=_painted(s.material, _SNOW, strength / 2))
                    if s.role in lain else s for s in world.solids)
-    return replace(world, solids=solids, ground=_painted(world.ground, _SNOW, strength))
+    road = world.road and replace(
+        world.road, surface=_painted(world.road.surface, _SNOW, strength / 2),
+        lines=_painted(world.road.lines, _SNOW, strength / 2))
+    return replace(world, solids=solids, ground=_painted(world.ground, _SNOW, strength), road=road)
 
 
 def _forest(task: Task, shift: str) -> ForestScene:

@@ -16,9 +16,17 @@ from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.worlds import make_world
 
 COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME = "fly_to_target", 300_007, "forest"
-"""What the package ships is made of; the seed is that of ``config/nodes/drone.yaml``."""
-COMMITTED = {COMMITTED_NAME: COMMITTED_TASK, "corridor": "corridor", "forest_walk": "follow_target"}
-"""World of the package to the task that it is of."""
+"""The drone's first world that ships; the seed is that of ``config/nodes/drone.yaml``."""
+COMMITTED = {
+    "drone": ((COMMITTED_TASK, COMMITTED_SEED, COMMITTED_NAME),
+              ("corridor", COMMITTED_SEED, "corridor"),
+              ("follow_target", COMMITTED_SEED, "forest_walk")),
+    "rover": (("lane", 300_002, "lane"), ("drive_to_target", COMMITTED_SEED, "rover_forest")),
+}
+"""Task, seed and name of every world that ships, by what flies or drives there; a rover's first
+seed is that of ``config/nodes/rover.yaml``."""
+MODELS = {"drone": "lnn_quadrotor", "rover": "lnn_rover"}
+"""The model of each."""
 
 
 def world_files(task: Task, seed: int, vehicles: Sequence[Model], release: Release, name: str,
@@ -51,15 +59,15 @@ def world_files(task: Task, seed: int, vehicles: Sequence[Model], release: Relea
 
 def committed() -> dict[str, str]:
     """Return all files that ship: path in the repository to text."""
-    vehicles = [models.make("lnn_quadrotor")]
     found = {}
     for release in (RELEASES[DEFAULT], RELEASES["fortress"]):
         folder = Path("worlds") / release.folder
-        for name, task in COMMITTED.items():  # the vehicle is the same in all of them
-            made = world_files(Task.load(task), COMMITTED_SEED, vehicles, release, name)
-            found.update({(folder / path).as_posix(): text for path, text in made.items()})
-        found[release.bridge] = bridge_file(
-            [topic for vehicle in vehicles for topic in vehicle.topics()], release)
+        for kind, worlds in COMMITTED.items():
+            vehicle = models.make(MODELS[kind])
+            for task, seed, name in worlds:
+                made = world_files(Task.load(task), seed, [vehicle], release, name)
+                found.update({(folder / path).as_posix(): text for path, text in made.items()})
+            found[release.bridge_of(kind)] = bridge_file(vehicle.topics(), release)
     return found
 
 

@@ -58,6 +58,7 @@ TEXTS: dict[str, Rule] = {
     "format": words("R8G8B8|R_FLOAT32", "R8G8B8 or R_FLOAT32"), "anti_aliasing": WHOLE,
     "near": SIZE, "far": SIZE, "mean": numbers(1), "stddev": numbers(1, 0.0, 1e3),
     "bias_mean": numbers(1), "bias_stddev": numbers(1, 0.0, 1e3), "parent": NAME, "child": NAME,
+    "mu": numbers(1, 0.0, 1e3), "mu2": numbers(1, 0.0, 1e3),
     "xyz": numbers(3), "lower": numbers(1), "upper": numbers(1),
 }
 """Rule for the text of an element; PARENT/TAG is for that place alone."""
@@ -78,9 +79,11 @@ CHILDREN: dict[str, dict[str, tuple[int, int]]] = {
     "include": {"uri": (1, 1), "name": (0, 1), "pose": (0, 1)},
     "link": {"pose": (0, 1), "inertial": (0, 1), "collision": (0, _MANY), "visual": (0, _MANY),
              "sensor": (0, _MANY)},
-    "inertial": {"mass": (1, 1), "inertia": (1, 1)},
+    "inertial": {"pose": (0, 1), "mass": (1, 1), "inertia": (1, 1)},
     "inertia": {f"i{two}": (1, 1) for two in ("xx", "xy", "xz", "yy", "yz", "zz")},
-    "collision": {"pose": (0, 1), "geometry": (1, 1)},
+    "collision": {"pose": (0, 1), "geometry": (1, 1), "surface": (0, 1)},
+    "surface": {"friction": (1, 1)}, "friction": {"ode": (1, 1)},
+    "ode": {"mu": (1, 1), "mu2": (1, 1)},
     "visual": {"pose": (0, 1), "cast_shadows": (0, 1), "visibility_flags": (0, 1),
                "geometry": (1, 1), "material": (0, 1)},
     "geometry": {"box": (0, 1), "cylinder": (0, 1), "ellipsoid": (0, 1), "sphere": (0, 1),

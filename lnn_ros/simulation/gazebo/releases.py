@@ -45,8 +45,13 @@ class Release:
 
     @property
     def bridge(self) -> str:
-        """Path of the bridge's file that ships."""
-        return f"config/gazebo/bridge{'_' if self.folder else ''}{self.folder}.yaml"
+        """Path of the bridge's file that ships for a drone."""
+        return self.bridge_of("drone")
+
+    def bridge_of(self, vehicle: str) -> str:
+        """Return the path of the bridge's file that ships for a kind of vehicle."""
+        name = "bridge" if vehicle == "drone" else f"bridge_{vehicle}"
+        return f"config/gazebo/{name}{'_' if self.folder else ''}{self.folder}.yaml"
 
     def system(self, library: str, system: str) -> tuple[str, str]:
         """Return file name and class of a system, for example ("physics", "Physics")."""

@@ -1,6 +1,6 @@
 """What has to be started for a flight in Gazebo, as plain data: no launch, no simulator.
 
-``launch/drone.launch.py`` makes processes and nodes of it, the tests compare it with the files that
+A launch file makes processes and nodes of it, the tests compare it with the files that
 ship, and a person types the same lines.
 """
 
@@ -15,8 +15,10 @@ from lnn_ros.errors import LnnError
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.gazebo.releases import of_ros, release
 
-WORLD = "forest"
-"""The world that ships."""
+WORLDS = {"drone": "forest", "rover": "lane"}
+"""The world that ships for each kind of vehicle."""
+ADAPTED = {"drone": "gazebo_multicopter", "rover": "gazebo_rover"}
+"""Robot profile of each in Gazebo."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Run:
 
 
 def run(world: str = "", gazebo: str = "", headless: bool = True,
-        namespace: str = "") -> Run:
+        namespace: str = "", vehicle: str = "drone") -> Run:
     """Return what to start.
 
     Parameters
@@ -106,6 +108,8 @@ def run(world: str = "", gazebo: str = "", headless: bool = True,
         Without a window; cameras are rendered all the same (by EGL, without a display).
     namespace : str
         Namespace of our nodes.
+    vehicle : str
+        What flies or drives: a key of ``WORLDS``.
 
     Raises
     ------
@@ -117,16 +121,16 @@ def run(world: str = "", gazebo: str = "", headless: bool = True,
         path = Path(world).expanduser().resolve()
         if not path.is_file():
             raise LnnError(f"world:={world} is no file: expected the path of an SDF file, or the "
-                           f"name of a world that ships, such as {WORLD}")
+                           f"name of a world that ships, such as {WORLDS[vehicle]}")
         config_file = path.parent / "bridge.yaml"
         if not config_file.is_file():
             raise LnnError(f"{config_file} is no file: expected the bridge's file beside the "
                            f"world's, as `lnn_ros worlds` writes both")
     else:
-        path = share_path(str(Path("worlds", found.folder, f"{world or WORLD}.sdf")))
-        config_file = share_path(found.bridge)
+        path = share_path(str(Path("worlds", found.folder, f"{world or WORLDS[vehicle]}.sdf")))
+        config_file = share_path(found.bridge_of(vehicle))
     before = os.environ.get(found.resources, "")
     folders = os.pathsep.join(filter(None, (str(path.parent / "models"), before)))
     options = ("-r", *(("-s", "--headless-rendering") if headless else ()))
     return Run(Server((*found.command, *options, str(path)), {found.resources: folders}),
-               Bridge(config_file, namespace.strip("/")))
+               Bridge(config_file, namespace.strip("/")), ADAPTED[vehicle])

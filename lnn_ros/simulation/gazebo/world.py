@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from lnn_ros.simulation.centreline import slabs
 from lnn_ros.simulation.gazebo.elements import (
     Element,
     element,
@@ -59,7 +60,7 @@ def world_sdf(world: World, vehicles: Sequence[Model], release: Release, name: s
         system(release, "sensors", "Sensors", element("render_engine", "ogre2")),
         element("gravity", (0.0, 0.0, -GRAVITY)),
         element("wind", element("linear_velocity", (*wind, 0.0))),
-        *_light(world), _ground(world),
+        *_light(world), _ground(world), *_road(world),
         *(_solid(solid) for solid in world.solids),
         *(part for index, vehicle in enumerate(vehicles)
           for part in _start(world, vehicle, index)),
@@ -90,6 +91,16 @@ def _ground(world: World) -> Element:
         "link", element("collision", plane(), name="collision"),
         element("visual", element("cast_shadows", False), plane(), paint(mean_color(world.ground)),
                 name="visual"), name="link"), name="ground")
+
+
+def _road(world: World) -> Iterator[Element]:
+    """Yield the road as flat boxes, which nothing touches."""
+    if world.road is None:
+        return
+    yield element("model", element("static", True), element("link", *(
+        element("visual", element("cast_shadows", False), pose(centre, yaw),
+                geometry(Shape.BOX, half), paint(mean_color(material)), name=name)
+        for name, centre, half, yaw, material in slabs(world.road)), name="link"), name="road")
 
 
 def _solid(solid: Solid) -> Element:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from lnn_ros.simulation.task import Range
-from lnn_ros.simulation.world import Light, Material, Pattern, Solid, Vector
+from lnn_ros.simulation.world import Light, Material, Pattern, Role, Shape, Solid, Vector
+
+_CROWN_LOWEST = 2.2  # metres
 
 
 class Drawing:
@@ -41,6 +43,22 @@ class Drawing:
         dark = self.draw((contrast - 0.1, contrast + 0.1))
         return Material(pattern, color, (color[0] * dark, color[1] * dark, color[2] * dark),
                         self.draw(scale))
+
+    def tree(self, index: int, x: float, y: float, radius: float, yaw: float, heights: Range,
+             crowns: Range) -> list[Solid]:
+        """Draw a tree: its trunk, and its crown above it, which hangs above the flight height."""
+        height, crown = self.draw(heights), self.draw(crowns)
+        tall = min(crown * self.draw((0.8, 1.4)), (height - _CROWN_LOWEST) / 2.0)
+        bark = self.material(Pattern.STRIPES, (0.05, 0.11), (0.25, 0.55), (0.25, 0.5), (0.08, 0.2))
+        leaves = self.material(Pattern.NOISE, (0.17, 0.4), (0.35, 0.75), (0.3, 0.65), (0.15, 0.4),
+                               0.5)
+        top = height - tall
+        return [
+            Solid(f"tree_{index}_trunk", Role.TREE, Shape.CYLINDER, (x, y, top / 2.0),
+                  (radius, radius, top / 2.0), yaw, bark),
+            Solid(f"tree_{index}_crown", Role.TREE, Shape.ELLIPSOID, (x, y, top),
+                  (crown, crown, max(tall, 0.4)), yaw, leaves),
+        ]
 
     def light(self) -> Light:
         """Make sun, sky and fog."""

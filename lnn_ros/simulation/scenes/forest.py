@@ -14,7 +14,6 @@ from lnn_ros.simulation.world import Pattern, Role, Shape, Solid, World
 _STREAM, _CROWD, _STONES = 0x0F0E57, 0x0F0E58, 0x0F0E59
 _FIRST_MORE = 1000  # index of the first solid that is more than usual
 _ATTEMPTS = 400  # placements tried for one obstacle before it is left out
-_CROWN_LOWEST = 2.2  # metres; crowns hang above the flight height
 
 
 class _Builder(Drawing):
@@ -83,19 +82,7 @@ class _Builder(Drawing):
                          half: float, yaw: float) -> list[Solid]:
         o = self.scene.obstacles
         if role is Role.TREE:
-            height, crown = self.draw(o.tree_height), self.draw(o.crown_radius)
-            tall = min(crown * self.draw((0.8, 1.4)), (height - _CROWN_LOWEST) / 2.0)
-            bark = self.material(Pattern.STRIPES, (0.05, 0.11), (0.25, 0.55), (0.25, 0.5),
-                                 (0.08, 0.2))
-            leaves = self.material(Pattern.NOISE, (0.17, 0.4), (0.35, 0.75), (0.3, 0.65),
-                                   (0.15, 0.4), 0.5)
-            top = height - tall
-            return [
-                Solid(f"tree_{index}_trunk", role, Shape.CYLINDER, (x, y, top / 2.0),
-                      (radius, radius, top / 2.0), yaw, bark),
-                Solid(f"tree_{index}_crown", role, Shape.ELLIPSOID, (x, y, top),
-                      (crown, crown, max(tall, 0.4)), yaw, leaves),
-            ]
+            return self.tree(index, x, y, radius, yaw, o.tree_height, o.crown_radius)
         stone = self.material(Pattern(int(self.rng.integers(1, 4))), (0.05, 0.7), (0.0, 0.2),
                               (0.4, 0.85), (0.2, 0.6), 0.75)
         if role is Role.PILLAR:

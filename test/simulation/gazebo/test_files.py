@@ -26,7 +26,8 @@ from lnn_ros.simulation.gazebo.bridge import Bridged, Direction, bridge_file
 from lnn_ros.simulation.gazebo.check import problems
 from lnn_ros.simulation.gazebo.elements import element, pose
 from lnn_ros.simulation.gazebo.files import COMMITTED, COMMITTED_SEED, world_files, write
-from lnn_ros.simulation.gazebo.models.quadrotor import DEPTH_FORWARD, EVERYTHING, UNSEEN
+from lnn_ros.simulation.gazebo.furniture import EVERYTHING, UNSEEN
+from lnn_ros.simulation.gazebo.models.quadrotor import DEPTH_FORWARD
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros, release
 from lnn_ros.simulation.physics import STEP_NS
 from lnn_ros.simulation.sensors import CAMERA, IMU
@@ -36,6 +37,7 @@ from lnn_ros.simulation.worlds import make_world
 
 ROOT = Path(__file__).resolve().parents[3]
 TASK = Task.load("fly_to_target")
+DRONES = {name: task for task, _, name in COMMITTED["drone"]}
 FOLDERS = {"harmonic": ROOT / "worlds", "fortress": ROOT / "worlds/fortress"}
 
 
@@ -66,10 +68,10 @@ def test_what_ships_is_well_formed(path: Path) -> None:
     assert problems(path) == []
 
 
-@pytest.mark.parametrize("file", COMMITTED)
+@pytest.mark.parametrize("file", DRONES)
 @pytest.mark.parametrize("name", FOLDERS)
 def test_world_is_the_embedded_one(name: str, file: str) -> None:
-    world = make_world(COMMITTED_SEED, Task.load(COMMITTED[file]))
+    world = make_world(COMMITTED_SEED, Task.load(DRONES[file]))
     found = root_of(FOLDERS[name] / f"{file}.sdf", "world")
     built = {model.get("name"): model for model in found.iter("model")}
     assert set(built) == {solid.name for solid in world.solids} | {"ground", "lnn_quadrotor_pad"}

@@ -10,16 +10,16 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar
 
-from lnn_ros.simulation.camera import VEHICLE_PARTS, CameraGeometry
+from lnn_ros.simulation.bodies import DRONE
 from lnn_ros.simulation.gazebo.bridge import Bridged, Direction
 from lnn_ros.simulation.gazebo.elements import (
     Element,
     element,
     geometry,
-    paint,
     pose,
     system,
 )
+from lnn_ros.simulation.gazebo.furniture import camera, imu, inertial, sensor, visuals
 from lnn_ros.simulation.gazebo.models.base import Model
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.physics import (
@@ -35,7 +35,6 @@ from lnn_ros.simulation.physics import (
     ROTOR_TIME,
     ROTORS,
 )
-from lnn_ros.simulation.sensors import CAMERA, IMU
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.world import Shape
 
@@ -51,9 +50,6 @@ DEPTH_HZ, DEPTH_RANGE = 15.0, (0.1, 20.0)  # metres: what the guard's parameters
 DEPTH_FORWARD = 0.29
 """Where the depth camera sits, metres: ahead of the rotors, which it would see otherwise."""
 ODOM_HZ = 50.0
-UNSEEN = 2
-"""Visibility flag of what the own camera does not see: its own vehicle, as in training."""
-EVERYTHING = 0xFFFFFFFF
 
 
 class Quadrotor(Model):
@@ -102,23 +98,15 @@ def _body(model: Quadrotor, task: Task) -> Element:
         INERTIA[2] - len(ROTORS) * (disc[2] + 2.0 * ROTOR_MASS * ARM**2)]
     # A cylinder around the embedded ellipsoid: Gazebo's physics knows no ellipsoids but as meshes.
     touched = geometry(Shape.CYLINDER, (task.vehicle.radius, task.vehicle.radius, HALF_HEIGHT))
-    return element("link", _inertial(mass, around),
-                   element("collision", touched, name="collision"), *_visuals(),
-                   _camera(model, task), _imu(model, task), _depth(model, task), name="base_link")
-
-
-def _visuals() -> Iterator[Element]:
-    """Yield the drawn parts; the rotors' discs among them, which look the same as they turn."""
-    for index, (shape, centre, half, yaw, color) in enumerate(VEHICLE_PARTS):
-        yield element("visual", pose(centre, yaw), element("cast_shadows", False),
-                      element("visibility_flags", str(UNSEEN)), geometry(shape, half),
-                      paint(color), name=f"part_{index}")
+    return element("link", inertial(mass, around),
+                   element("collision", touched, name="collision"), *visuals(DRONE),
+                   camera(model, task), imu(model, task), _depth(model, task), name="base_link")
 
 
 def _rotors() -> Iterator[Element]:
     """Yield the rotors' links and joints, on which the motors act."""
     for index, (x, y, _) in enumerate(ROTORS):
-        yield element("link", pose((x * ARM, y * ARM, 0.0)), _inertial(ROTOR_MASS, _disc()),
+        yield element("link", pose((x * ARM, y * ARM, 0.0)), inertial(ROTOR_MASS, _disc()),
                       name=f"rotor_{index}")
         axis = element("axis", element("xyz", (0.0, 0.0, 1.0)),
                        element("limit", element("lower", -1e16), element("upper", 1e16)))
@@ -132,56 +120,15 @@ def _disc() -> tuple[float, float, float]:
     return flat, flat, 2.0 * flat
 
 
-def _inertial(mass: float, around: list[float] | tuple[float, float, float]) -> Element:
-    return element("inertial", element("mass", mass), element("inertia", *(
-        element(f"i{first}{second}", around["xyz".index(first)] if first == second else 0.0)
-        for first, second in ("xx", "xy", "xz", "yy", "yz", "zz"))))
-
-
-def _sensor(name: str, kind: str, topic: str, rate_hz: float, *content: Element) -> Element:
-    return element("sensor", *content, element("topic", topic),
-                   element("update_rate", rate_hz), element("always_on", True), name=name,
-                   type=kind)
-
-
-def _camera(model: Quadrotor, task: Task) -> Element:
-    mount = CameraGeometry()
-    return _sensor(
-        "camera", "camera", model.topic("camera/image"), CAMERA.rate_hz,
-        pose(mount.position, pitch=mount.tilt),
-        element("camera", element("horizontal_fov", math.radians(task.camera.field_of_view)),
-                element("image", element("width", task.camera.width),
-                        element("height", task.camera.height), element("format", "R8G8B8"),
-                        element("anti_aliasing", 4)),
-                element("clip", element("near", 0.05), element("far", 300.0)),
-                element("visibility_mask", str(EVERYTHING & ~UNSEEN))))
-
-
 def _depth(model: Quadrotor, task: Task) -> Element:
     near, far = DEPTH_RANGE
-    return _sensor(
+    return sensor(
         "depth", "depth_camera", model.topic("depth/image"), DEPTH_HZ,
         pose((DEPTH_FORWARD, 0.0, 0.0)),
         element("camera", element("horizontal_fov", math.radians(task.camera.field_of_view)),
                 element("image", element("width", task.camera.width),
                         element("height", task.camera.height), element("format", "R_FLOAT32")),
                 element("clip", element("near", near), element("far", far))))
-
-
-def _imu(model: Quadrotor, task: Task) -> Element:
-    d = task.disturbances
-
-    def axes(noise: float, bias: float) -> Iterator[Element]:
-        for axis in "xyz":
-            yield element(axis, element("noise", element("mean", 0.0), element("stddev", noise),
-                                        element("bias_mean", 0.0), element("bias_stddev", bias),
-                                        type="gaussian"))
-
-    return _sensor(
-        "imu", "imu", model.topic("imu"), IMU.rate_hz,
-        element("imu", element("angular_velocity", *axes(d.gyro_noise, d.gyro_bias)),
-                element("linear_acceleration",
-                        *axes(d.accelerometer_noise, d.accelerometer_bias))))
 
 
 def _motor(model: Quadrotor, release: Release, index: int) -> Element:

@@ -1,0 +1,46 @@
+"""Who teaches a task: by what the camera shows."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lnn_ros.simulation.camera import CameraGeometry
+from lnn_ros.simulation.expert import DRIVING, Manner
+from lnn_ros.simulation.experts import Privileged, manner_for
+from lnn_ros.simulation.interruption import Lost
+from lnn_ros.simulation.pursuit import Pursuit
+from lnn_ros.simulation.simulator import Truth
+from lnn_ros.simulation.task import LapGoal, Task
+from lnn_ros.simulation.teacher import Teacher
+from lnn_ros.simulation.world import World
+
+
+class Teaching(Privileged, Protocol):
+    """One whose wishes can be inferred from what the camera shows."""
+
+    @property
+    def turns(self) -> bool:
+        """Whether what it does now is of one side, as no mirror shows it."""
+
+    def look(self, truth: Truth, lost: Lost | None = None) -> None:
+        """See what the camera shows now; to be called before every command."""
+
+
+def make_teacher(world: World, geometry: CameraGeometry, task: Task,
+                 manner: Manner | None = None) -> Teaching:
+    """Return the teacher of a task in a world of it.
+
+    Parameters
+    ----------
+    world : World
+        Of which it knows what the camera has shown; a road's next metres are in view anyhow.
+    geometry : CameraGeometry
+        The camera.
+    task : Task
+        Its goal and vehicle choose the teacher.
+    manner : Manner, optional
+        How it flies; a rover is driven as ``DRIVING`` says.
+    """
+    if isinstance(task.success, LapGoal):
+        return Pursuit(world, DRIVING, task)
+    return Teacher(world, geometry, manner_for(task, manner), task)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.variety import random_options, taught
 from lnn_ros.pilot import Pilot
-from lnn_ros.simulation.expert import Manner
 from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.referee import FAILED
 from lnn_ros.simulation.sensors import START_NS
@@ -44,8 +44,6 @@ AFTER_ARRIVAL_S = 2.5
 """Flight time recorded after success: the policy must learn to stay."""
 SEGMENT_S = 2.5
 """Mean time for which one of teacher and student flies."""
-TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
-"""The teacher is slow near obstacles: that leaves a pupil who sees them late the time to turn."""
 RESCUE_M, RESCUE_S = 0.1, 1.0
 """In half of the student's flights the teacher takes over for so long when an obstacle is so near:
 what follows shows how to get away, where a contact would have ended the lesson."""
@@ -141,17 +139,31 @@ def _student(path: str, changed_ns: int) -> Pilot:
 
 
 def record(episode: Episode) -> str:
-    """Fly and write one episode, unless its file is there already; return the outcome."""
+    """Fly and write one episode, unless its file is there already; return the outcome.
+
+    Raises
+    ------
+    LnnError
+        When the file holds another episode.
+    """
     file = Path(episode.file)
+    what = json.loads(json.dumps({**asdict(episode), "file": file.name}))
     if file.is_file():
         with np.load(file, allow_pickle=False) as data:
-            return str(json.loads(str(data["meta"]))["outcome"])
+            meta = json.loads(str(data["meta"]))
+        other = [f"{key} {meta['episode'].get(key)!r}" for key in what
+                 if meta["episode"].get(key) != what[key]]  # fmt: skip
+        if other:
+            raise LnnError(f"{file}: a flight with {', '.join(other)} found, expected "
+                           f"{', '.join(f'{key} {what[key]!r}' for key in what)}: name another "
+                           f"folder")  # fmt: skip
+        return str(meta["outcome"])
     rng = np.random.default_rng((episode.seed, 0xDE))
     task = Task.load(episode.task)
     options = random_options(rng, task, episode.without)
     world = make_world(episode.seed, task, options.shifts)
     sim = Simulator(world, options, task=task)
-    teacher = make_teacher(world, sim.geometry, sim.task, TEACHING)
+    teacher = make_teacher(world, sim.geometry, sim.task)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)
@@ -164,12 +176,15 @@ def record(episode: Episode) -> str:
     turn_ns = shove_end_ns = START_NS
     while sim.outcome is Outcome.OFF_ROAD or sim.outcome not in FAILED:
         tick += 1
+        lost: Lost | None = Lost.FRAMES
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
+            if delivery.stream == "camera":
+                lost = sim.lost(delivery.stamp_ns)
             recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
             if student is not None:
                 student.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         now = sim.time_ns
-        teacher.look(sim.truth, sim.lost(now))
+        teacher.look(sim.truth, lost)
         wish = teacher.command(sim.truth)
         sided |= teacher.turns
         recorder.label(sim.truth, wish)
@@ -191,10 +206,10 @@ def record(episode: Episode) -> str:
             stop_ns = stop_ns or now + int((OFF_ROAD_S if left else AFTER_ARRIVAL_S) * 1e9)
             if now >= stop_ns:
                 break
-    meta = {"episode": {**asdict(episode), "file": file.name}, "outcome": sim.outcome.value,
+    meta = {"episode": what, "outcome": sim.outcome.value,
             "shifts": [str(shift) for shift in options.shifts], "sided": sided}  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     with open(part, "wb") as out:
         arrays: dict[str, Any] = recorder.arrays(hinter, sim.lost)
         np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)

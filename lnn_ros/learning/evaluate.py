@@ -63,7 +63,7 @@ def evaluate(
             flights = []
     name, first = next(iter(table.items()))
     for row in table.values():
-        if row is not first and name not in CONTROLS and len(seeds) > 1:
+        if row is not first and name == POLICY and len(seeds) > 1:
             hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
             row["policy_minus_this"] = paired_difference(*hits)
     return table

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.simulation.experts import make_expert
+from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator
 from lnn_ros.simulation.teachers import make_teacher
@@ -52,16 +53,29 @@ class ExpertAgent:
 
 
 class TeacherAgent(ExpertAgent):
-    """The teacher as an agent: it sees where it is, and what its camera would show it."""
+    """The teacher as an agent: it knows where it is, and sees what is in the frames that come."""
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
+        self._lost: Lost | None = Lost.FRAMES
         self._teacher = make_teacher(sim.world, sim.geometry, sim.task)
+
+    def observe(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: NDArray[np.generic],
+        now_ns: int | None = None,
+    ) -> None:
+        """Note that a frame has come, and what it does not show."""
+        if stream == "camera":
+            self._lost = self._sim.lost(stamp_ns)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Look and answer."""
         truth = self._sim.truth
-        self._teacher.look(truth, self._sim.lost(truth.stamp_ns))
+        self._teacher.look(truth, self._lost)
+        self._lost = Lost.FRAMES
         return self._teacher.command(truth)
 
 

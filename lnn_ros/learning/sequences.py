@@ -10,6 +10,7 @@ controller, and one drawn from the 0.2 s that follow, no frame having come since
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -51,6 +52,9 @@ def read_flight(file: Path) -> tuple[Arrays, int, bool]:
         with np.load(file, allow_pickle=False) as data:
             arrays = {key: data[key] for key in KEYS}
             meta = json.loads(str(data["meta"]))
+            if "sided" not in meta:
+                raise LnnError(f"{file}: recorded before flights said whether left and right are "
+                               f"alike in them: record it again")
             seed, sided = int(meta["episode"]["seed"]), bool(meta["sided"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise LnnError(f"{file}: no recorded flight ({error})") from None
@@ -195,3 +199,23 @@ def read_folder(folder: Path, vary: bool = True) -> list[Recording]:
     if not files:
         raise LnnError(f"{folder}: no *.npz found, expected recorded flights")
     return [read_sequence(file, vary) for file in files]
+
+
+def recorded_shifts(files: Iterable[Path]) -> dict[str, tuple[float, float]]:
+    """Return the families of shifts that flights were recorded with, and strengths from and to.
+
+    Raises
+    ------
+    LnnError
+        When a file is damaged or no flight.
+    """
+    found: dict[str, list[float]] = {}
+    for file in files:
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                shifts = json.loads(str(data["meta"])).get("shifts", [])
+            for name, _, strength in (shift.partition(":") for shift in shifts):
+                found.setdefault(name, []).append(float(strength))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise LnnError(f"{file}: no recorded flight ({error})") from error
+    return {name: (min(values), max(values)) for name, values in found.items()}

@@ -27,7 +27,7 @@ from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.hyperparameters import USUAL, Hyperparameters
 from lnn_ros.learning.jobs import provenance
-from lnn_ros.learning.sequences import read_folder
+from lnn_ros.learning.sequences import read_folder, recorded_shifts
 from lnn_ros.learning.trainer import Trainer, cosine
 from lnn_ros.learning.variety import taught
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
@@ -101,6 +101,11 @@ class _Training:
         self.executor = executors.of(args)
         self.without = tuple(args.without.split(",")) if args.without else ()
         self.shifts = taught(self.task, self.without)
+        if args.data:
+            if self.without:
+                raise LnnError(f"--without {args.without} with --data found, expected one of them: "
+                               f"recorded flights have the shifts that they have")
+            self.shifts = recorded_shifts(args.data.glob("round_*/*.npz"))
         self.steps = schedule(args)
         self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
         spec, wiring = make_policy(

@@ -95,8 +95,8 @@ def try_once(trial: Trial) -> dict[str, Any]:
     """Fly one trial."""
     task = _task(trial.task)
     options = shifted(trial.shift, SimulatorOptions(), task)
-    # These look at no picture; leaving them out changes nothing else, unless they hide something.
-    if trial.agent == "expert" or (trial.agent == "teacher" and options.interruption is None):
+    # The expert looks at no picture; leaving them out changes nothing else.
+    if trial.agent == "expert":
         options = replace(options, render=False)
     sim = Simulator(make_world(trial.seed, task, options.shifts), options, task=task)
     flight = fly(sim, _agent(trial, sim))

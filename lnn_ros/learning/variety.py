@@ -20,6 +20,8 @@ OCCLUDED, BLACKED_OUT = 0.4, 0.15
 """Share of the flights in which the target is covered, and in which no frame comes, for a while."""
 SHIFTED, MOST_SHIFTS = 0.6, 2
 """Share of the flights in which something is shifted, and the most that is, one on the other."""
+_TOO_SMALL = {"range", "field_of_view"}
+"""Both at once leave less than a pixel of the target."""
 KEPT_BACK = ("stones", "renderer")
 """Families that no policy is ever taught with: whatever it does under them is news."""
 SEEN, UNSEEN_STRENGTH, UNSEEN_FAMILY = "seen", "unseen strength", "unseen family"
@@ -65,8 +67,10 @@ def random_shifts(rng: np.random.Generator, task: Task,
     if not families or rng.random() >= SHIFTED:
         return ()
     count = min(int(rng.integers(1, MOST_SHIFTS + 1)), len(families))
-    drawn = []
+    drawn: list[Shift] = []
     for name in rng.choice(list(families), count, replace=False).tolist():
+        if {name, *(shift.kind for shift in drawn)} == _TOO_SMALL:
+            continue
         low, high = families[name]
         strength = float(low + (high - low) * rng.random())
         kind = KINDS[name]

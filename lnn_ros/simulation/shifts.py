@@ -107,7 +107,7 @@ KINDS: dict[str, Kind] = {
                    world=surroundings.autumn),
     "winter": Kind("snow: share of white on the ground, twice that of the rest", "season", 0.0, 1.0,
                    0.0, world=surroundings.winter),
-    "fog": Kind("fog: extinction, 1/m (nominal 0.007 to 0.025)", "air", 1e-3, 10.0, 0.007,
+    "fog": Kind("fog: extinction, 1/m (nominal 0.007 to 0.025)", "air", 1e-3, 10.0, 1e-3,
                 world=surroundings.fog),
     "dirt": Kind("blots on the lens: share of the picture covered", "lens", 0.0, 0.95, 0.0,
                  frame=pictures.dirt),

@@ -8,6 +8,7 @@ has not seen for a while by a fixed rule. It knows where it really is, and where
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -132,7 +133,8 @@ class Teacher:
         if (self._plan is None or target is not self._goal
                 or (self._known != self._planned and now - self._planned_ns >= PLAN_NS)):
             solids = tuple(self._world.solids[k] for k in sorted(self._known))
-            world = replace(self._world, solids=solids, target=target)
+            bounds = _with(self._world.bounds, target.position, truth.position.tolist())
+            world = replace(self._world, solids=solids, target=target, bounds=bounds)
             if self._follows and target is self._world.target:
                 self._plan = Follower(world, self._manner, self._task)
             else:
@@ -141,3 +143,9 @@ class Teacher:
                 self._plan = Expert(world, self._manner, self._task, keep)
             self._goal, self._planned, self._planned_ns = target, set(self._known), now
         return self._plan.command(truth)
+
+
+def _with(bounds: Sequence[float], *places: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return bounds that hold these places, too."""
+    x, y = ([float(place[axis]) for place in places] for axis in (0, 1))
+    return (min(bounds[0], *x), max(bounds[1], *x), min(bounds[2], *y), max(bounds[3], *y))

@@ -14,6 +14,9 @@ from lnn_ros.simulation.task import LapGoal, Task
 from lnn_ros.simulation.teacher import Teacher
 from lnn_ros.simulation.world import World
 
+TEACHING = Manner(cruise=1.2, slow=0.4, shy=1.2)
+"""It is slow near obstacles: that leaves a pupil who sees them late the time to turn."""
+
 
 class Teaching(Privileged, Protocol):
     """One whose wishes can be inferred from what the camera shows."""
@@ -23,11 +26,14 @@ class Teaching(Privileged, Protocol):
         """Whether what it does now is of one side, as no mirror shows it."""
 
     def look(self, truth: Truth, lost: Lost | None = None) -> None:
-        """See what the camera shows now; to be called before every command."""
+        """See what the camera shows now; to be called before every command.
+
+        ``lost`` is FRAMES where no frame has come since the last call.
+        """
 
 
 def make_teacher(world: World, geometry: CameraGeometry, task: Task,
-                 manner: Manner | None = None) -> Teaching:
+                 manner: Manner = TEACHING) -> Teaching:
     """Return the teacher of a task in a world of it.
 
     Parameters

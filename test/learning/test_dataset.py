@@ -109,8 +109,8 @@ def test_what_is_sided_is_never_mirrored():
                          if batch.labels[0, lane, 0, 1] < 0}
     assert mirrored == {1, 3, 5, 7}
     seen = Glimpser(data).draw(np.random.default_rng(0), 200)
-    turned = {int(frame[..., 0].max()) for frame, label in zip(seen.frames, seen.labels, strict=True)
-              if label[1] < 0}
+    pairs = zip(seen.frames, seen.labels, strict=True)
+    turned = {int(frame[..., 0].max()) for frame, label in pairs if label[1] < 0}
     assert turned == {1, 3, 5, 7}
 
 

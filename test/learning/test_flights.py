@@ -16,6 +16,7 @@ from lnn_ros.cli import main
 from lnn_ros.learning.controls import ColorServo, StraightAhead, Without
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate
+from lnn_ros.learning.executors import Processes
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import ExpertAgent, fly
 from lnn_ros.learning.sequences import KEYS, read_flight, read_sequence
@@ -146,8 +147,8 @@ def test_controls_do_what_their_names_say():
 def test_evaluation_flies_the_same_worlds_whatever_the_workers(tmp_path, capsys):
     rows = {"straight_ahead": ("straight_ahead", SHIPPED), "policy": (SHIPPED, SHIPPED)}
     seeds = range(300_005, 300_007)
-    alone = evaluate(rows, seeds, 1, TASK.name)
-    assert alone == evaluate(rows, seeds, 2, TASK.name)
+    alone = evaluate(rows, seeds, Processes(), TASK.name)
+    assert alone == evaluate(rows, seeds, Processes(2), TASK.name)
     for row in alone.values():
         assert [w["seed"] for w in row["worlds"]] == list(seeds)
         assert row["arrived"] + row["contact"] + row["timeout"] == 2

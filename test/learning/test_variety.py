@@ -1,6 +1,7 @@
 """What differs from flight to flight while a policy is taught."""
 
 import json
+import math
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.demonstrate import Episode, record
+from lnn_ros.learning.sequences import recorded_shifts
 from lnn_ros.learning.variety import (
     KEPT_BACK,
     SEEN,
@@ -19,8 +21,10 @@ from lnn_ros.learning.variety import (
     random_shifts,
     taught,
 )
-from lnn_ros.simulation.shifts import KINDS
+from lnn_ros.simulation.camera import CameraGeometry
+from lnn_ros.simulation.shifts import KINDS, Shift
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.worlds import make_world
 
 TASK = Task.load("fly_to_target")
 
@@ -56,8 +60,17 @@ def test_a_group_or_a_family_is_left_out():
 
 
 def test_the_usual_strength_shifts_nothing():
-    for name, kind in KINDS.items():
-        assert kind.low <= kind.usual <= kind.high, name
+    world, picture = make_world(300_000, TASK), np.full((12, 16, 3), 90, np.uint8)
+    for name in set(KINDS) - {"behind"}:  # whose start heading is drawn anew in any case
+        shift = Shift(name, KINDS[name].usual)
+        np.testing.assert_array_equal(shift.frame(picture, 1, 2), picture)
+        assert shift.scene(TASK) == TASK and shift.task(TASK).success == TASK.success
+        assert shift.build(world, TASK) == world and shift.world(world) == world
+        assert shift.geometry(CameraGeometry()).tilt == 0.0
+        assert shift.geometry(CameraGeometry()).horizontal_fov == pytest.approx(math.pi / 2)
+        for number in ("wind", "gust", "gyro_bias", "velocity_drift"):
+            now, before = (getattr(t.disturbances, number) for t in (shift.task(TASK), TASK))
+            assert now == pytest.approx(before), (name, number)
 
 
 def test_options_of_a_flight_are_usable_and_differ():
@@ -66,6 +79,20 @@ def test_options_of_a_flight_are_usable_and_differ():
         one.validate()
     assert any(o.shifts and o.wind is None for o in options), "what disturbs is the shift's"
     assert len({o.camera.rate_hz for o in options}) == len(options)
+
+
+def test_a_flight_of_other_arguments_is_not_taken_for_this_one(tmp_path):
+    file = tmp_path / "x.npz"
+    record(Episode(300_003, str(file)))
+    before = file.read_bytes()
+    for other in (Episode(300_004, str(file)), Episode(300_003, str(file), without=("fog",))):
+        with pytest.raises(LnnError, match=r"a flight with .* found, expected"):
+            record(other)
+    assert file.read_bytes() == before
+    found = recorded_shifts([file])
+    with np.load(file, allow_pickle=False) as data:
+        said = json.loads(str(data["meta"]))["shifts"]
+    assert {f"{name}:{low:g}" for name, (low, _) in found.items()} == set(said)
 
 
 def test_a_recorded_flight_says_what_was_shifted(tmp_path):

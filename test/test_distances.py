@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lnn_ros import distances
@@ -123,6 +123,7 @@ def test_a_depth_image_of_no_use_is_one_sentence(change, k, sentence):
 
 
 @given(st.lists(NUMBERS, max_size=9), NUMBERS, NUMBERS, NUMBERS)
+@example([np.inf], 0.0, 0.0, np.inf)  # of a driver that knows no greatest range
 def test_whatever_a_scan_says_its_points_are_finite(ranges, angle, near, far):
     try:
         points, share = distances.scan_points(

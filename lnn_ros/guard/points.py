@@ -49,7 +49,8 @@ def from_scan(
             f"{angle_increment}: expected one row of ranges and finite angles"
         )
     touching = np.isneginf(found)
-    hit = touching | ((found >= near) & (found <= far))
+    # What is infinitely far is nowhere, also for a sensor that says it could measure that.
+    hit = touching | (np.isfinite(found) & (found >= near) & (found <= far))
     usable = hit | np.isposinf(found)
     angles = angle_min + angle_increment * np.flatnonzero(hit)
     distance = np.where(touching, near, found)[hit]

@@ -35,7 +35,10 @@ def scattered(rng, n):
     """Return points (3, n) all round, now and then very near, in a plane or on a line."""
     found = rng.normal(0.0, rng.choice([0.3, 1.0, 3.0]), (3, n))
     found *= rng.choice([0.0, 1.0], (3, 1), p=[0.2, 0.8])
-    return found + rng.choice([0.0, 1.0]) * rng.normal(0.0, 1.0, (3, 1))
+    found = found + rng.choice([0.0, 1.0]) * rng.normal(0.0, 1.0, (3, 1))
+    # In which direction a point is where the vehicle itself is, rounding alone decides.
+    found[0] += 1e-3 * (np.linalg.norm(found, axis=0) < 1e-6)
+    return found
 
 
 def question(rng):

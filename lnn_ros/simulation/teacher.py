@@ -1,8 +1,10 @@
-"""The pilot that teaches: it knows what its own camera has shown it, and nothing else of the world.
+"""The pilot that teaches: it knows of the world what its own camera has shown it.
 
 What it wishes can therefore be inferred from the same pictures, by who remembers them for a while:
 it goes round what it has seen, not round what stands behind it, and looks for a target that it
-has not seen for a while by a fixed rule. It knows where it really is, and where a corridor leads.
+has not seen for a while by a fixed rule. It knows where it really is, where a corridor leads, and
+where a target that walks is while it is hidden. What shifts do to a picture (dirt, blur, dusk,
+noise, fog) hides nothing from it: there its wishes cannot all be inferred.
 """
 
 from __future__ import annotations

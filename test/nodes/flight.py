@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,15 @@ class Flight:
 
     def engage(self):
         """Await that it is fed, and engage it."""
-        self.until(lambda: int(self.traced().get("camera.taken", 0)) > 0
-                   and int(self.traced().get("imu.taken", 0)) > 0, "samples")
+        asked = time.time_ns()  # a trace from before a reset counts samples that are forgotten
+
+        def fed():
+            stamp = self.trace[-1].header.stamp if self.trace else None
+            return (stamp is not None and stamp.sec * 10**9 + stamp.nanosec >= asked
+                    and int(self.traced().get("camera.taken", 0)) > 0
+                    and int(self.traced().get("imu.taken", 0)) > 0)
+
+        self.until(fed, "samples")
         answer = self.bench.trigger("controller/engage", self.sensors)
         assert answer.success, answer.message
 

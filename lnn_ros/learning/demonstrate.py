@@ -163,7 +163,7 @@ def record(episode: Episode) -> str:
     options = random_options(rng, task, episode.without)
     world = make_world(episode.seed, task, options.shifts)
     sim = Simulator(world, options, task=task)
-    teacher = make_teacher(world, sim.geometry, sim.task)
+    teacher = make_teacher(world, sim.geometry, sim.task, shifts=options.shifts)
     student = None
     if episode.policy is not None:
         student = _student(episode.policy, Path(episode.policy).stat().st_mtime_ns)

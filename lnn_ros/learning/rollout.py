@@ -58,7 +58,8 @@ class TeacherAgent(ExpertAgent):
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
         self._lost: Lost | None = Lost.FRAMES
-        self._teacher = make_teacher(sim.world, sim.geometry, sim.task)
+        self._teacher = make_teacher(sim.world, sim.geometry, sim.task,
+                                     shifts=sim.options.shifts)
 
     def observe(
         self,

@@ -1,5 +1,7 @@
 """A privileged pilot that follows a target that walks: it knows the world and the whole walk.
 
+(Who does not know the walk says where the target is believed to be: ``expect``.)
+
 A few times a second it works out where around the target it would rather be: at its distance,
 behind or beside, with the target in sight. From there an arrival-time field (``fields``) spreads
 over the surroundings; it goes down the field, and with the target. It looks at the target.
@@ -17,7 +19,7 @@ from lnn_ros.simulation.fields import CELL, Raster, arrival_time, free_distance
 from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.walks import Walk
+from lnn_ros.simulation.walks import Walk, Way
 from lnn_ros.simulation.world import World
 
 DISTANCE = 2.0
@@ -48,7 +50,7 @@ class Follower:
                  task: Task | None = None) -> None:
         task = task or Task.load(world.task)
         self._manner = manner or Manner()
-        self._walk = world.walk or Walk(1.0, (world.target.position[:2],))
+        self._walk: Way = world.walk or Walk(1.0, (world.target.position[:2],))
         self._radius = world.target.size[0]
         self._limits = task.vehicle
         solids = [solid for solid in world.solids if solid is not world.target]
@@ -56,6 +58,10 @@ class Follower:
         self._free = Raster(self._sight.origin, self._sight.values - task.vehicle.radius)
         self._field = self._free
         self._field_ns = -1
+
+    def expect(self, way: Way) -> None:
+        """Say where the target is believed to be, from now on."""
+        self._walk = way
 
     def command(self, truth: Truth) -> NDArray[np.float64]:
         """Say what to do now.

@@ -2,9 +2,9 @@
 
 What it wishes can therefore be inferred from the same pictures, by who remembers them for a while:
 it goes round what it has seen, not round what stands behind it, and looks for a target that it
-has not seen for a while by a fixed rule. It knows where it really is, where a corridor leads, and
-where a target that walks is while it is hidden. What shifts do to a picture (dirt, blur, dusk,
-noise, fog) hides nothing from it: there its wishes cannot all be inferred.
+has not seen for a while by a fixed rule. What dirt, noise, blur, darkness or fog leave of a frame
+is what it sees (``sight``). A target that walks goes on, while it is hidden, as it was last seen to
+go. It knows where it really is, and where a corridor leads.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.camera import CameraGeometry, Renderer
+from lnn_ros.simulation.camera import CameraGeometry
 from lnn_ros.simulation.expert import Expert, Manner
 from lnn_ros.simulation.follower import Follower
 from lnn_ros.simulation.interruption import IN_VIEW_PIXELS, Lost
 from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.shifts import Shift
+from lnn_ros.simulation.sight import Sight
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import CorridorScene, FollowGoal, Task
+from lnn_ros.simulation.walks import Guess
 from lnn_ros.simulation.world import Solid, World
 
 KNOWN_PIXELS = 2
@@ -55,20 +58,23 @@ class Teacher:
         How it flies.
     task : Task, optional
         The task that the world was made for; read by its name by default.
+    shifts : sequence of Shift
+        Of the flight: what they do to frames.
     """
 
     def __init__(self, world: World, geometry: CameraGeometry, manner: Manner | None = None,
-                 task: Task | None = None) -> None:
+                 task: Task | None = None, shifts: Sequence[Shift] = ()) -> None:
         self._world, self._manner = world, manner
         self._task = task or Task.load(world.task)
         self._led = isinstance(self._task.scene, CorridorScene)
         self._follows = isinstance(self._task.success, FollowGoal)
-        self._camera = Renderer(world, geometry, samples=1, shadows=False)
+        self._sight = Sight(world, geometry, shifts)
         self._target = next(k for k, s in enumerate(world.solids) if s is world.target)
         self._known: set[int] = set()
         self._plan: Expert | Follower | None = None
         self._planned: set[int] = set()
         self._goal: Solid | None = None
+        self._believed: Guess | None = None  # where a target that walks is
         self._ahead: Solid | None = None
         self._now_ns = self._planned_ns = 0
         self._seen_ns: int | None = None  # when the target was last seen; None: nobody knows where
@@ -99,14 +105,13 @@ class Teacher:
         """
         now = self._now_ns = truth.stamp_ns
         if lost is not Lost.FRAMES:
-            at_s = (truth.stamp_ns - START_NS) * 1e-9
-            index, _ = self._camera.cast(truth.position, truth.rotation, at_s)
-            shown = np.bincount(index[index >= 0], minlength=len(self._world.solids))
-            if lost is not Lost.TARGET and shown[self._target] >= IN_VIEW_PIXELS:
+            told = self._sight.told(truth)
+            if lost is not Lost.TARGET and told[self._target] >= IN_VIEW_PIXELS:
                 self._seen_ns = now
                 self._since_ns = self._ahead = None
-            shown[self._target] = 0
-            self._known |= set(np.flatnonzero(shown >= KNOWN_PIXELS).tolist())
+                self._believe((now - START_NS) * 1e-9)
+            told[self._target] = 0.0
+            self._known |= set(np.flatnonzero(told >= KNOWN_PIXELS).tolist())
         if self._led:
             self._seen_ns = now
         if self._since_ns is None and (self._seen_ns is None
@@ -129,6 +134,14 @@ class Teacher:
             self._ahead = replace(self._world.target, position=place)
         return self._towards(self._ahead, truth)
 
+    def _believe(self, at_s: float) -> None:
+        """Note where the target is, and how it goes, at an instant at which it is seen."""
+        walk = self._world.walk
+        if walk is not None:
+            self._believed = Guess(at_s, walk.at(at_s), walk.velocity(at_s))
+            if isinstance(self._plan, Follower):
+                self._plan.expect(self._believed)
+
     def _towards(self, target: Solid, truth: Truth) -> NDArray[np.float64]:
         """Fly there round what is known, by a new plan if there is more of it."""
         now = truth.stamp_ns
@@ -139,6 +152,8 @@ class Teacher:
             world = replace(self._world, solids=solids, target=target, bounds=bounds)
             if self._follows and target is self._world.target:
                 self._plan = Follower(world, self._manner, self._task)
+                if self._believed is not None:
+                    self._plan.expect(self._believed)
             else:
                 old = self._plan if target is self._goal else None
                 keep = old.way(truth, _PATH_M) if isinstance(old, Expert) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lnn_ros.simulation.camera import CameraGeometry
@@ -9,6 +10,7 @@ from lnn_ros.simulation.expert import DRIVING, Manner
 from lnn_ros.simulation.experts import Privileged, manner_for
 from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.pursuit import Pursuit
+from lnn_ros.simulation.shifts import Shift
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import LapGoal, Task
 from lnn_ros.simulation.teacher import Teacher
@@ -33,7 +35,7 @@ class Teaching(Privileged, Protocol):
 
 
 def make_teacher(world: World, geometry: CameraGeometry, task: Task,
-                 manner: Manner = TEACHING) -> Teaching:
+                 manner: Manner = TEACHING, shifts: Sequence[Shift] = ()) -> Teaching:
     """Return the teacher of a task in a world of it.
 
     Parameters
@@ -46,7 +48,9 @@ def make_teacher(world: World, geometry: CameraGeometry, task: Task,
         Its goal and vehicle choose the teacher.
     manner : Manner, optional
         How it flies; a rover is driven as ``DRIVING`` says.
+    shifts : sequence of Shift
+        Of the flight; a road is followed whatever they leave of a frame.
     """
     if isinstance(task.success, LapGoal):
         return Pursuit(world, DRIVING, task)
-    return Teacher(world, geometry, manner_for(task, manner), task)
+    return Teacher(world, geometry, manner_for(task, manner), task, shifts)

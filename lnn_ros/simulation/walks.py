@@ -2,7 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Protocol
+
+SETTLES_S = 1.0
+"""In which a guess of how a target goes on forgets itself."""
+
+
+class Way(Protocol):
+    """Where a target is at any instant, or is believed to be."""
+
+    def at(self, at_s: float) -> tuple[float, float]:
+        """Place at an instant, s from the start."""
+
+    def velocity(self, at_s: float) -> tuple[float, float]:
+        """Velocity at an instant, m/s."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Where a target is believed to be by who last saw it at an instant.
+
+    It goes on as it was seen to go, ever more slowly: sooner or later it will stop or turn.
+
+    Attributes
+    ----------
+    seen_s : float
+        When it was last seen, s from the start.
+    place, going : tuple of 2 float
+        Where it was then, metres, and its velocity, m/s.
+    """
+
+    seen_s: float
+    place: tuple[float, float]
+    going: tuple[float, float]
+
+    def at(self, at_s: float) -> tuple[float, float]:
+        """Place at an instant, s from the start; before it was seen, where it was seen."""
+        on = SETTLES_S * -math.expm1(-max(at_s - self.seen_s, 0.0) / SETTLES_S)
+        (x, y), (vx, vy) = self.place, self.going
+        return x + on * vx, y + on * vy
+
+    def velocity(self, at_s: float) -> tuple[float, float]:
+        """Velocity at an instant, m/s."""
+        left = math.exp(-max(at_s - self.seen_s, 0.0) / SETTLES_S)
+        vx, vy = self.going
+        return left * vx, left * vy
 
 
 @dataclass(frozen=True)

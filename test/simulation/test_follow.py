@@ -22,7 +22,7 @@ from lnn_ros.simulation.interruption import IN_VIEW_PIXELS
 from lnn_ros.simulation.mujoco_camera import MujocoRenderer
 from lnn_ros.simulation.simulator import CONTROL_PERIOD_NS, Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
-from lnn_ros.simulation.walks import Walk
+from lnn_ros.simulation.walks import SETTLES_S, Guess, Walk
 from lnn_ros.simulation.world import Role, Shape, distance_to
 from lnn_ros.simulation.worlds import make_world
 
@@ -45,6 +45,15 @@ def test_a_walk_goes_there_and_back_smoothly():
         np.testing.assert_allclose(walk.velocity(at), (after - before) / 2e-6, atol=1e-4)
     assert Walk(1.0, ((2.0, 3.0),)).at(7.0) == (2.0, 3.0)
     assert Walk(1.0, ((2.0, 3.0),)).velocity(7.0) == (0.0, 0.0)
+
+
+def test_a_guess_goes_on_as_seen_and_settles():
+    guess = Guess(2.0, (1.0, -1.0), (0.8, 0.4))
+    assert guess.at(1.0) == guess.at(2.0) == (1.0, -1.0) and guess.velocity(2.0) == (0.8, 0.4)
+    for at in np.linspace(2.01, 9.0, 50):
+        before, after = (np.array(guess.at(at + d)) for d in (-1e-6, 1e-6))
+        np.testing.assert_allclose(guess.velocity(at), (after - before) / 2e-6, atol=1e-6)
+    assert guess.at(1e3) == pytest.approx((1.0 + 0.8 * SETTLES_S, -1.0 + 0.4 * SETTLES_S))
 
 
 @settings(max_examples=15, deadline=None)

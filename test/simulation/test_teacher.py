@@ -147,6 +147,37 @@ def test_a_target_hidden_by_the_camera_is_not_seen():
     assert not teacher.searches
 
 
+def test_what_dirt_covers_is_not_on_its_map():
+    world = make_world(300_000, TASK)
+    truth, dirt = standing(world, bearing(world)), [Shift("dirt", 0.95)]
+    clear, covered = (Teacher(world, CAMERA, task=TASK, shifts=s) for s in ([], dirt))
+    for teacher in (clear, covered):
+        teacher.look(truth)
+    assert covered.searches and not clear.searches
+
+
+def test_it_does_not_know_how_a_target_walks_on_while_it_is_hidden():
+    task = Task.load("follow_target")
+    world = make_world(300_000, task)
+    walk, shown, knots = world.walk, 3.0, math.ceil(3.0 / world.walk.step_s) + 3
+    x, y = walk.places[knots]
+    turned = tuple((2 * x - px, 2 * y - py) for px, py in walk.places[knots:])
+    other = replace(world, walk=replace(walk, places=(*walk.places[:knots], *turned)))
+    wishes = []
+    for one in (world, other):
+        simulator = Simulator(one, BLIND, task=task)
+        teacher, said = Teacher(one, simulator.geometry, task=task), []
+        while simulator.time_s < shown + 3.0:
+            lost = Lost.TARGET if simulator.time_s > shown else None
+            teacher.look(simulator.truth, lost)
+            said.append(teacher.command(simulator.truth))
+            simulator.command(said[-1])
+            simulator.advance(simulator.time_ns + CONTROL_PERIOD_NS)
+        wishes.append(said)
+    assert math.dist(walk.at(shown + 3.0), other.walk.at(shown + 3.0)) > 0.5
+    np.testing.assert_array_equal(*wishes)
+
+
 def test_it_keeps_to_its_way_where_another_is_hardly_better():
     world = make_world(300_000, TASK)
     x, y = world.target.position[:2]

@@ -22,8 +22,10 @@ of ``CellModule.states``, ``w`` as ``CellModule.weights`` gives it."""
 
 KERNELS = {
     "cfc": ("cfc", "rows"),
+    "cfc_mixed": ("cfc_mixed", "rows"),
     "flow": ("flow", "rows"),
     "gru": ("gated", "gru"),
+    "gru_d": ("gru_d", "rows"),
     "lstm": ("gated", "lstm"),
     "ltc": ("ltc", "rows"),
 }

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lnn_ros.liquid.cells.base import Layer
 from lnn_ros.liquid.cells.cfc import CfC
 from lnn_ros.liquid.kernels.maths import exp, jit, sigmoid, tanh
 from lnn_ros.liquid.kernels.products import matmul_add, wide
@@ -36,7 +37,7 @@ MODES = {"pure": PURE, "no_gate": NO_GATE, "default": DEFAULT}
 
 
 @jit
-def _heads(t: Any, mode: Any, before: Any, a: Any, tau: Any, size: Any, h: Any, x: Any) -> None:
+def heads(t: Any, mode: Any, before: Any, a: Any, tau: Any, size: Any, h: Any, x: Any) -> None:
     """Fill the activity ``x`` and, as the backward pass needs them, the heads ``h`` of a step.
 
     The heads: both targets, ``a`` of the time gate, and the gate; "pure": ``f1`` alone.
@@ -81,13 +82,13 @@ def _forward(
         begin(t, kept, keep, zero, x)
         fetch(t, h, a)
         matmul_add(a, loop, x)
-        _heads(t, mode, before, a, tau, size, h, xs)
+        heads(t, mode, before, a, tau, size, h, xs)
         hold(t, seen, present, x, xs)
         fetch(t, xs, x)
 
 
 @jit
-def _gradients(
+def gradients(
     t: Any, mode: Any, before: Any, h: Any, tau: Any, size: Any, dx: Any,
     da: Any, dbefore: Any, dtau: Any, dsize: Any,
 ) -> None:  # fmt: skip
@@ -146,7 +147,7 @@ def _backward(
         load(t - 1, x0, xs, x)
         begin(t, kept, keep, zero, x)
         bypass(t, seen, present, dx, past)
-        _gradients(t, mode, before, h, tau, size, dx, da, dbefore, dtau, dsize)
+        gradients(t, mode, before, h, tau, size, dx, da, dbefore, dtau, dsize)
         store(t, da, dh)
         store(t, x, held)
         dlast[:] = 0
@@ -199,6 +200,32 @@ class _Layer(torch.autograd.Function):
         return flat, dloop, dbefore, dx, dtau.sum(1), dsize.sum(1), None, None
 
 
+def extent(cell: CfC, w: Mapping[str, Tensor], layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return the slowest rates and the amplitudes of a layer, which "pure" alone has."""
+    if cell.mode == "pure":
+        return w[f"{layer.name}.w_tau"].abs(), w[f"{layer.name}.A"]
+    none = w[f"{layer.name}.bias"].new_zeros(layer.units)
+    return none, none
+
+
+def cfc_layer(
+    cell: CfC,
+    w: Mapping[str, Tensor],
+    layer: Layer,
+    source: Tensor,
+    start: Tensor,
+    given: Sequences,
+) -> Tensor:
+    """Run one layer; ``source`` is what feeds it, ``start`` its activity (units, B) before."""
+    weight, feed = w[f"{layer.name}.weight"], len(source)
+    pre = torch.addmm(w[f"{layer.name}.bias"][:, None], weight[:feed].t(), source)
+    loop = weight[feed:] if cell.hears_itself(layer) else None
+    xs: Tensor = _Layer.apply(
+        pre, loop, given.before, start, *extent(cell, w, layer), given.steps, MODES[cell.mode]
+    )
+    return xs
+
+
 def rows(
     cell: CfC,
     w: Mapping[str, Tensor],
@@ -216,19 +243,8 @@ def rows(
         return None
     given = Sequences.of(inputs, dt, state, present, keep)
     source, found, start = given.source, [], 0
-    for layer, sources in cell.sources():
-        name, stop = layer.name, start + layer.units
-        weight = w[f"{name}.weight"]
-        pre = torch.addmm(w[f"{name}.bias"][:, None], weight[:sources].t(), source)
-        if cell.mode == "pure":
-            tau, size = w[f"{name}.w_tau"].abs(), w[f"{name}.A"]
-        else:
-            tau = size = pre.new_zeros(layer.units)
-        loop = weight[sources:] if cell.hears_itself(layer) else None
-        xs = _Layer.apply(
-            pre, loop, given.before, given.start[start:stop], tau, size, given.steps,
-            MODES[cell.mode],
-        )  # fmt: skip
-        found.append(xs)
-        source, start = xs.reshape(layer.units, -1), stop
+    for layer, _ in cell.sources():
+        stop = start + layer.units
+        found.append(cfc_layer(cell, w, layer, source, given.start[start:stop], given))
+        source, start = found[-1].reshape(layer.units, -1), stop
     return [*found, given.after[None]]

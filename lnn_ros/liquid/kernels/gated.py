@@ -1,6 +1,7 @@
 """GRU and LSTM over whole sequences, with any wiring and masks; as in ``kernels.cfc``.
 
 What feeds a layer enters by one matrix product over all steps, and only its own past is sequential.
+A GRU's past may fade before the gates hear it, as that of GRU-D does (``kernels.gru_d``).
 Arrays are (rows, T, B), or (rows, B) for one step.
 """
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lnn_ros.liquid.cells.base import Layer
 from lnn_ros.liquid.cells.gated import Gated
-from lnn_ros.liquid.kernels.maths import jit, sigmoid, tanh
+from lnn_ros.liquid.kernels.maths import faded, jit, sigmoid, tanh
 from lnn_ros.liquid.kernels.products import matmul_add, wide
 from lnn_ros.liquid.kernels.scans import (
     Sequences,
@@ -33,20 +34,45 @@ from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once,
 
 
 @jit
+def _fade(t: Any, decay: Any, x: Any, old: Any) -> None:
+    """Fill ``old``: what the gates hear of the activities ``x``; no rows of ``decay``: all."""
+    if not decay.shape[0]:
+        old[:] = x
+    for j in range(decay.shape[0]):
+        for b in range(decay.shape[2]):
+            old[j, b] = x[j, b] * faded(decay[j, t, b])
+
+
+@jit
+def _fade_back(
+    t: Any, decay: Any, x: Any, dlast: Any, past: Any, ddecay: Any, dx: Any
+) -> None:
+    """Replace ``dx`` of the faded activities, as ``hear_back`` gives it, by that before."""
+    zero = dx.dtype.type(0)
+    for j in range(decay.shape[0]):
+        for b in range(decay.shape[2]):
+            d = dlast[j, b] * faded(decay[j, t, b])
+            dx[j, b] = d + past[j, b]
+            ddecay[j, t, b] = -(d * x[j, b]) if decay[j, t, b] > zero else zero
+
+
+@jit
 def _gru_forward(
-    pre: Any, loop: Any, bias: Any, seen: Any, present: Any, kept: Any, keep: Any,
+    pre: Any, loop: Any, bias: Any, decay: Any, seen: Any, present: Any, kept: Any, keep: Any,
     x: Any, xs: Any, h: Any,
 ) -> None:  # fmt: skip
     """Run the scan: ``pre`` is candidate, reset, update; ``h`` these and the recurrent product."""
     zero, (units, steps, batch) = pre.dtype.type(0), xs.shape
     a, gates = np.zeros((max(loop.shape[0], 3 * units), wide(batch)), pre.dtype), pre[units:]
+    old = np.zeros_like(x)
     for t in range(steps):
         begin(t, kept, keep, zero, x)
+        _fade(t, decay, x, old)
         fetch(t, gates, a)
         for j in range(units):
             for b in range(batch):
                 a[2 * units + j, b] = bias[j]
-        matmul_add(a, loop, x)
+        matmul_add(a, loop, old)
         for j in range(units):
             for b in range(batch):
                 reset, update = sigmoid(a[j, b]), sigmoid(a[units + j, b])
@@ -57,25 +83,27 @@ def _gru_forward(
                 inner = h[units + j, t, b] * a[2 * units + j, b]
                 new = tanh(pre[j, t, b] + inner)
                 h[j, t, b] = new
-                xs[j, t, b] = new + h[2 * units + j, t, b] * (x[j, b] - new)
+                xs[j, t, b] = new + h[2 * units + j, t, b] * (old[j, b] - new)
         hold(t, seen, present, x, xs)
         fetch(t, xs, x)
 
 
 @jit
 def _gru_backward(
-    loop: Any, seen: Any, present: Any, kept: Any, keep: Any, x0: Any, xs: Any, h: Any, dxs: Any,
-    dh: Any, held: Any, dx: Any,
+    loop: Any, decay: Any, seen: Any, present: Any, kept: Any, keep: Any,
+    x0: Any, xs: Any, h: Any, dxs: Any, dh: Any, held: Any, ddecay: Any, dx: Any,
 ) -> None:  # fmt: skip
     """Run the scan backwards: ``dh`` is candidate, reset, update, recurrent product."""
     zero, one, (units, steps, batch) = dx.dtype.type(0), dx.dtype.type(1), xs.shape
     x, past = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
+    old = np.empty((units, batch), dx.dtype)
     da = np.zeros((3 * units, wide(batch)), dx.dtype)
     dlast, dgates = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype), dh[units:]
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
         load(t - 1, x0, xs, x)
         begin(t, kept, keep, zero, x)
+        _fade(t, decay, x, old)
         bypass(t, seen, present, dx, past)
         for j in range(units):
             for b in range(batch):
@@ -85,12 +113,13 @@ def _gru_backward(
                 dh[j, t, b] = inner
                 da[j, b] = inner * h[3 * units + j, t, b] * reset * (one - reset)
                 da[2 * units + j, b] = inner * reset
-                da[units + j, b] = d * (x[j, b] - new) * update * (one - update)
+                da[units + j, b] = d * (old[j, b] - new) * update * (one - update)
             for b in range(batch):
                 dlast[j, b] = dx[j, b] * h[2 * units + j, t, b]
-        store(t, x, held)
+        store(t, old, held)
         store(t, da, dgates)
         hear_back(loop, da, dlast, past, dx)
+        _fade_back(t, decay, x, dlast, past, ddecay, dx)
         begin(t, kept, keep, zero, dx)
 
 
@@ -165,36 +194,52 @@ def _lstm_backward(
         begin(t, kept, keep, zero, dc)
 
 
+def _three(rows: Tensor | None, like: Tensor) -> Any:
+    """Return rows as (rows, T, B); None: no rows."""
+    if rows is None:
+        return np.zeros((0, *like.shape[1:]), like.detach().numpy().dtype)
+    return rows.detach().numpy().reshape(-1, *like.shape[1:])
+
+
 class _GRU(torch.autograd.Function):
     """The scan of one layer."""
 
     @staticmethod
     def forward(
-        ctx: Any, pre: Tensor, loop: Tensor | None, bias: Tensor, x0: Tensor, steps: Steps
+        ctx: Any,
+        pre: Tensor,
+        loop: Tensor | None,
+        bias: Tensor,
+        decay: Tensor | None,
+        x0: Tensor,
+        steps: Steps,
     ) -> Tensor:
         rows = pre.detach().numpy().reshape(-1, *steps.shape)
         xs = pre.new_empty(len(x0), *steps.shape)
         h = np.empty((4 * len(x0), *steps.shape), rows.dtype)
         _gru_forward(
-            rows, heard(loop, pre), bias.detach().numpy(), *steps.masks, scratch(x0), xs.numpy(), h
+            rows, heard(loop, pre), bias.detach().numpy(), _three(decay, xs), *steps.masks,
+            scratch(x0), xs.numpy(), h,
         )  # fmt: skip
         ctx.steps, ctx.heads = steps, h
-        ctx.save_for_backward(loop, x0, xs)
+        ctx.save_for_backward(loop, decay, x0, xs)
         return xs
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, dxs: Tensor) -> tuple[Any, ...]:
-        loop, x0, xs = ctx.saved_tensors
+        loop, decay, x0, xs = ctx.saved_tensors
         h, units = ctx.heads, len(x0)
         dh, held, dx = xs.new_empty(h.shape), torch.empty_like(xs), torch.zeros_like(x0)
+        ddecay = None if decay is None else torch.empty_like(decay)
         _gru_backward(
-            heard_back(loop, xs), *ctx.steps.masks, x0.detach().numpy(), xs.detach().numpy(), h,
-            dxs.contiguous().numpy(), dh.numpy(), held.numpy(), dx.numpy(),
+            heard_back(loop, xs), _three(decay, xs), *ctx.steps.masks,
+            x0.detach().numpy(), xs.detach().numpy(), h, dxs.contiguous().numpy(),
+            dh.numpy(), held.numpy(), _three(ddecay, xs), dx.numpy(),
         )  # fmt: skip
         flat = dh.reshape(len(dh), -1)
         dloop = None if loop is None else held.reshape(units, -1) @ flat[units:].T
-        return flat[: 3 * units], dloop, flat[3 * units :].sum(1), dx, None
+        return flat[: 3 * units], dloop, flat[3 * units :].sum(1), ddecay, dx, None
 
 
 class _LSTM(torch.autograd.Function):
@@ -240,9 +285,15 @@ Scan = Callable[[Weights, Layer, Tensor, "list[Tensor]", Steps], "list[Tensor]"]
 """Of one layer: weights, layer, what feeds it, the start of each part of its state, steps."""
 
 
-def _gru(
-    w: Weights, layer: Layer, source: Tensor, start: list[Tensor], steps: Steps
+def gru_layer(
+    w: Weights,
+    layer: Layer,
+    source: Tensor,
+    start: list[Tensor],
+    steps: Steps,
+    decay: Tensor | None = None,
 ) -> list[Tensor]:
+    """Run one layer, a ``Scan``; its past fades by exp(-max(0, ``decay``)), shape (units, T B)."""
     feed, gates = len(source), [f"{layer.name}.{g}" for g in ("candidate", "reset", "update")]
     new, reset, update = (w.get(f"{gate}.weight") for gate in gates)
     assert new is not None and update is not None
@@ -256,7 +307,7 @@ def _gru(
         bias = w[f"{recurrent}.bias"]
     weight = torch.cat([new, reset[:feed], update[:feed]], 1)
     pre = torch.addmm(torch.cat(biases)[:, None], weight.t(), source)
-    return [_GRU.apply(pre, loop, bias, *start, steps)]
+    return [_GRU.apply(pre, loop, bias, decay, *start, steps)]
 
 
 def _lstm(
@@ -296,5 +347,5 @@ def _rows(
     return [*(part for parts in zip(*found, strict=True) for part in parts), given.after[None]]
 
 
-gru = partial(_rows, _gru)
+gru = partial(_rows, gru_layer)
 lstm = partial(_rows, _lstm)

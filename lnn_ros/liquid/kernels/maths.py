@@ -33,6 +33,7 @@ LEAST, MOST = F(-87.0), F(88.0)
 ONE, TWO, HALF = F(1.0), F(2.0), F(0.5)
 PI = F(math.pi)
 S3, S5, S7, S9, S11 = (F((-1) ** (k // 2) / math.factorial(k)) for k in range(3, 13, 2))
+L3, L5, L7, L9, L11, L13 = (F(1.0 / k) for k in range(3, 15, 2))
 C2, C4, C6, C8, C10, C12 = (F((-1) ** (k // 2) / math.factorial(k)) for k in range(2, 14, 2))
 
 
@@ -80,6 +81,21 @@ def _sigmoid(x: Any) -> Any:
 
 
 @jit
+def _softplus(x: Any) -> Any:
+    e = _exp(-abs(x))
+    # log(1 + e) = 2 artanh(s), s at most 1/3.
+    s = e / (TWO + e)
+    y = s * s
+    p = L13 * y + L11
+    p = p * y + L9
+    p = p * y + L7
+    p = p * y + L5
+    p = p * y + L3
+    rest = TWO * ((p * y) * s + s)
+    return rest + x if x > F(0.0) else rest
+
+
+@jit
 def _turn(c: Any) -> Any:
     half = (TWO * c + SHIFT) - SHIFT
     # Cycles modulo one half, -1/4 to 1/4: exact.
@@ -110,6 +126,12 @@ def _sigmoid64(x: Any) -> Any:
     return 0.5 * math.tanh(0.5 * x) + 0.5
 
 
+@jit
+def _softplus64(x: Any) -> Any:
+    rest = math.log1p(math.exp(-abs(x)))
+    return rest + x if x > 0.0 else rest
+
+
 def exp(x: Any) -> Any:
     """``e ** x``; float32: for -87 <= x <= 88, the nearest of them beyond."""
     raise NotImplementedError
@@ -127,6 +149,11 @@ def tanh(x: Any) -> Any:
 
 def sigmoid(x: Any) -> Any:
     """Logistic function."""
+    raise NotImplementedError
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + e ** x)``; range as of ``exp``, any ``x`` above."""
     raise NotImplementedError
 
 
@@ -164,4 +191,12 @@ _choose(exp, _exp, _exp64)
 _choose(expm1, _expm1, _expm164)
 _choose(tanh, _tanh, _tanh64)
 _choose(sigmoid, _sigmoid, _sigmoid64)
+_choose(softplus, _softplus, _softplus64)
 _choose(turn, _turn, _turn64)
+
+
+@jit
+def faded(x: Any) -> Any:
+    """``exp(-max(0, x))``; NaN stays NaN."""
+    zero = type(x)(0)
+    return exp(-(zero if x < zero else x))

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid import kernels
 from lnn_ros.liquid.cells import cell_type
 from lnn_ros.liquid.kernels import maths
 from lnn_ros.liquid.rnn import LiquidRNN
@@ -17,7 +18,7 @@ from lnn_ros.liquid.torch_cell import CellModule
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
 
 torch.set_num_threads(1)
-INPUTS = 5
+INPUTS = 6
 PERCEPTRON = Wiring(
     (
         WiredLayer("first", np.ones((INPUTS, 3), np.int8)),
@@ -40,17 +41,31 @@ CELLS = {
     "cfc no_gate": {"mode": "no_gate"},
     "cfc pure": {"mode": "pure"},
     "cfc ncps": {"compat": "ncps"},
+    "cfc_mixed": {},
+    "cfc_mixed no_gate": {"mode": "no_gate"},
+    "cfc_mixed pure": {"mode": "pure"},
+    "cfc_mixed ncps": {"compat": "ncps"},
     "gru": {"dt_input": True},
+    "gru_d": {},
     "lstm": {"dt_input": True},
     "ltc": {"first_step": 0.1, "longest": 0.4, "growth": 1.5},
 }
+FUSED = [
+    (cell, wiring)
+    for cell in CELLS
+    for wiring in WIRINGS
+    # No layer that could hold a memory; one memory over several layers, which no kernel knows.
+    if not (cell.startswith("cfc_mixed") and wiring == "perceptron")
+    if not (cell == "cfc_mixed ncps" and wiring in ("ncp", "paired"))
+]
+KINDS = ["flow", "cfc", "cfc_mixed", "gru", "gru_d", "lstm", "ltc"]
 SHAPES = {"steps": st.integers(4, 9), "batch": st.integers(1, 40), "seed": st.integers(0, 2**31)}
 
 
-def module(cell, wiring, dtype=torch.float64):
+def module(cell, wiring, dtype=torch.float64, **options):
     """Return a cell with random parameters."""
     wiring = WIRINGS[wiring]
-    built = cell_type(cell.split()[0]).wired(INPUTS, wiring, 1, **CELLS[cell])
+    built = cell_type(cell.split()[0]).wired(INPUTS, wiring, 1, **CELLS[cell], **options)
     made = CellModule(built, wiring, seed=1, dtype=dtype)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
@@ -67,7 +82,12 @@ def sequences(made, steps, batch, seed, masks):
     def tensor(values):
         return torch.tensor(values, dtype=dtype)
 
-    x = tensor(rng.normal(0, 1, (steps, batch, INPUTS)))
+    x = rng.normal(0, 1, (steps, batch, INPUTS))
+    if made.cell.presence:
+        third = INPUTS // 3
+        x[..., third : 2 * third] = x[..., third : 2 * third] > 0
+        x[..., 2 * third :] = np.log1p(np.abs(x[..., 2 * third :]))
+    x = tensor(x)
     dt = tensor(rng.exponential(0.3, (steps, batch)) * (rng.random((steps, batch)) < 0.8))
     made.fused = False
     with torch.no_grad():
@@ -101,14 +121,19 @@ def run(made, fused, x, dt, state, present, keep):
     return states.detach(), gradients
 
 
+def kernel_of(made, x, dt, state, present, keep):
+    """Return what the cell's kernel answers: None where it leaves the cell to the loop."""
+    kernel = kernels.find(made.cell.kind, x, dt, state)
+    return kernel(made.cell, made.weights(), x, dt, state, present, keep)
+
+
 def close(found, expected, tolerance):
     """Difference relative to max(1, size of the largest number)."""
     assert torch.isfinite(found).all()
     assert (found - expected).abs().max() <= tolerance * max(1.0, float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "wiring"), FUSED)
 @settings(max_examples=2, deadline=None)
 @example(steps=6, batch=20, seed=1)
 @given(**SHAPES)
@@ -116,6 +141,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed):
     made = module(cell, wiring)
     for masks in (False, True):
         arguments = sequences(made, steps, batch, seed, masks)
+        assert kernel_of(made, *arguments) is not None
         expected, gradients = run(made, False, *arguments)
         found, theirs = run(made, True, *arguments)
         close(found, expected, 1e-12)
@@ -124,7 +150,7 @@ def test_the_same_as_the_loop(cell, wiring, steps, batch, seed):
 
 
 @pytest.mark.parametrize("wiring", ["dense", "paired"])
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "cfc_mixed", "gru_d"])
 @settings(max_examples=2, deadline=None)
 @example(steps=6, batch=20, seed=1)
 @given(**SHAPES)
@@ -140,7 +166,10 @@ def test_the_same_as_the_loop_in_single_precision(cell, wiring, steps, batch, se
             close(theirs[name], gradient, 5e-5)
 
 
-@pytest.mark.parametrize("cell", ["flow", "flow event", "cfc", "cfc pure", "gru", "lstm", "ltc"])
+@pytest.mark.parametrize(
+    "cell",
+    ["flow", "flow event", "cfc", "cfc pure", "cfc_mixed", "gru", "gru_d", "lstm", "ltc"],
+)
 def test_gradients_are_those_of_finite_differences(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 5, 2, 3, masks=True)
@@ -168,7 +197,7 @@ class _States(torch.nn.Module):
         return self.made.states(*arguments)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
+@pytest.mark.parametrize("cell", KINDS)
 def test_a_sequence_may_be_cut(cell):
     made = module(cell, "paired")
     x, dt, state, present, keep = sequences(made, 11, 3, 5, masks=True)
@@ -184,7 +213,7 @@ def test_a_sequence_may_be_cut(cell):
     torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
+@pytest.mark.parametrize("cell", KINDS)
 def test_activities_and_the_last_state_alone(cell):
     made = module(cell, "paired")
     x, dt, state, present, _ = sequences(made, 6, 3, 5, masks=True)
@@ -199,7 +228,7 @@ def test_activities_and_the_last_state_alone(cell):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc"])
+@pytest.mark.parametrize("cell", ["flow", "cfc", "cfc_mixed", "gru_d"])
 def test_nan_stays_in_its_own_sequence(cell):
     made = module(cell, "paired", torch.float32)
     x, dt, state, *_ = sequences(made, 6, 20, 5, masks=False)
@@ -215,7 +244,7 @@ def test_nan_stays_in_its_own_sequence(cell):
     assert x.grad[:, others].isfinite().all()
 
 
-@pytest.mark.parametrize("cell", ["flow", "cfc", "gru", "lstm", "ltc"])
+@pytest.mark.parametrize("cell", KINDS)
 def test_a_second_derivative_is_refused(cell):
     made = module(cell, "dense")
     x, dt, state, *_ = sequences(made, 4, 2, 5, masks=False)
@@ -228,6 +257,60 @@ def test_a_second_derivative_is_refused(cell):
     (slope,) = torch.autograd.grad(made.states(x, dt, state).sum(), x, create_graph=True)
     slope.sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cell", ["cfc_mixed", "gru_d"])
+def test_no_time_and_a_minute(cell, dtype):
+    """With the parameters that a training begins with: of those of GRU-D many are zero."""
+    wiring = WIRINGS["paired"]
+    made = CellModule(cell_type(cell).wired(INPUTS, wiring, 1), wiring, seed=1, dtype=dtype)
+    x, dt, state, present, keep = sequences(made, 8, 20, 3, masks=True)
+    for seconds in (0.0, 60.0):
+        dt[:] = seconds
+        if cell == "gru_d":
+            x[..., 2 * INPUTS // 3 :] = np.log1p(seconds)
+        expected, gradients = run(made, False, x, dt, state, present, keep)
+        found, theirs = run(made, True, x, dt, state, present, keep)
+        exact = dtype == torch.float64
+        close(found, expected, 1e-12 if exact else 1e-5)
+        for name, gradient in gradients.items():
+            close(theirs[name], gradient, 1e-11 if exact else 1e-4)
+
+
+@pytest.mark.parametrize("cell", ["cfc_mixed", "gru_d"])
+def test_ragged_sequences_with_what_is_missing(cell):
+    presence = cell == "gru_d"
+    rnn = LiquidRNN(3, 2, cell, units=7, presence=presence, seed=2, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(5, 12, 3, generator=generator, dtype=torch.float64)
+    dt = torch.rand(5, 12, generator=generator, dtype=torch.float64)
+    mask = (torch.arange(12) < torch.tensor([[12], [9], [5], [4], [1]])).clone()
+    if presence:
+        mask = mask[..., None] & (torch.rand(5, 12, 3, generator=generator) < 0.7)
+    x[~mask] = torch.nan
+    found = []
+    for fused in (False, True):
+        rnn.core.fused = fused
+        rnn.zero_grad()
+        y, state = rnn(x, dt, mask=mask)
+        (y.square().sum() + state.sum()).backward()
+        found.append([y, state, *(parameter.grad for parameter in rnn.parameters())])
+    for ours, expected in zip(*found, strict=True):
+        close(ours, expected, 1e-12)
+
+
+def test_what_is_left_to_the_loop():
+    for cell, wiring, options in (
+        ("cfc_mixed ncps", "ncp", {}),
+        ("cfc_mixed", "dense", {"backbone_layers": 1}),
+        ("cfc", "dense", {"backbone_layers": 1}),
+    ):
+        made = module(cell, wiring, **options)
+        arguments = sequences(made, 4, 2, 5, masks=False)
+        assert kernel_of(made, *arguments) is None
+        made.fused = True
+        assert made.states(*arguments).isfinite().all()
 
 
 ALONE = """
@@ -272,6 +355,7 @@ EXACT = {
     "expm1": np.expm1,
     "tanh": np.tanh,
     "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "softplus": lambda x: np.logaddexp(0.0, x),
 }
 
 
@@ -282,6 +366,7 @@ def _all(x, out):
         out[1, i] = maths.expm1(x[i])
         out[2, i] = maths.tanh(x[i])
         out[3, i] = maths.sigmoid(x[i])
+        out[4, i] = maths.softplus(x[i])
 
 
 @maths.jit
@@ -294,12 +379,12 @@ def test_functions_are_exact_to_single_precision():
     rng = np.random.default_rng(0)
     sizes = 10.0 ** rng.uniform(-12, 1.9, 20_000)
     x = np.concatenate([sizes, -sizes, [0.0]]).astype(np.float32)
-    out = np.empty((4, x.size), np.float32)
+    out = np.empty((5, x.size), np.float32)
     _all(x, out)
     for row, (name, exact) in zip(out, EXACT.items(), strict=True):
         expected = exact(x.astype(np.float64))
         ulps = np.abs(row - expected) / np.spacing(np.abs(expected).astype(np.float32))
-        normal = expected > 1e-37 if name == "sigmoid" else np.ones(x.size, bool)
+        normal = expected > 1e-37 if name in ("sigmoid", "softplus") else np.ones(x.size, bool)
         assert ulps[normal].max() <= 3.0, name
 
 
@@ -318,9 +403,9 @@ def test_turns_are_exact_to_single_precision():
 
 def test_functions_at_their_limits():
     x = np.array([-np.inf, -1e30, -200.0, 200.0, 1e30, np.inf, np.nan], np.float32)
-    out = np.empty((4, x.size), np.float32)
+    out = np.empty((5, x.size), np.float32)
     _all(x, out)
-    assert np.isfinite(out[:, :-1]).all()
+    assert np.isfinite(out[:4, :-1]).all() and np.isfinite(out[4, :-2]).all()
     assert np.isnan(out[:, -1]).all()
-    np.testing.assert_allclose(out[1:, 0], [-1, -1, 0], atol=1e-37)
-    np.testing.assert_allclose(out[2:, 5], [1, 1])
+    np.testing.assert_allclose(out[1:, 0], [-1, -1, 0, 0], atol=1e-37)
+    np.testing.assert_allclose(out[2:, 5], [1, 1, np.inf])

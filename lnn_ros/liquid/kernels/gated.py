@@ -35,25 +35,22 @@ from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once,
 
 @jit
 def _fade(t: Any, decay: Any, x: Any, old: Any) -> None:
-    """Fill ``old``: what the gates hear of the activities ``x``; no rows of ``decay``: all."""
-    if not decay.shape[0]:
-        old[:] = x
+    """Fill ``old`` with what the gates hear of the activities ``x``; no rows of ``decay``: keep."""
     for j in range(decay.shape[0]):
         for b in range(decay.shape[2]):
             old[j, b] = x[j, b] * faded(decay[j, t, b])
 
 
 @jit
-def _fade_back(
-    t: Any, decay: Any, x: Any, dlast: Any, past: Any, ddecay: Any, dx: Any
-) -> None:
+def _fade_back(t: Any, decay: Any, x: Any, dlast: Any, past: Any, ddecay: Any, dx: Any) -> None:
     """Replace ``dx`` of the faded activities, as ``hear_back`` gives it, by that before."""
     zero = dx.dtype.type(0)
     for j in range(decay.shape[0]):
         for b in range(decay.shape[2]):
-            d = dlast[j, b] * faded(decay[j, t, b])
-            dx[j, b] = d + past[j, b]
-            ddecay[j, t, b] = -(d * x[j, b]) if decay[j, t, b] > zero else zero
+            dlast[j, b] *= faded(decay[j, t, b])
+        for b in range(decay.shape[2]):
+            dx[j, b] = dlast[j, b] + past[j, b]
+            ddecay[j, t, b] = -(dlast[j, b] * x[j, b]) if decay[j, t, b] > zero else zero
 
 
 @jit
@@ -64,7 +61,7 @@ def _gru_forward(
     """Run the scan: ``pre`` is candidate, reset, update; ``h`` these and the recurrent product."""
     zero, (units, steps, batch) = pre.dtype.type(0), xs.shape
     a, gates = np.zeros((max(loop.shape[0], 3 * units), wide(batch)), pre.dtype), pre[units:]
-    old = np.zeros_like(x)
+    old = np.zeros_like(x) if decay.shape[0] else x
     for t in range(steps):
         begin(t, kept, keep, zero, x)
         _fade(t, decay, x, old)
@@ -96,7 +93,7 @@ def _gru_backward(
     """Run the scan backwards: ``dh`` is candidate, reset, update, recurrent product."""
     zero, one, (units, steps, batch) = dx.dtype.type(0), dx.dtype.type(1), xs.shape
     x, past = np.empty((units, batch), dx.dtype), np.empty((units, batch), dx.dtype)
-    old = np.empty((units, batch), dx.dtype)
+    old = np.empty((units, batch), dx.dtype) if decay.shape[0] else x
     da = np.zeros((3 * units, wide(batch)), dx.dtype)
     dlast, dgates = np.zeros((max(loop.shape[0], units), wide(batch)), dx.dtype), dh[units:]
     for t in range(steps - 1, -1, -1):

@@ -1,8 +1,8 @@
 """GRU-D over whole sequences: what is missing filled in, then the GRUs of ``kernels.gated``.
 
-Filling in is sequential by feature only, as the last observed value is: one scan of its own, without
-a product. Then a layer's decays are one matrix product over all steps, as what feeds it is; its
-scan is a GRU's whose past fades. Arrays are (rows, T, B), or (rows, B) for one step.
+Filling in is sequential feature by feature, since it needs the last observed value: one scan of its
+own, without a product. Then a layer's decays are one matrix product over all steps, as what feeds
+it is; its scan is a GRU's whose past fades. Arrays are (rows, T, B), or (rows, B) for one step.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid import kernels
 from lnn_ros.liquid.cells import cell_type
-from lnn_ros.liquid.kernels import maths
 from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.torch_cell import CellModule
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
@@ -244,6 +243,20 @@ def test_nan_stays_in_its_own_sequence(cell):
     assert x.grad[:, others].isfinite().all()
 
 
+@pytest.mark.parametrize("cell", ["flow", "cfc", "cfc_mixed", "gru_d"])
+def test_nan_is_not_lost_on_the_way(cell):
+    made = module(cell, "paired")
+    x, dt, state, present, keep = sequences(made, 5, INPUTS, 5, masks=True)
+    # In the k-th sequence the k-th input.
+    x[torch.arange(INPUTS) % 4, torch.arange(INPUTS), torch.arange(INPUTS)] = torch.nan
+    found = []
+    for fused in (False, True):
+        made.fused = fused
+        found.append(made.states(x, dt, state, present, keep).isnan())
+    assert found[0].any(0).any(1).sum() >= INPUTS / 2
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("cell", KINDS)
 def test_a_second_derivative_is_refused(cell):
     made = module(cell, "dense")
@@ -295,7 +308,8 @@ def test_ragged_sequences_with_what_is_missing(cell):
         rnn.zero_grad()
         y, state = rnn(x, dt, mask=mask)
         (y.square().sum() + state.sum()).backward()
-        found.append([y, state, *(parameter.grad for parameter in rnn.parameters())])
+        gradients = (parameter.grad for parameter in rnn.parameters())
+        found.append([y.detach(), state.detach(), *gradients])
     for ours, expected in zip(*found, strict=True):
         close(ours, expected, 1e-12)
 
@@ -346,66 +360,3 @@ def test_an_hour_of_observations_is_no_burden():
     y, _ = rnn(x, torch.full((1, 10_000), 0.36))
     y[0, -1].sum().backward()
     assert x.grad.isfinite().all() and x.grad[0, -1].abs().sum() > 0
-
-
-# -- functions of one number ----------------------------------------------------------------------
-
-EXACT = {
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "tanh": np.tanh,
-    "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "softplus": lambda x: np.logaddexp(0.0, x),
-}
-
-
-@maths.jit
-def _all(x, out):
-    for i in range(x.size):
-        out[0, i] = maths.exp(x[i])
-        out[1, i] = maths.expm1(x[i])
-        out[2, i] = maths.tanh(x[i])
-        out[3, i] = maths.sigmoid(x[i])
-        out[4, i] = maths.softplus(x[i])
-
-
-@maths.jit
-def _turns(x, out):
-    for i in range(x.size):
-        out[0, i], out[1, i] = maths.turn(x[i])
-
-
-def test_functions_are_exact_to_single_precision():
-    rng = np.random.default_rng(0)
-    sizes = 10.0 ** rng.uniform(-12, 1.9, 20_000)
-    x = np.concatenate([sizes, -sizes, [0.0]]).astype(np.float32)
-    out = np.empty((5, x.size), np.float32)
-    _all(x, out)
-    for row, (name, exact) in zip(out, EXACT.items(), strict=True):
-        expected = exact(x.astype(np.float64))
-        ulps = np.abs(row - expected) / np.spacing(np.abs(expected).astype(np.float32))
-        normal = expected > 1e-37 if name in ("sigmoid", "softplus") else np.ones(x.size, bool)
-        assert ulps[normal].max() <= 3.0, name
-
-
-def test_turns_are_exact_to_single_precision():
-    rng = np.random.default_rng(0)
-    x = np.concatenate(
-        [rng.uniform(-3, 3, 20_000), np.arange(-20, 21) / 4, rng.uniform(0, 1e4, 99)]
-    )
-    x = x.astype(np.float32)
-    out = np.empty((2, x.size), np.float32)
-    _turns(x, out)
-    angle = 2 * np.pi * np.mod(x.astype(np.float64), 1.0)
-    assert np.abs(out[0] - np.sin(angle)).max() < 3e-7
-    assert np.abs(out[1] - np.cos(angle)).max() < 3e-7
-
-
-def test_functions_at_their_limits():
-    x = np.array([-np.inf, -1e30, -200.0, 200.0, 1e30, np.inf, np.nan], np.float32)
-    out = np.empty((5, x.size), np.float32)
-    _all(x, out)
-    assert np.isfinite(out[:4, :-1]).all() and np.isfinite(out[4, :-2]).all()
-    assert np.isnan(out[:, -1]).all()
-    np.testing.assert_allclose(out[1:, 0], [-1, -1, 0, 0], atol=1e-37)
-    np.testing.assert_allclose(out[2:, 5], [1, 1, np.inf])

@@ -15,7 +15,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning import executors
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
-from lnn_ros.learning.statistics import paired_difference
+from lnn_ros.learning.statistics import bootstrap_difference
 from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite
 from lnn_ros.learning.suite_report import plot, tables
 from lnn_ros.learning.trials import CONTROLS, WITHOUT_POLICY, Trial, summarise, try_once
@@ -65,7 +65,7 @@ def evaluate(
     for row in table.values():
         if row is not first and name == POLICY and len(seeds) > 1:
             hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
-            row["policy_minus_this"] = paired_difference(*hits)
+            row["policy_minus_this"] = bootstrap_difference(*hits)
     return table
 
 

@@ -2,8 +2,8 @@
 
 The rows of a suite are shifts as ``lnn_ros evaluate --shift`` takes them, the columns agents: the
 policy, its controls, and peers, which are other checkpoints. All fly through the same worlds with
-the same noise and wind, so that differences are paired by world: to the nominal row of the same
-column, and to the policy's column in the same row.
+the same noise and wind, so that differences are paired by world (bootstrap over the worlds): to the
+nominal row of the same column, and to the policy's column in the same row.
 
 Worlds are flown in runs of a few, all rows and columns of these worlds before the next. So what has
 been flown at any time is a whole table over fewer worlds. A file keeps it after every run, and the
@@ -26,7 +26,7 @@ from typing import Any
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import provenance
-from lnn_ros.learning.statistics import holm, mcnemar, paired_difference
+from lnn_ros.learning.statistics import bootstrap_difference, holm, mcnemar
 from lnn_ros.learning.trials import Trial, summarise, try_once
 from lnn_ros.learning.variety import exposure
 from lnn_ros.liquid.checkpoint import load
@@ -146,7 +146,7 @@ def _hits(a: Flights, b: Flights) -> tuple[list[bool], list[bool]]:
 def _difference(a: Flights, b: Flights) -> tuple[float, float, float] | None:
     """Rate of a minus rate of b over the worlds that both flew, with its 95 % interval."""
     hits = _hits(a, b)
-    return None if len(hits[0]) < 2 else paired_difference(*hits)
+    return None if len(hits[0]) < 2 else bootstrap_difference(*hits)
 
 
 def _measures(flights: Flights, teacher: Flights) -> dict[str, float]:

@@ -14,8 +14,6 @@ for an interruption, the seconds at which it began, "-" where it did not.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,7 @@ from typing import Any
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.results import locked, stored, write
 from lnn_ros.learning.statistics import bootstrap_difference, holm, mcnemar
 from lnn_ros.learning.trials import Trial, summarise, try_once
 from lnn_ros.learning.variety import exposure
@@ -202,28 +201,6 @@ def summary(runs: Mapping[str, Any], task: Task,
     return rows
 
 
-def stored(path: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the runs that a file holds.
-
-    Raises
-    ------
-    LnnError
-        When the file is none of ours, or was made with other settings.
-    """
-    if path is None or not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        runs, before = dict(data["runs"]), dict(data["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LnnError(f"{path}: {error!r} found, expected flights of a suite") from error
-    for name in sorted({*before, *settings}):
-        if before.get(name) != settings.get(name):
-            raise LnnError(f"{path}: made with {name} {before.get(name)!r}, expected "
-                           f"{settings.get(name)!r}: give the same options, or name another file")
-    return runs
-
-
 def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, task: str,
               executor: Executor, file: Path | None) -> dict[str, Any]:
     """Fly what is not stored yet.
@@ -251,46 +228,40 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
     Raises
     ------
     LnnError
-        When a row is no shift, or the file holds flights of other settings or weights.
+        When a row is no shift, or the file holds flights of other settings or weights, or another
+        suite writes to it.
     """
     made = Task.load(task)
     for row in suite:
         shifted(row, task=made)
     settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
                 "strengths": {} if made.shifts is None else vars(made.shifts)}
-    runs = stored(file, settings)
-    for key, before in runs.items():
-        name = key.split("/")[1]
-        if name in agents and before["weights"] != agents[name].weights:
-            raise LnnError(f"{file}: {name} flew with the weights {before['weights'][:16]}, "
-                           f"expected {agents[name].weights[:16]}: name another file")
-    jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
-            for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]
-    left = [job for job in jobs if job.key not in runs]
     header = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
     taught = load(agents[POLICY].policy).card.get("training", {}).get("shifts")
+    jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
+            for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]
 
-    def result() -> dict[str, Any]:
+    def result(runs: Mapping[str, Any]) -> dict[str, Any]:
         return {**header, "settings": settings,
                 "agents": {name: column.weights for name, column in agents.items()},
                 "rows": summary(runs, made, taught), "runs": dict(sorted(runs.items()))}
 
-    started = time.monotonic()
-    for done, (job, flown) in enumerate(zip(left, executor.run(fly_run, left), strict=True), 1):
-        # A file may be gone on with from another commit: each run names its own.
-        runs[job.key] = {"commit": header["commit"], **flown}
-        if file:
-            _write(file, result())
-        passed = time.monotonic() - started
-        sys.stderr.write(f"{done}/{len(left)} {job.key}: {flown['outcomes'].count('a')} of "
-                         f"{len(job.seeds)} arrived, {passed / 60:.0f} min, about "
-                         f"{(len(left) - done) * passed / done / 60:.0f} left\n")
-    return result()
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON such that a kill leaves the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
+    with locked(file):
+        runs = stored(file, settings, "flights of a suite")
+        for key, before in runs.items():
+            name = key.split("/")[1]
+            if name in agents and before["weights"] != agents[name].weights:
+                raise LnnError(f"{file}: {name} flew with the weights {before['weights'][:16]}, "
+                               f"expected {agents[name].weights[:16]}: name another file")
+        left = [job for job in jobs if job.key not in runs]
+        started = time.monotonic()
+        for done, (job, flown) in enumerate(zip(left, executor.run(fly_run, left), strict=True), 1):
+            # A file may be gone on with from another commit: each run names its own.
+            runs[job.key] = {"commit": header["commit"], **flown}
+            if file:
+                write(file, result(runs))
+            passed = time.monotonic() - started
+            sys.stderr.write(f"{done}/{len(left)} {job.key}: {flown['outcomes'].count('a')} of "
+                             f"{len(job.seeds)} arrived, {passed / 60:.0f} min, about "
+                             f"{(len(left) - done) * passed / done / 60:.0f} left\n")
+    return result(runs)

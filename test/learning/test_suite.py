@@ -113,6 +113,26 @@ def test_a_suite_goes_on_where_it_was_stopped(
     assert not flown and json.loads(file.read_text())["rows"] == whole["rows"]
 
 
+def test_two_suites_do_not_write_to_one_file(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given, tried = [*given, "--rows", "nominal"], []
+    taken_from = "lnn_ros.learning.suite.try_once"
+
+    def beside(trial: Trial) -> dict[str, Any]:
+        monkeypatch.setattr(taken_from, try_once)
+        tried.append(main([*given, "--rows", "drop_25"]))
+        return try_once(trial)
+
+    monkeypatch.setattr(taken_from, beside)
+    assert main(given) == 0
+    assert tried == [2] and "t.json: process" in capsys.readouterr().err
+    assert set(json.loads((tmp_path / "t.json").read_text())["rows"]) == {"nominal"}
+    assert main([*given, "--rows", "drop_25"]) == 0, "the other is gone"
+    assert not list(tmp_path.glob(".*.lock"))
+
+
 def test_the_number_of_workers_changes_nothing(given: list[str], tmp_path: Path) -> None:
     rows = []
     for workers in ("1", "2"):

@@ -27,7 +27,7 @@ from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.results import locked, stored, write
 from lnn_ros.learning.statistics import bootstrap_difference, holm, mcnemar
 from lnn_ros.learning.trials import Trial, summarise, try_once
-from lnn_ros.learning.variety import exposure
+from lnn_ros.learning.variety import exposure, on_card
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
 from lnn_ros.simulation.shifts import KINDS
@@ -162,7 +162,7 @@ def _measures(flights: Flights, teacher: Flights) -> dict[str, float]:
 
 
 def summary(runs: Mapping[str, Any], task: Task,
-            taught: Mapping[str, Sequence[float]] | None = None) -> dict[str, Any]:
+            training: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return, for every row, what its policy was taught of it, and every agent's counts.
 
     Parameters
@@ -171,9 +171,10 @@ def summary(runs: Mapping[str, Any], task: Task,
         As stored.
     task : Task
         Whose standard strengths were flown.
-    taught : mapping, optional
-        Families, and strengths from and to, of the policy's card.
+    training : mapping, optional
+        What the policy's card says of its training: ``shifts`` and ``timing``, from and to.
     """
+    families, timing = (on_card(training or {}, key) for key in ("shifts", "timing"))
     table = unpack(runs)
     rows: dict[str, Any] = {}
     order = [row for row in SUITES["robustness"] if row in table]
@@ -192,7 +193,7 @@ def summary(runs: Mapping[str, Any], task: Task,
                 own = table[row].get(POLICY, {})
                 cell["policy_minus_this"] = _difference(own, flights)
                 cell["p"] = mcnemar(*_hits(own, flights))
-        rows[row] = {"exposure": exposure(row, task, taught or {}), "agents": agents}
+        rows[row] = {"exposure": exposure(row, task, families or {}, timing), "agents": agents}
     # As many questions as rows are asked of each pair of columns.
     for name in {name for row in rows.values() for name in row["agents"]} - {POLICY}:
         cells = [row["agents"][name] for row in rows.values() if name in row["agents"]]
@@ -237,14 +238,14 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
     settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
                 "strengths": {} if made.shifts is None else vars(made.shifts)}
     header = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
-    taught = load(agents[POLICY].policy).card.get("training", {}).get("shifts")
+    training = load(agents[POLICY].policy).card["training"]
     jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
             for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]
 
     def result(runs: Mapping[str, Any]) -> dict[str, Any]:
         return {**header, "settings": settings,
                 "agents": {name: column.weights for name, column in agents.items()},
-                "rows": summary(runs, made, taught), "runs": dict(sorted(runs.items()))}
+                "rows": summary(runs, made, training), "runs": dict(sorted(runs.items()))}
 
     with locked(file):
         runs = stored(file, settings, "flights of a suite")

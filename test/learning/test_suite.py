@@ -212,11 +212,13 @@ def test_rows_are_judged_by_their_goals_and_by_who_loses_there() -> None:
         "dusk/feedforward/0": packed("a" * 170 + "t" * 30),
         "stones/policy/0": packed("a" * 175 + "c" * 25),
         "glare/policy/0": packed("a" * 195 + "c" * 5),
+        "drop_25/policy/0": packed("a" * 200), "drop_50/policy/0": packed("a" * 200),
     }  # fmt: skip
-    rows = suite.summary(runs, TASK, taught)
+    rows = suite.summary(runs, TASK, {"shifts": taught, "timing": {"camera.drop": [0.0, 0.3]}})
     assert {key: row["exposure"] for key, row in rows.items()} == {
         "nominal": "seen", "fog": "seen", "dusk": "unseen strength",
-        "glare": "unseen strength", "stones": "unseen family"}  # fmt: skip
+        "glare": "unseen strength", "stones": "unseen family",
+        "drop_25": "seen", "drop_50": "unseen strength"}  # fmt: skip
     table = tables({"rows": rows, "settings": {"strengths": vars(TASK.shifts)}})
     assert "Goal missed: dusk." in table, "85.8 is below 88; 82.2 is above 80"
     assert "Need memory (feedforward loses 15 points or more): dusk." in table

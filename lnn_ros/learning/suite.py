@@ -69,6 +69,23 @@ class Run:
         return f"{self.row}/{self.name}/{self.seeds.start}"
 
 
+def named_peers(texts: Sequence[str]) -> dict[str, str]:
+    """Return peers by name, of ``NAME=FILE``.
+
+    Raises
+    ------
+    LnnError
+        When a text is none, or two have the same name.
+    """
+    peers: dict[str, str] = {}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if not name or not file or name in peers:
+            raise LnnError(f"--peer {text!r} found, expected NAME=FILE with a name of its own")
+        peers[name] = file
+    return peers
+
+
 def columns(policy: str, peers: Mapping[str, str], controls: Sequence[str]) -> dict[str, Column]:
     """Return the agents by name, the policy first.
 
@@ -203,7 +220,7 @@ def summary(runs: Mapping[str, Any], task: Task,
 
 
 def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, task: str,
-              executor: Executor, file: Path | None) -> dict[str, Any]:
+              executor: Executor, file: Path | None, command: str = "") -> dict[str, Any]:
     """Fly what is not stored yet.
 
     Parameters
@@ -220,6 +237,8 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
         Who flies.
     file : Path, optional
         What is flown is kept here after every run, and what it holds is not flown again.
+    command : str
+        What is said to have made it; by default this process's ``lnn_ros``.
 
     Returns
     -------
@@ -237,7 +256,7 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
         shifted(row, task=made)
     settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
                 "strengths": {} if made.shifts is None else vars(made.shifts)}
-    header = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
+    header = provenance(command or " ".join(["lnn_ros", *sys.argv[1:]]))
     training = load(agents[POLICY].policy).card["training"]
     jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
             for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]

@@ -2,6 +2,8 @@
 # make test   lint, types and every test
 # make lint   the quick part of it
 # make docs   the documentation as a site, in build/docs/index.html
+# make policies   train the policies that ship anew, in runs/policies: two hours of CPU; POLICY=lane
+#             makes one. Stop it when you like, the same command goes on
 # make campaign   for docs/results: every test on Jazzy and on Kilted, about 40 minutes; the fault
 #             campaign, 15 minutes; and every cell trained on the sequence benchmarks, up to 24 hours of
 #             CPU, in WORKERS=2 processes. TESTS= and FAULTS= leave out the first and the second.
@@ -9,7 +11,8 @@
 # make clean  remove the environment and caches
 #
 # Each makes .venv itself at first. PYTHON=python3.12 chooses its Python; VENV=DIR uses another
-# environment as it is, and installs nothing there; ARGS="..." goes to lnn_ros demo or to pytest.
+# environment as it is, and installs nothing there; ARGS="..." goes to lnn_ros demo, to pytest or to
+# scripts/policies.py.
 
 PYTHON := python3
 TESTS := docs/results/distributions.json
@@ -25,7 +28,7 @@ define environment
 	$(filter command% environment%,$(origin PYTHON)),--python $(PYTHON)) $(1))
 endef
 
-.PHONY: demo test lint docs campaign clean
+.PHONY: demo test lint docs policies campaign clean
 
 demo:
 	$(call environment,ros$(,)sim)
@@ -42,6 +45,10 @@ lint:
 docs:
 	$(call environment,dev)
 	@$(RUN) -m mkdocs --quiet build --strict && echo "lnn_ros: build/docs/index.html is up to date."
+
+policies:
+	$(call environment,ros$(,)sim$(,)train)
+	@$(RUN) scripts/policies.py $(POLICY) $(ARGS)
 
 campaign:
 	$(call environment,ros$(,)sim$(,)train)

@@ -291,7 +291,7 @@ def table(breaks: dict[str, Any]) -> str:
 def main() -> int:
     """Break one after the other; the exit status is 0 if every break was found."""
     from lnn_ros.learning.jobs import provenance
-    from lnn_ros.nodes.faults.command import write
+    from lnn_ros.learning.results import write
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="keep the results here")

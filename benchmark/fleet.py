@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from lnn_ros import policies
 from lnn_ros.learning.jobs import provenance, seed_range
 from lnn_ros.learning.rollout import fly
-from lnn_ros.learning.statistics import paired_difference, wilson
+from lnn_ros.learning.statistics import bootstrap_difference, wilson
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.fleet import Fleet
@@ -122,7 +122,7 @@ def main() -> int:
     low, high = wilson(arrived, len(outcomes))
     first = [row["outcomes"][0] == "arrived" for row in rows.values()]
     alone = [row["alone"] == "arrived" for row in rows.values()]
-    cost = paired_difference(alone, first) if len(rows) > 1 else None
+    cost = bootstrap_difference(alone, first) if len(rows) > 1 else None
     summary = {
         "arrived": arrived, "of": len(outcomes), "interval": [low, high],
         "contact": outcomes.count("contact"), "timeout": outcomes.count("timeout"),

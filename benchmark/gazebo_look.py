@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lnn_ros import policies
 from lnn_ros.learning.jobs import provenance, seed_range
 from lnn_ros.learning.rollout import fly
-from lnn_ros.learning.statistics import paired_difference
+from lnn_ros.learning.statistics import bootstrap_difference
 from lnn_ros.learning.trials import summarise
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.gazebo.elements import mean_color
@@ -67,7 +67,7 @@ def main() -> int:
         **provenance("python benchmark/gazebo_look.py "
                      f"--seeds {args.seeds.start}:{args.seeds.stop} --json {args.json}"),
         "rows": {name: summarise(found) for name, found in rows.items()},
-        "flat_minus_as_trained": list(paired_difference(arrived["flat"], arrived["as_trained"])),
+        "flat_minus_as_trained": list(bootstrap_difference(arrived["flat"], arrived["as_trained"])),
         "flights": rows,
     }
     text = json.dumps(result, indent=1) + "\n"

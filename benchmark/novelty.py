@@ -42,7 +42,7 @@ from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.jobs import seed_range
 from lnn_ros.learning.rollout import fly
-from lnn_ros.learning.statistics import auroc, auroc_interval, paired_difference
+from lnn_ros.learning.statistics import auroc, auroc_interval, bootstrap_difference
 from lnn_ros.learning.trials import summarise
 from lnn_ros.liquid import container
 from lnn_ros.liquid.checkpoint import load
@@ -203,7 +203,7 @@ def summary(runs: Mapping[str, Any]) -> dict[str, Any]:
         worlds = sorted(flights.keys() & nominal.keys())
         if len(worlds) > 1:
             hits = [[not failed(column[w]) for w in worlds] for column in (flights, nominal)]
-            row["minus_nominal"] = paired_difference(*hits)
+            row["minus_nominal"] = bootstrap_difference(*hits)
         known = [{**f, "known": 1.0} for f in here] + [{**f, "known": 0.0} for f in there]
         row["pooled"] = {s: separation(here + there, s) for s in SUMS}
         row["within"] = {s: separation(here, s) for s in SUMS}

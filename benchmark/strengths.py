@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lnn_ros.learning.executors import Processes
 from lnn_ros.learning.jobs import provenance, seed_range
+from lnn_ros.learning.results import write
 from lnn_ros.learning.trials import Trial, summarise, try_once
 from lnn_ros.simulation.conditions import NOMINAL
 from lnn_ros.simulation.shifts import KINDS
@@ -119,9 +120,7 @@ def main() -> int:
         if name not in data["shifts"]:
             data["shifts"][name] = search(name, data["nominal"]["rate"], fly)
             if args.json:
-                half = args.json.with_name(f"{args.json.name}.part")
-                half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-                half.replace(args.json)
+                write(args.json, data)
     print(table(data), end="")
     return 0
 

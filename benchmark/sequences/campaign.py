@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -17,7 +16,9 @@ from typing import Any
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.jobs import provenance, seed_range
+from lnn_ros.learning.results import locked, stored, write
 
+HOLDS = "results of this benchmark"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -52,38 +53,6 @@ def limit_threads() -> None:
         os.environ[name] = "1"
 
 
-def stored(path: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the runs that a file holds.
-
-    Raises
-    ------
-    LnnError
-        When the file is none of ours, or was made with other settings.
-    """
-    if path is None or not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        runs, before = dict(data["runs"]), dict(data["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LnnError(f"{path}: {error!r} found, expected results of this benchmark") from error
-    for name in sorted({*before, *settings}):
-        if before.get(name) != settings.get(name):
-            raise LnnError(
-                f"{path}: made with {name} {before.get(name)!r}, expected "
-                f"{settings.get(name)!r}: give the same options, or name another file"
-            )
-    return runs
-
-
-def write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON such that a kill leaves the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
-
-
 def spread(values: list[float]) -> dict[str, float]:
     """Median and extremes."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
@@ -109,7 +78,7 @@ def campaign(
     """
     if "minutes" in args:
         settings = {"minutes": args.minutes, **settings}
-    runs = stored(args.json, settings)
+    runs = stored(args.json, settings, HOLDS)
     header = provenance(" ".join(["python", f"benchmark/{script}", *argv]))
     jobs = [Job(row, seed, settings) for seed in args.seeds for row in rows]
     wanted = {job.key for job in jobs}
@@ -118,19 +87,21 @@ def campaign(
     result: dict[str, Any] = {}
 
     def gather() -> None:
-        # Another campaign may have added its own to the same file since this one read it.
-        runs.update({k: v for k, v in stored(args.json, settings).items() if k not in runs})
-        result.update(
-            {
-                **header,
-                "settings": settings,
-                **extra,
-                "rows": summary(runs) if summary else _spreads(runs, numbers),
-                "runs": dict(sorted(runs.items())),
-            }
-        )
-        if args.json:
-            write(args.json, result)
+        # Another campaign may add its own to the same file at the same time: one after the other.
+        with locked(args.json, wait=True):
+            others = stored(args.json, settings, HOLDS)
+            runs.update({k: v for k, v in others.items() if k not in runs})
+            result.update(
+                {
+                    **header,
+                    "settings": settings,
+                    **extra,
+                    "rows": summary(runs) if summary else _spreads(runs, numbers),
+                    "runs": dict(sorted(runs.items())),
+                }
+            )
+            if args.json:
+                write(args.json, result)
 
     failed = 0
     start = time.monotonic()

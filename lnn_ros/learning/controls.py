@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.limits import Limits
+from lnn_ros.learning.rollout import Blind
 from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.intervals import NS
 
@@ -75,20 +76,11 @@ class Held:
         return self._guard(at_ns, wish, self._pilot.age(at_ns))
 
 
-class StraightAhead:
+class StraightAhead(Blind):
     """Constant speed forward."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._command = np.array([speed, 0.0, 0.0, 0.0])
-
-    def observe(
-        self,
-        stream: str,
-        stamp_ns: int,
-        value: NDArray[np.generic],
-        now_ns: int | None = None,
-    ) -> None:
-        """Ignore the sample."""
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Forward."""

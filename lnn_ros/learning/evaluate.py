@@ -15,8 +15,8 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning import executors
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
-from lnn_ros.learning.statistics import paired_difference
-from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite
+from lnn_ros.learning.statistics import bootstrap_difference
+from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite, named_peers
 from lnn_ros.learning.suite_report import plot, tables
 from lnn_ros.learning.trials import CONTROLS, WITHOUT_POLICY, Trial, summarise, try_once
 from lnn_ros.liquid.checkpoint import load, save
@@ -65,7 +65,7 @@ def evaluate(
     for row in table.values():
         if row is not first and name == POLICY and len(seeds) > 1:
             hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
-            row["policy_minus_this"] = paired_difference(*hits)
+            row["policy_minus_this"] = bootstrap_difference(*hits)
     return table
 
 
@@ -202,12 +202,11 @@ def _run_suite(args: argparse.Namespace) -> int:
         print(tables(json.loads(args.json.read_text(encoding="utf-8"))))
         return 0
     policy = str(args.policy or policies.path(args.task))
-    peers = {} if not args.feedforward else {FEEDFORWARD: _without_memory(args.feedforward)}
-    for peer in args.peer:
-        name, _, file = peer.partition("=")
-        if not name or not file or name in peers:
-            raise LnnError(f"--peer {peer!r} found, expected NAME=FILE with a name of its own")
-        peers[name] = file
+    peers = named_peers(args.peer)
+    if args.feedforward and FEEDFORWARD in peers:
+        raise LnnError(f"--peer {FEEDFORWARD}= found beside --feedforward, expected one of them")
+    if args.feedforward:
+        peers = {FEEDFORWARD: _without_memory(args.feedforward), **peers}
     controls = CONTROLS if args.controls == [] else args.controls or ()
     agents = columns(policy, peers, controls)
     rows = tuple(args.rows.split(",")) if args.rows else SUITES[args.suite]

@@ -31,12 +31,8 @@ class Agent(Protocol):
         """Answer with the command for an instant, shape (4,)."""
 
 
-class ExpertAgent:
-    """The privileged expert as an agent: it sees the truth, not the samples."""
-
-    def __init__(self, sim: Simulator) -> None:
-        self._sim = sim
-        self._expert = make_expert(sim.world, sim.task)
+class Blind:
+    """What agents that look at no samples have in common."""
 
     def observe(
         self,
@@ -45,7 +41,15 @@ class ExpertAgent:
         value: NDArray[np.generic],
         now_ns: int | None = None,
     ) -> None:
-        """Ignore the samples."""
+        """Ignore the sample."""
+
+
+class ExpertAgent(Blind):
+    """The privileged expert as an agent: it sees the truth, not the samples."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self._expert = make_expert(sim.world, sim.task)
 
     def command(self, at_ns: int) -> NDArray[np.float64]:
         """Answer from the truth."""

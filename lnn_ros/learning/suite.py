@@ -2,8 +2,8 @@
 
 The rows of a suite are shifts as ``lnn_ros evaluate --shift`` takes them, the columns agents: the
 policy, its controls, and peers, which are other checkpoints. All fly through the same worlds with
-the same noise and wind, so that differences are paired by world: to the nominal row of the same
-column, and to the policy's column in the same row.
+the same noise and wind, so that differences are paired by world (bootstrap over the worlds): to the
+nominal row of the same column, and to the policy's column in the same row.
 
 Worlds are flown in runs of a few, all rows and columns of these worlds before the next. So what has
 been flown at any time is a whole table over fewer worlds. A file keeps it after every run, and the
@@ -14,8 +14,6 @@ for an interruption, the seconds at which it began, "-" where it did not.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,9 +24,10 @@ from typing import Any
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import provenance
-from lnn_ros.learning.statistics import holm, mcnemar, paired_difference
+from lnn_ros.learning.results import locked, stored, write
+from lnn_ros.learning.statistics import bootstrap_difference, holm, mcnemar
 from lnn_ros.learning.trials import Trial, summarise, try_once
-from lnn_ros.learning.variety import exposure
+from lnn_ros.learning.variety import exposure, on_card
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.simulation.conditions import CONDITIONS, NOMINAL, shifted
 from lnn_ros.simulation.shifts import KINDS
@@ -68,6 +67,23 @@ class Run:
     def key(self) -> str:
         """Name in the file."""
         return f"{self.row}/{self.name}/{self.seeds.start}"
+
+
+def named_peers(texts: Sequence[str]) -> dict[str, str]:
+    """Return peers by name, of ``NAME=FILE``.
+
+    Raises
+    ------
+    LnnError
+        When a text is none, or two have the same name.
+    """
+    peers: dict[str, str] = {}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if not name or not file or name in peers:
+            raise LnnError(f"--peer {text!r} found, expected NAME=FILE with a name of its own")
+        peers[name] = file
+    return peers
 
 
 def columns(policy: str, peers: Mapping[str, str], controls: Sequence[str]) -> dict[str, Column]:
@@ -146,7 +162,7 @@ def _hits(a: Flights, b: Flights) -> tuple[list[bool], list[bool]]:
 def _difference(a: Flights, b: Flights) -> tuple[float, float, float] | None:
     """Rate of a minus rate of b over the worlds that both flew, with its 95 % interval."""
     hits = _hits(a, b)
-    return None if len(hits[0]) < 2 else paired_difference(*hits)
+    return None if len(hits[0]) < 2 else bootstrap_difference(*hits)
 
 
 def _measures(flights: Flights, teacher: Flights) -> dict[str, float]:
@@ -163,7 +179,7 @@ def _measures(flights: Flights, teacher: Flights) -> dict[str, float]:
 
 
 def summary(runs: Mapping[str, Any], task: Task,
-            taught: Mapping[str, Sequence[float]] | None = None) -> dict[str, Any]:
+            training: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return, for every row, what its policy was taught of it, and every agent's counts.
 
     Parameters
@@ -172,9 +188,10 @@ def summary(runs: Mapping[str, Any], task: Task,
         As stored.
     task : Task
         Whose standard strengths were flown.
-    taught : mapping, optional
-        Families, and strengths from and to, of the policy's card.
+    training : mapping, optional
+        What the policy's card says of its training: ``shifts`` and ``timing``, from and to.
     """
+    families, timing = (on_card(training or {}, key) for key in ("shifts", "timing"))
     table = unpack(runs)
     rows: dict[str, Any] = {}
     order = [row for row in SUITES["robustness"] if row in table]
@@ -193,7 +210,7 @@ def summary(runs: Mapping[str, Any], task: Task,
                 own = table[row].get(POLICY, {})
                 cell["policy_minus_this"] = _difference(own, flights)
                 cell["p"] = mcnemar(*_hits(own, flights))
-        rows[row] = {"exposure": exposure(row, task, taught or {}), "agents": agents}
+        rows[row] = {"exposure": exposure(row, task, families or {}, timing), "agents": agents}
     # As many questions as rows are asked of each pair of columns.
     for name in {name for row in rows.values() for name in row["agents"]} - {POLICY}:
         cells = [row["agents"][name] for row in rows.values() if name in row["agents"]]
@@ -202,30 +219,8 @@ def summary(runs: Mapping[str, Any], task: Task,
     return rows
 
 
-def stored(path: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the runs that a file holds.
-
-    Raises
-    ------
-    LnnError
-        When the file is none of ours, or was made with other settings.
-    """
-    if path is None or not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        runs, before = dict(data["runs"]), dict(data["settings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LnnError(f"{path}: {error!r} found, expected flights of a suite") from error
-    for name in sorted({*before, *settings}):
-        if before.get(name) != settings.get(name):
-            raise LnnError(f"{path}: made with {name} {before.get(name)!r}, expected "
-                           f"{settings.get(name)!r}: give the same options, or name another file")
-    return runs
-
-
 def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, task: str,
-              executor: Executor, file: Path | None) -> dict[str, Any]:
+              executor: Executor, file: Path | None, command: str = "") -> dict[str, Any]:
     """Fly what is not stored yet.
 
     Parameters
@@ -242,6 +237,8 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
         Who flies.
     file : Path, optional
         What is flown is kept here after every run, and what it holds is not flown again.
+    command : str
+        What is said to have made it; by default this process's ``lnn_ros``.
 
     Returns
     -------
@@ -251,46 +248,40 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
     Raises
     ------
     LnnError
-        When a row is no shift, or the file holds flights of other settings or weights.
+        When a row is no shift, or the file holds flights of other settings or weights, or another
+        suite writes to it.
     """
     made = Task.load(task)
     for row in suite:
         shifted(row, task=made)
     settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
                 "strengths": {} if made.shifts is None else vars(made.shifts)}
-    runs = stored(file, settings)
-    for key, before in runs.items():
-        name = key.split("/")[1]
-        if name in agents and before["weights"] != agents[name].weights:
-            raise LnnError(f"{file}: {name} flew with the weights {before['weights'][:16]}, "
-                           f"expected {agents[name].weights[:16]}: name another file")
+    header = provenance(command or " ".join(["lnn_ros", *sys.argv[1:]]))
+    training = load(agents[POLICY].policy).card["training"]
     jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)
             for at in seeds[::WORLDS_PER_RUN] for row in suite for name, column in agents.items()]
-    left = [job for job in jobs if job.key not in runs]
-    header = provenance(" ".join(["lnn_ros", *sys.argv[1:]]))
-    taught = load(agents[POLICY].policy).card.get("training", {}).get("shifts")
 
-    def result() -> dict[str, Any]:
+    def result(runs: Mapping[str, Any]) -> dict[str, Any]:
         return {**header, "settings": settings,
                 "agents": {name: column.weights for name, column in agents.items()},
-                "rows": summary(runs, made, taught), "runs": dict(sorted(runs.items()))}
+                "rows": summary(runs, made, training), "runs": dict(sorted(runs.items()))}
 
-    started = time.monotonic()
-    for done, (job, flown) in enumerate(zip(left, executor.run(fly_run, left), strict=True), 1):
-        # A file may be gone on with from another commit: each run names its own.
-        runs[job.key] = {"commit": header["commit"], **flown}
-        if file:
-            _write(file, result())
-        passed = time.monotonic() - started
-        sys.stderr.write(f"{done}/{len(left)} {job.key}: {flown['outcomes'].count('a')} of "
-                         f"{len(job.seeds)} arrived, {passed / 60:.0f} min, about "
-                         f"{(len(left) - done) * passed / done / 60:.0f} left\n")
-    return result()
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON such that a kill leaves the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
+    with locked(file):
+        runs = stored(file, settings, "flights of a suite")
+        for key, before in runs.items():
+            name = key.split("/")[1]
+            if name in agents and before["weights"] != agents[name].weights:
+                raise LnnError(f"{file}: {name} flew with the weights {before['weights'][:16]}, "
+                               f"expected {agents[name].weights[:16]}: name another file")
+        left = [job for job in jobs if job.key not in runs]
+        started = time.monotonic()
+        for done, (job, flown) in enumerate(zip(left, executor.run(fly_run, left), strict=True), 1):
+            # A file may be gone on with from another commit: each run names its own.
+            runs[job.key] = {"commit": header["commit"], **flown}
+            if file:
+                write(file, result(runs))
+            passed = time.monotonic() - started
+            sys.stderr.write(f"{done}/{len(left)} {job.key}: {flown['outcomes'].count('a')} of "
+                             f"{len(job.seeds)} arrived, {passed / 60:.0f} min, about "
+                             f"{(len(left) - done) * passed / done / 60:.0f} left\n")
+    return result(runs)

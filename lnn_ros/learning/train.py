@@ -29,7 +29,7 @@ from lnn_ros.learning.hyperparameters import USUAL, Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder, recorded_shifts
 from lnn_ros.learning.trainer import Trainer, cosine
-from lnn_ros.learning.variety import taught
+from lnn_ros.learning.variety import taught, taught_timing
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
@@ -220,6 +220,7 @@ class _Training:
                 "worlds": [flown[0].seeds.start, flown[-1].seeds.stop],
                 "rounds": [{"flights": len(s.seeds), "share": round(s.share, 3)} for s in flown],
                 "shifts": self.shifts,
+                "timing": taught_timing(self.task),
                 "steps_done": self.done["steps"],
                 "last": losses[-1] if losses else None,
                 "seconds": round(self.done["seconds"]),

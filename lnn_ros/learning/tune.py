@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import os
 import sys
@@ -35,6 +34,7 @@ from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.hyperparameters import Hyperparameters
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.results import write
 from lnn_ros.learning.sequences import read_folder
 from lnn_ros.learning.train import CORE_LANES, CORE_WINDOW
 from lnn_ros.learning.trainer import Trainer, cosine
@@ -187,9 +187,7 @@ def run(args: argparse.Namespace) -> int:
     result = {**provenance(" ".join(["lnn_ros", *sys.argv[1:]])), "core": args.core,
               "best": best.as_dict(), "loss": study.best_value, "losses": losses,
               "trials": len(losses), "went_on_from": len(known)}
-    half = args.out / ".best.json.part"
-    half.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    half.replace(args.out / "best.json")
+    write(args.out / "best.json", result)
     print(f"{args.out / 'best.json'}: loss {study.best_value:.4f} of {len(losses)} trials, median "
           f"{losses[len(losses) // 2]:.4f}: {best.as_dict()}")
     return 0

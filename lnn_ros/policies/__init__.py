@@ -7,9 +7,14 @@ from pathlib import Path
 from lnn_ros.errors import LnnError
 
 
+def names() -> tuple[str, ...]:
+    """Names of all policies that ship."""
+    return tuple(sorted(file.stem for file in Path(__file__).parent.glob("*.safetensors")))
+
+
 def ships(name: str) -> bool:
     """Whether a policy of this name ships."""
-    return (Path(__file__).parent / f"{name}.safetensors").is_file()
+    return name in names()
 
 
 def path(name: str) -> Path:
@@ -20,12 +25,10 @@ def path(name: str) -> Path:
     LnnError
         When there is none of this name.
     """
-    folder = Path(__file__).parent
-    file = folder / f"{name}.safetensors"
     if not ships(name):
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
-        raise LnnError(f"policy {name!r} does not ship with this package, which has {known}")
-    return file
+        raise LnnError(f"policy {name!r} does not ship with this package, which has "
+                       f"{', '.join(names()) or 'none'}")
+    return Path(__file__).parent / f"{name}.safetensors"
 
 
 def find(name: str) -> Path:

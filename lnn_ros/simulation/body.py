@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lnn_ros.simulation.world import Shape, Vector, World
+from lnn_ros.simulation.world import Shape, Solid, Vector, World
 
 Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Position (3,), metres, world frame, and world_from_body (3, 3)."""
@@ -20,8 +20,8 @@ STEP_NS = 2_500_000
 """Physics step, nanoseconds; every stamp of the simulator is a multiple of it."""
 STEP_S = STEP_NS * 1e-9
 GRAVITY = 9.81
-KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
-         Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
+_KINDS = {Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX, Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
+          Shape.ELLIPSOID: mujoco.mjtGeom.mjGEOM_ELLIPSOID}
 """MuJoCo's name of each shape."""
 WALKER = "walker"
 """Name of the body of a target that walks."""
@@ -121,8 +121,36 @@ class Vehicle(Protocol):
         """Velocity as the vehicle believes it (3,), m/s, levelled body frame."""
 
 
-def begin_model(world: World) -> tuple[mujoco.MjSpec, Any]:
+def add_solid(spec: mujoco.MjSpec, world: World, solid: Solid, **more: Any) -> None:
+    """Add a solid of a world; a target that walks, as a body that is put where it is.
+
+    ``more`` goes to the solid's geom.
+    """
+    a, b, c = solid.size
+    size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
+    half = solid.yaw / 2.0
+    holds, place = spec.worldbody, list(solid.position)
+    if world.walk is not None and solid is world.target:
+        holds = spec.worldbody.add_body(name=WALKER, pos=place, mocap=True)
+        place = [0.0, 0.0, 0.0]
+    holds.add_geom(name=solid.name, type=_KINDS[solid.shape], size=size, pos=place,
+                   quat=[math.cos(half), 0.0, 0.0, math.sin(half)], **more)
+
+
+def begin_model(world: World, mass: float, inertia: Vector,
+                centre: Vector = (0.0, 0.0, 0.0)) -> tuple[mujoco.MjSpec, Any]:
     """Begin a MuJoCo model with ground (geom 0) and solids, and body ``vehicle`` at the start.
+
+    Parameters
+    ----------
+    world : World
+        Where the vehicle moves.
+    mass : float
+        Of its body, kg.
+    inertia : tuple of 3 float
+        Of its body, about axes that are the body's, through the centre of mass, kg m^2.
+    centre : tuple of 3 float
+        Of its body's mass, metres from the origin.
 
     Returns
     -------
@@ -138,18 +166,12 @@ def begin_model(world: World) -> tuple[mujoco.MjSpec, Any]:
     spec.worldbody.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE,
                             size=[0.0, 0.0, 1.0])
     for solid in world.solids:
-        a, b, c = solid.size
-        size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
-        half = solid.yaw / 2.0
-        holds, place = spec.worldbody, list(solid.position)
-        if world.walk is not None and solid is world.target:
-            holds = spec.worldbody.add_body(name=WALKER, pos=place, mocap=True)
-            place = [0.0, 0.0, 0.0]
-        holds.add_geom(name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
-                       quat=[math.cos(half), 0.0, 0.0, math.sin(half)])
+        add_solid(spec, world, solid)
     body = spec.worldbody.add_body(
         name="vehicle", pos=list(world.start),
         quat=[math.cos(world.start_yaw / 2), 0.0, 0.0, math.sin(world.start_yaw / 2)])
+    body.mass, body.inertia, body.ipos = mass, list(inertia), list(centre)
+    body.explicitinertial = True
     body.add_freejoint(name="free")
     body.add_site(name="imu")
     for name, kind in (("gyro", mujoco.mjtSensor.mjSENS_GYRO),

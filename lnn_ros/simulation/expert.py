@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from lnn_ros.simulation.fields import CELL, arrival_time, free_distance
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import RoverVehicle, Task
+from lnn_ros.simulation.wishes import command, levelled
 from lnn_ros.simulation.world import World
 
 _NEAR = 3  # cells; the width of a way that is kept, to either side
 _PREFERENCE = 0.8  # of the time that the way takes
+_TURN = 1.2  # rad/s, the fastest that it turns a drone
 MARGIN = 4.0
 """Metres of field around the populated area."""
 HEIGHTS, DRIVEN = (0.5, 2.1), (0.0, 0.4)
@@ -164,15 +166,10 @@ class Expert:
             velocity = (course if left > 0.3 else to_target / max(away, 1e-6)) * reach
         if free < 0.3:  # get away from what is too near
             velocity = velocity + 1.2 * (0.3 - free) * -self._free.downhill(x, y)
-        cos, sin = math.cos(truth.yaw), math.sin(truth.yaw)
+        forward, aside = levelled(velocity, truth.yaw)
         if self._drives:
-            return self._driven(cos * velocity[0] + sin * velocity[1],
-                                cos * velocity[1] - sin * velocity[0], turn, free)
-        return np.array([
-            cos * velocity[0] + sin * velocity[1],
-            cos * velocity[1] - sin * velocity[0],
-            min(max(0.9 * (manner.height - z), -0.5), 0.5),
-            min(max(1.8 * turn, -1.2), 1.2)])
+            return self._driven(forward, aside, turn, free)
+        return command(forward, aside, 0.9 * (manner.height - z), 1.8 * turn, _TURN)
 
     def _driven(self, forward: float, left: float, turn: float,
                 free: float) -> NDArray[np.float64]:
@@ -187,6 +184,6 @@ class Expert:
         most = self._limits.max_yaw_rate
         if wanted < 0.1 or (abs(off) > 0.5 * math.pi and free < _BACKING):
             speed = forward if free < _BACKING or wanted < 0.1 else 0.0
-            return np.array([speed, 0.0, 0.0, min(max(1.8 * turn, -most), most)])
+            return command(speed, 0.0, 0.0, 1.8 * turn, most)
         speed = wanted * max(math.cos(off), 0.0) ** 2
-        return np.array([speed, 0.0, 0.0, min(max(2.2 * off, -most), most)])
+        return command(speed, 0.0, 0.0, 2.2 * off, most)

@@ -20,6 +20,7 @@ from lnn_ros.simulation.sensors import START_NS
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.walks import Walk, Way
+from lnn_ros.simulation.wishes import command, levelled
 from lnn_ros.simulation.world import World
 
 DISTANCE = 2.0
@@ -116,13 +117,8 @@ class Follower:
             moving = going - truth.velocity[:2]
             swing = float(to_target[0] * moving[1] - to_target[1] * moving[0]) / max(away, 0.5)**2
         turn = math.remainder(math.atan2(view[1], view[0]) - truth.yaw, 2.0 * math.pi)
-        cos, sin = math.cos(truth.yaw), math.sin(truth.yaw)
-        most = self._limits.max_yaw_rate
-        return np.array([
-            cos * velocity[0] + sin * velocity[1],
-            cos * velocity[1] - sin * velocity[0],
-            min(max(0.9 * (manner.height - z), -0.5), 0.5),
-            min(max(1.8 * turn + 0.7 * swing, -most), most)])
+        return command(*levelled(velocity, truth.yaw), 0.9 * (manner.height - z),
+                       1.8 * turn + 0.7 * swing, self._limits.max_yaw_rate)
 
     def _in_sight(self, x: float, y: float, to_x: float, to_y: float) -> bool:
         """Whether nothing is in the line of sight between two places."""

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.simulation import poses
-from lnn_ros.simulation.body import KINDS
+from lnn_ros.simulation.body import WALKER, add_solid
 from lnn_ros.simulation.camera import CameraGeometry
 from lnn_ros.simulation.centreline import slabs
-from lnn_ros.simulation.world import Material, Pattern, Shape, Vector, World
+from lnn_ros.simulation.world import Material, Pattern, Vector, World
 
 _TEXTURE = 64  # texels along a side
 _GROUND = 100.0  # metres, half extent
@@ -69,7 +69,7 @@ class MujocoRenderer:
         self._world = world
         self._eye = int(self._model.body("eye").mocapid[0])
         if world.walk is not None:
-            self._walker = int(self._model.body(world.target.name).mocapid[0])
+            self._walker = int(self._model.body(WALKER).mocapid[0])
         self._target = self._model.geom(world.target.name).id
         cos, sin = math.cos(geometry.tilt), math.sin(geometry.tilt)
         self._mount = np.array([[cos, 0.0, -sin], [0.0, -1.0, 0.0], [sin, 0.0, cos]])
@@ -159,16 +159,8 @@ def _model(world: World, geometry: CameraGeometry) -> mujoco.MjModel:
         name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[_GROUND, _GROUND, 1.0],
         material=_material(spec, "ground", world.ground, (_GROUND, _GROUND, 1.0)))
     for solid in world.solids:
-        a, b, c = solid.size
-        size = [a, c, 0.0] if solid.shape == Shape.CYLINDER else [a, b, c]
-        half = solid.yaw / 2.0
-        body, place = spec.worldbody, list(solid.position)
-        if world.walk is not None and solid is world.target:
-            body, place = body.add_body(name=solid.name, mocap=True, pos=place), [0.0, 0.0, 0.0]
-        body.add_geom(
-            name=solid.name, type=KINDS[solid.shape], size=size, pos=place,
-            quat=[math.cos(half), 0.0, 0.0, math.sin(half)],
-            material=_material(spec, solid.name, solid.material, solid.size))
+        add_solid(spec, world, solid,
+                  material=_material(spec, solid.name, solid.material, solid.size))
     if world.road is not None:
         for paint in (world.road.surface, world.road.lines):
             _material(spec, f"road_{paint is world.road.lines}", paint, (1.0, 1.0, 1.0))

@@ -60,9 +60,7 @@ def build_model(world: World, vehicle_radius: float, others: int = 0) -> mujoco.
     mujoco.MjModel
         Body ``vehicle`` on a free joint, sensors ``gyro`` and ``accelerometer`` in the body frame.
     """
-    spec, body = begin_model(world)
-    body.mass, body.inertia, body.ipos = MASS, list(INERTIA), [0.0, 0.0, 0.0]
-    body.explicitinertial = True
+    spec, body = begin_model(world, MASS, INERTIA)
     body.add_geom(name="vehicle", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
                   size=[vehicle_radius, vehicle_radius, HALF_HEIGHT])
     add_others(spec, others, mujoco.mjtGeom.mjGEOM_ELLIPSOID,

@@ -18,13 +18,14 @@ from lnn_ros.simulation.expert import DRIVING, Manner
 from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.simulator import Truth
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.wishes import command
 from lnn_ros.simulation.world import World
 
 AHEAD = 0.9
 """How far ahead along the road the point is, metres: two thirds of the tightest curve's radius."""
 _CURVES = (0.3, 0.9, 1.5)  # metres ahead at which it looks how the road winds
 _LATERAL = 0.6  # m/s^2, greatest acceleration across
-_BACK = 1.2  # rad, from which on it turns on the spot
+_BACK, _ON_THE_SPOT = 1.2, 1.2  # rad, from which on it turns on the spot, and how fast, rad/s
 
 
 class Pursuit:
@@ -86,7 +87,7 @@ class Pursuit:
         bend = max(bend, abs(2.0 * math.sin(off) / math.hypot(to_x, to_y)))
         speed = min(self._manner.cruise, math.sqrt(_LATERAL / max(bend, 1e-3)))
         if abs(off) > _BACK:
-            return np.array([0.0, 0.0, 0.0, math.copysign(min(1.2, most), off)])
+            return command(0.0, 0.0, 0.0, math.copysign(_ON_THE_SPOT, off), most)
         speed = max(self._manner.slow, speed * math.cos(off))
         turn = speed * 2.0 * math.sin(off) / math.hypot(to_x, to_y)
-        return np.array([speed, 0.0, 0.0, min(max(turn, -most), most)])
+        return command(speed, 0.0, 0.0, turn, most)

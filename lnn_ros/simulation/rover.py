@@ -62,16 +62,12 @@ def build_model(world: World, rover: RoverVehicle, others: int = 0) -> mujoco.Mj
         Body ``vehicle`` on a free joint, joints ``left`` and ``right`` of its wheels with a motor
         each, sensors ``gyro`` and ``accelerometer`` in the body frame.
     """
-    spec, body = begin_model(world)
+    spec, body = begin_model(world, MASS, INERTIA, CENTRE)
     # The cone of friction as it is, and stiff: what does not slip must not creep either.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10.0
-    body.mass, body.inertia, body.ipos = MASS, list(INERTIA), list(CENTRE)
-    body.explicitinertial = True
-    body.add_geom(name="chassis", type=mujoco.mjtGeom.mjGEOM_BOX, pos=list(CHASSIS[0]),
-                  size=list(CHASSIS[1]))
-    body.add_geom(name="mast", type=mujoco.mjtGeom.mjGEOM_BOX, pos=list(MAST[0]),
-                  size=list(MAST[1]))
+    for name, (middle, half) in (("chassis", CHASSIS), ("mast", MAST)):
+        body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=list(middle), size=list(half))
     # With a priority, friction is that of the wheel, whatever it touches.
     body.add_geom(name="caster", type=mujoco.mjtGeom.mjGEOM_SPHERE, priority=1,
                   size=[CASTER_RADIUS, 0.0, 0.0], friction=[CASTER_GRIP, 0.0, 0.0],

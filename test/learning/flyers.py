@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from policies_for_tests import HEIGHT, WIDTH, small_checkpoint
@@ -10,17 +11,17 @@ from lnn_ros.liquid.checkpoint import save
 from lnn_ros.resources import share_path
 
 
-def small_task(folder: Path, seconds: float) -> str:
-    """Write fly_to_target with the small policies' camera and a short time limit."""
-    text = share_path("config/tasks/fly_to_target.yaml").read_text(encoding="utf-8")
+def small_task(folder: Path, seconds: float, name: str = "fly_to_target") -> str:
+    """Write a task with the small policies' camera and a short time limit."""
+    text = share_path(f"config/tasks/{name}.yaml").read_text(encoding="utf-8")
     changes = {
-        "width: 64": f"width: {WIDTH}",
-        "height: 48": f"height: {HEIGHT}",
-        "time_limit: 30.0": f"time_limit: {seconds}",
+        r"\bwidth: 64\b": f"width: {WIDTH}",
+        r"\bheight: 48\b": f"height: {HEIGHT}",
+        r"\btime_limit: [0-9.]+": f"time_limit: {seconds}",
     }
     for before, after in changes.items():
-        assert text.count(before) == 1
-        text = text.replace(before, after)
+        text, count = re.subn(before, after, text)
+        assert count == 1
     file = folder / "small.yaml"
     file.write_text(text, encoding="utf-8")
     return str(file)

@@ -20,6 +20,7 @@ from lnn_ros.learning.executors import Processes
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import ExpertAgent, fly
 from lnn_ros.learning.sequences import KEYS, read_flight, read_sequence
+from lnn_ros.learning.variety import on_card, taught_timing
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.pilot import Pilot
@@ -198,6 +199,7 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path):
     one, other = (load(f / "policy.safetensors") for f in (whole, killed))
     assert one.weights_digest() == other.weights_digest()
     assert one.card["training"]["worlds"] == [0, 3]
+    assert on_card(one.card["training"], "timing") == taught_timing(Task.load("fly_to_target"))
     assert "lnn_ros train" in one.card["training"]["command"]
     course = json.loads((killed / "course.json").read_text())["course"]
     kinds = [entry["kind"] for entry in course]

@@ -1,15 +1,18 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import binom
 
 from lnn_ros.learning.statistics import (
     auroc,
     auroc_interval,
+    bootstrap_difference,
     holm,
     mcnemar,
-    paired_difference,
     wilson,
 )
 
@@ -35,21 +38,92 @@ def test_wilson_holds_the_estimate_and_mirrors(total, data):
     assert wilson(total - hits, total) == pytest.approx((1 - high, 1 - low))
 
 
-def test_paired_difference():
-    a, b = [True] * 8 + [False] * 2, [True] * 5 + [False] * 5
-    mean, low, high = paired_difference(a, b)
-    assert mean == pytest.approx(0.3)
-    assert high - mean == pytest.approx(1.959964 * (0.233333 / 10) ** 0.5, rel=1e-4)
-    assert mean - low == pytest.approx(high - mean)
-    assert paired_difference(a, a) == (0.0, 0.0, 0.0)
+def grids(shape):
+    return arrays(np.bool_, shape)
+
+
+PAIRS = st.one_of(
+    st.integers(2, 30).map(lambda worlds: (worlds,)),
+    st.tuples(st.integers(1, 4), st.integers(2, 30)),
+).flatmap(lambda shape: st.tuples(grids(shape), grids(shape)))
+
+
+@given(PAIRS)
+def test_a_difference_holds_its_mean_stays_in_range_and_mirrors(pair):
+    a, b = pair
+    mean, low, high = bootstrap_difference(a, b, draws=400)
+    apart = a.astype(float) - b
+    assert mean == pytest.approx(apart.mean(), abs=1e-12)
+    assert apart.min() - 1e-9 <= low <= high <= apart.max() + 1e-9
+    assert bootstrap_difference(b, a, draws=400) == pytest.approx((-mean, -high, -low), abs=1e-12)
+    assert bootstrap_difference(a, b, draws=400) == (mean, low, high), "the same again"
+    assert bootstrap_difference(a, a, draws=400) == (0.0, 0.0, 0.0)
+
+
+def test_a_difference_of_known_width():
+    a, b = [True] * 80 + [False] * 20, [True] * 50 + [False] * 50
+    mean, low, high = bootstrap_difference(a, b)
+    # Thirty of a hundred worlds: the quantiles of that binomial distribution.
+    assert (mean, low, high) == pytest.approx((0.3, *binom.ppf((0.025, 0.975), 100, 0.3) / 100))
+    # Pairing matters: the same rates, in other worlds, are told apart less well.
+    _, low, high = bootstrap_difference(a, b[::-1])
+    assert high - low > 0.24
+    # Four worlds: an end is all four alike, which is drawn more often than once in forty.
+    assert bootstrap_difference([1, 0, 0, 1], [1, 1, 1, 1]) == (-0.5, -1.0, 0.0)
+    # Numbers that are no outcomes, of a thousand kinds; drawn one by one.
+    x = np.random.default_rng(0).normal(0.5, 2.0, (3, 1000)).mean(axis=0)
+    mean, low, high = bootstrap_difference(x, np.zeros(1000))
+    assert high - low == pytest.approx(2 * 1.96 * x.std() / 1000**0.5, rel=0.05)
+
+
+def test_seeds_are_drawn_anew_beside_the_worlds():
+    world = np.random.default_rng(1).random(400) < 0.5
+    none = np.zeros((3, 400), bool)
+    one = bootstrap_difference(world[None], none[:1])
+    assert one == bootstrap_difference(world, none[0])
+    # Seeds that do the same add nothing; seeds that differ do, although the mean is the same.
+    same = bootstrap_difference(np.stack([world] * 3), none)
+    assert same == pytest.approx(one, abs=0.01)
+    apart = np.stack([np.ones(400, bool), world, np.zeros(400, bool)])
+    _, low, high = bootstrap_difference(apart, none)
+    assert (low, high) == pytest.approx((0.0, 1.0), abs=0.01), "worst and best seed"
+    # A world in which all seeds fail together is one world, not three.
+    together = bootstrap_difference(np.stack([world] * 3), none)
+    single = bootstrap_difference(np.concatenate([world] * 3), none.ravel())
+    assert together[2] - together[1] > 1.5 * (single[2] - single[1])
+
+
+@pytest.mark.parametrize("seeds, worlds, least", [(1, 40, 0.92), (8, 30, 0.88)])
+def test_the_interval_of_a_difference_covers_the_truth(seeds, worlds, least):
+    rng, hits, truth, times = np.random.default_rng(2), 0, 0.1, 400
+    for _ in range(times):
+        hard = rng.normal(0.0, 0.4, worlds)
+        luck = rng.normal(0.0, 0.2, (seeds, 1)) if seeds > 1 else 0.0
+        a = truth + hard + luck + rng.normal(0.0, 0.3, (seeds, worlds))
+        _, low, high = bootstrap_difference(a, np.zeros_like(a), draws=300)
+        hits += low <= truth <= high
+    assert least < hits / times < 0.99
+
+
+@pytest.mark.parametrize(
+    "a, b, said",
+    [
+        ([True], [True], "1 worlds found, expected two or more"),
+        ([[1, 0]] * 2, [[1, 0]] * 3, r"shape \(2, 2\) and \(3, 2\) found, expected the same"),
+        ([1.0, float("nan")], [1, 1], "not a number found"),
+        (1, 0, r"expected the same: \(worlds,\) or"),
+        (np.zeros((0, 5)), np.zeros((0, 5)), "expected the same"),
+    ],
+)
+def test_senseless_differences(a, b, said):
+    with pytest.raises(ValueError, match=said):
+        bootstrap_difference(a, b)
 
 
 @pytest.mark.parametrize("successes, total", [(0, 0), (3, 2), (-1, 2)])
 def test_senseless_counts(successes, total):
     with pytest.raises(ValueError, match="expected"):
         wilson(successes, total)
-    with pytest.raises(ValueError, match="two or more"):
-        paired_difference([True], [True])
 
 
 def test_auroc_counts_pairs_in_the_right_order():

@@ -13,6 +13,7 @@ from typing import Any
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.results import write
 
 # A demo seed: in no training or evaluation set. The way from the start is free for some metres.
 SEED = 300_007
@@ -92,14 +93,6 @@ def stored(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LnnError(f"{path}: {error!r} found, expected results of lnn_ros faults") from error
     return data
-
-
-def write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON such that a kill leaves the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
 
 
 def _campaign(args: argparse.Namespace, head: Mapping[str, Any], rows: dict[str, Any],

@@ -67,3 +67,13 @@ def imu(model: Model, task: Task) -> Element:
         element("imu", element("angular_velocity", *axes(d.gyro_noise, d.gyro_bias)),
                 element("linear_acceleration",
                         *axes(d.accelerometer_noise, d.accelerometer_bias))))
+
+
+def base_link(model: Model, task: Task, inertia: Element, touched: Sequence[Element],
+              parts: Sequence[Part], *sensors: Element) -> Element:
+    """Return the body of a model: what it weighs, what one touches and sees of it, its sensors.
+
+    Camera and inertial sensor, which all have, come before the ``sensors`` of its own.
+    """
+    return element("link", inertia, *touched, *visuals(parts), camera(model, task),
+                   imu(model, task), *sensors, name="base_link")

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from lnn_ros.errors import LnnError
-from lnn_ros.simulation.gazebo.bridge import Bridged
+from lnn_ros.simulation.gazebo.bridge import Bridged, Direction
 from lnn_ros.simulation.gazebo.elements import Element
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.task import Task
@@ -52,6 +52,19 @@ class Model(ABC):
     def sdf(self, task: Task, release: Release) -> Element:
         """Return the ``model`` element; its frame is the body's: x forward, y left, z up."""
 
-    @abstractmethod
     def topics(self) -> tuple[Bridged, ...]:
         """Return what the bridge must carry for it."""
+        return (
+            Bridged("image", "sensor_msgs/msg/Image", self.topic("camera/image"), "Image"),
+            Bridged("camera_info", "sensor_msgs/msg/CameraInfo", self.topic("camera/camera_info"),
+                    "CameraInfo"),
+            Bridged("imu", "sensor_msgs/msg/Imu", self.topic("imu"), "IMU"),
+            *self.more_topics(),
+            Bridged("odom", "nav_msgs/msg/Odometry", self.topic("odom"), "Odometry"),
+            Bridged("vehicle/cmd_vel", "geometry_msgs/msg/Twist", self.topic("cmd_vel"), "Twist",
+                    Direction.TO_GAZEBO),
+        )
+
+    def more_topics(self) -> tuple[Bridged, ...]:
+        """Return those that other models have not."""
+        return ()

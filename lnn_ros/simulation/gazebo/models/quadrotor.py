@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from lnn_ros.simulation.bodies import DRONE
-from lnn_ros.simulation.gazebo.bridge import Bridged, Direction
+from lnn_ros.simulation.gazebo.bridge import Bridged
 from lnn_ros.simulation.gazebo.elements import (
     Element,
     element,
@@ -19,7 +19,7 @@ from lnn_ros.simulation.gazebo.elements import (
     pose,
     system,
 )
-from lnn_ros.simulation.gazebo.furniture import camera, imu, inertial, sensor, visuals
+from lnn_ros.simulation.gazebo.furniture import base_link, inertial, sensor
 from lnn_ros.simulation.gazebo.models.base import Model
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.physics import (
@@ -72,18 +72,11 @@ class Quadrotor(Model):
                    element("odom_publish_frequency", ODOM_HZ)),
             name=self.name)
 
-    def topics(self) -> tuple[Bridged, ...]:
+    def more_topics(self) -> tuple[Bridged, ...]:
         return (
-            Bridged("image", "sensor_msgs/msg/Image", self.topic("camera/image"), "Image"),
-            Bridged("camera_info", "sensor_msgs/msg/CameraInfo", self.topic("camera/camera_info"),
-                    "CameraInfo"),
-            Bridged("imu", "sensor_msgs/msg/Imu", self.topic("imu"), "IMU"),
             Bridged("depth", "sensor_msgs/msg/Image", self.topic("depth/image"), "Image"),
             Bridged("depth_info", "sensor_msgs/msg/CameraInfo", self.topic("depth/camera_info"),
                     "CameraInfo"),
-            Bridged("odom", "nav_msgs/msg/Odometry", self.topic("odom"), "Odometry"),
-            Bridged("vehicle/cmd_vel", "geometry_msgs/msg/Twist", self.topic("cmd_vel"), "Twist",
-                    Direction.TO_GAZEBO),
         )
 
 
@@ -98,9 +91,8 @@ def _body(model: Quadrotor, task: Task) -> Element:
         INERTIA[2] - len(ROTORS) * (disc[2] + 2.0 * ROTOR_MASS * ARM**2)]
     # A cylinder around the embedded ellipsoid: Gazebo's physics knows no ellipsoids but as meshes.
     touched = geometry(Shape.CYLINDER, (task.vehicle.radius, task.vehicle.radius, HALF_HEIGHT))
-    return element("link", inertial(mass, around),
-                   element("collision", touched, name="collision"), *visuals(DRONE),
-                   camera(model, task), imu(model, task), _depth(model, task), name="base_link")
+    return base_link(model, task, inertial(mass, around),
+                     [element("collision", touched, name="collision")], DRONE, _depth(model, task))
 
 
 def _rotors() -> Iterator[Element]:

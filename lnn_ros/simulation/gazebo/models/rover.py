@@ -19,9 +19,8 @@ from lnn_ros.simulation.bodies import (
     TYRE,
     parts,
 )
-from lnn_ros.simulation.gazebo.bridge import Bridged, Direction
 from lnn_ros.simulation.gazebo.elements import Element, element, geometry, pose, system
-from lnn_ros.simulation.gazebo.furniture import camera, imu, inertial, visuals
+from lnn_ros.simulation.gazebo.furniture import base_link, inertial
 from lnn_ros.simulation.gazebo.models.base import Model
 from lnn_ros.simulation.gazebo.releases import Release
 from lnn_ros.simulation.rover import (
@@ -74,17 +73,6 @@ class Rover(Model):
                    element("odom_publish_frequency", ODOM_HZ)),
             name=self.name)
 
-    def topics(self) -> tuple[Bridged, ...]:
-        return (
-            Bridged("image", "sensor_msgs/msg/Image", self.topic("camera/image"), "Image"),
-            Bridged("camera_info", "sensor_msgs/msg/CameraInfo", self.topic("camera/camera_info"),
-                    "CameraInfo"),
-            Bridged("imu", "sensor_msgs/msg/Imu", self.topic("imu"), "IMU"),
-            Bridged("odom", "nav_msgs/msg/Odometry", self.topic("odom"), "Odometry"),
-            Bridged("vehicle/cmd_vel", "geometry_msgs/msg/Twist", self.topic("cmd_vel"), "Twist",
-                    Direction.TO_GAZEBO),
-        )
-
 
 def _body(model: Rover, task: Task, rover: RoverVehicle) -> Element:
     """Return the body with what one sees and touches, and with its sensors."""
@@ -96,8 +84,7 @@ def _body(model: Rover, task: Task, rover: RoverVehicle) -> Element:
         "collision", pose((CASTER_X, 0.0, CASTER_RADIUS - rover.wheel_radius)),
         element("geometry", element("sphere", element("radius", CASTER_RADIUS))),
         _friction(CASTER_GRIP), name="caster")
-    return element("link", mass, *touched, caster, *visuals(parts(rover)), camera(model, task),
-                   imu(model, task), name="base_link")
+    return base_link(model, task, mass, [*touched, caster], parts(rover))
 
 
 def _wheels(rover: RoverVehicle) -> Iterator[Element]:

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from lnn_ros.learning.statistics import (
     auroc,
     auroc_interval,
+    bootstrap_difference,
     holm,
     mcnemar,
     paired_difference,
@@ -114,3 +116,40 @@ def test_holm_keeps_the_order_and_lies_between_one_question_and_bonferroni(ps):
 def test_holm_as_worked_by_hand():
     # 4 x 0.005; 3 x 0.01; 2 x 0.03; 0.04, raised to what the smaller one before it needs.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_a_bootstrap_over_worlds_alone_is_as_wide_as_theory_says():
+    rng = np.random.default_rng(1)
+    a, b = rng.random((1, 400)) < 0.8, rng.random((1, 400)) < 0.7
+    mean, low, high, p = bootstrap_difference(a, b)
+    same = paired_difference(a[0].tolist(), b[0].tolist())
+    assert (mean, low, high) == pytest.approx(same, abs=0.004)
+    assert p == pytest.approx(math.erfc(mean / (same[2] - mean) * 1.96 / math.sqrt(2)), abs=0.01)
+
+
+def test_a_bootstrap_over_seeds_sees_that_trainings_differ():
+    """Worlds that say little, seeds of standard deviation 0.1 each."""
+    rng = np.random.default_rng(2)
+    lucky = 0.5 + 0.1 * rng.standard_normal((40, 1)) + np.zeros((1, 50))
+    other = 0.5 + 0.1 * rng.standard_normal((40, 1)) + np.zeros((1, 50))
+    mean, low, high, _ = bootstrap_difference(lucky, other)
+    assert mean == pytest.approx(lucky.mean() - other.mean())
+    expected = 1.96 * math.hypot(lucky[:, 0].std(), other[:, 0].std()) / math.sqrt(40)
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.05)
+
+
+def test_worlds_are_paired_and_seeds_are_not():
+    hard = np.array([[0, 1] * 50] * 3)
+    assert bootstrap_difference(hard, hard) == (0.0, 0.0, 0.0, 1.0), "each is as good in each world"
+    seeds = hard * 0 + np.array([[0], [0], [1]])
+    mean, low, high, p = bootstrap_difference(seeds, seeds[::-1])
+    assert mean == 0 and low < -0.3 and high > 0.3 and p > 0.5
+    better = bootstrap_difference(np.ones((3, 100)), np.zeros((2, 100)))
+    assert better[:3] == (1.0, 1.0, 1.0) and better[3] < 0.001
+
+
+@pytest.mark.parametrize("a, b", [([0, 1], [0, 1]), ([[0, 1]], [[0, 1, 1]]), ([[]], [[]]),
+                                  ([[math.nan]], [[0.0]])])  # fmt: skip
+def test_what_is_no_table_of_seeds_and_worlds_is_refused(a, b):
+    with pytest.raises(ValueError, match=r"expected (\(seeds|finite)"):
+        bootstrap_difference(a, b)

@@ -26,6 +26,9 @@ KEPT_BACK = ("stones", "renderer")
 """Families that no policy is ever taught with: whatever it does under them is news."""
 SEEN, UNSEEN_STRENGTH, UNSEEN_FAMILY = "seen", "unseen strength", "unseen family"
 _TIMING = {
+    # Training's cameras have 4 Hz at least.
+    "camera_2hz": UNSEEN_STRENGTH,
+    "camera_3hz": UNSEEN_STRENGTH,
     # Training's frames come up to 50 ms early or late, and its inertial samples always in time.
     "jitter_100ms": UNSEEN_STRENGTH,
     "reordered": UNSEEN_STRENGTH,

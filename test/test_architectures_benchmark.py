@@ -271,7 +271,7 @@ def test_tables_are_of_the_flights_that_all_have_flown(study: ModuleType) -> Non
              - found[row]["agents"]["feedforward"]["rate"] >= 0.15 - 1e-9}
     lines = report.tables(result).splitlines()
     assert sum("(memory)" in line and line.startswith("|") for line in lines) == len(loses)
-    assert "20 worlds, 3 seeds of training each" in report.tables(result)
+    assert "Worlds: 20; seeds of training of each cell: 3." in report.tables(result)
 
 
 @pytest.mark.parametrize("seed", [0, 2])

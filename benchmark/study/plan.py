@@ -148,8 +148,8 @@ def steps(study: Study, runs: Runs) -> dict[str, list[Job]]:
     found["see validation"] = [Look("validation", judge, study.given)]
     found["search"] = _search(study, runs, judge)
     found["train"] = _train(study, runs)
-    found["labels"] = _labels(study, runs)
     found["fly"] = _fly(study, runs)
+    found["labels"] = _labels(study, runs)
     found["fly labels"] = _fly_labels(study, runs)
     return found
 

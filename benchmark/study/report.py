@@ -224,8 +224,8 @@ def tables(result: Mapping[str, Any]) -> str:
             said_cells = (_rate(row["agents"][name]) for name in (TEACHER, *columns))
             lines.append(f"| {said} | {row['exposure']} | {' | '.join(said_cells)} |")
         worlds = found[NOMINAL]["agents"][TEACHER]["flights"]
-        lines += ["", f"{worlds} worlds, {settings['seeds']} seeds of training each; (memory): "
-                  f"feedforward loses {100 * MEMORY:.0f} points or more.", ""]
+        lines += ["", f"Worlds: {worlds}; seeds of training of each cell: {settings['seeds']}. "
+                  f"(memory): feedforward loses {100 * MEMORY:.0f} points or more.", ""]
         others = [name for name in columns if name != BASE]
         if BASE in columns and others:
             lines += _heading(f"minus {BASE}, points (p after Holm)", others)

@@ -60,8 +60,9 @@ class Study:
             Naming the option, what was found and what was expected.
         """
         for cell in self.cells:
-            if cell not in CELLS:
-                raise LnnError(f"--cells: {cell!r} found, expected some of {', '.join(CELLS)}")
+            if cell not in CELLS or self.cells.count(cell) > 1:
+                raise LnnError(f"--cells: {cell!r} found, expected some of {', '.join(CELLS)}, "
+                               f"each once")
         for name in ("validation", "trials", "trial_epochs", "epochs", "seeds", "worlds"):
             if getattr(self, name) < 1:
                 raise LnnError(f"--{name.replace('_', '-')} {getattr(self, name)} found, expected "

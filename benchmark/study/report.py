@@ -21,6 +21,8 @@ from study.plan import TEACHER, Runs, Study, steps
 
 BASE, FEEDFORWARD = "flow", "feedforward"
 RATES = {"camera_2hz": "2", "camera_3hz": "3", "camera_4hz": "4", NOMINAL: "20"}
+SHOWN = ("search", "train", "fly", "all")
+"""Steps whose CPU hours have a column; ``all`` holds the others, too."""
 Flights = Mapping[int, dict[str, Any]]
 Table = Mapping[str, Mapping[str, Flights]]
 
@@ -74,10 +76,9 @@ def rows(study: Study, runs: Runs) -> dict[str, Any]:
                 agents[cell] |= {"minus_flow": [mean, low, high], "p": p}
         found[row] = {"exposure": exposure(row, task, _taught(runs)), "agents": agents}
     for cell in study.cells:
-        cells = [row["agents"][cell] for row in found.values()]
-        if "p" in cells[0]:
-            for one, p in zip(cells, holm([one["p"] for one in cells]), strict=True):
-                one["p_holm"] = p
+        asked = [row["agents"][cell] for row in found.values() if "p" in row["agents"][cell]]
+        for one, p in zip(asked, holm([one["p"] for one in asked]), strict=True):
+            one["p_holm"] = p
     return found
 
 
@@ -265,11 +266,10 @@ def _needs_memory(found: Mapping[str, Any], key: str) -> bool:
 
 def _costs(cells: Mapping[str, Any]) -> list[str]:
     lines = _heading("cell", ["core parameters", "parameters", "built", "rate", "decay", "options",
-                              "validation loss", "CPU hours: search", "train", "fly", "all"])
+                              "validation loss", *(f"{step}, CPU hours" for step in SHOWN)])
     for name, cell in cells.items():
         choice, hours = cell["choice"], cell["cpu_hours"]
-        spent = " | ".join(f"{hours.get(step, 0.0):.2f}" for step in ("search", "train", "fly",
-                                                                     "all"))  # fmt: skip
+        spent = " | ".join(f"{hours.get(step, 0.0):.2f}" for step in SHOWN)
         if choice is None:
             lines.append(f"| {name} | - | - | - | - | - | - | - | {spent} |")
             continue

@@ -60,7 +60,10 @@ class CoreShape:
         Neurons by layer.
     inter_fan_in, command_fan_in, recurrent_fan_in, motor_fan_in : int
         How many others each one hears, of as many as there are: see ``wiring.ncp``.
-    options : mapping of str to float
+    hidden : tuple of int
+        Sizes of layers that hear everything before them, and themselves if the cell has a memory,
+        in place of an NCP. Empty: an NCP, and for a feed-forward core ``HIDDEN``.
+    options : mapping of str to object
         Of the cell, in place of what is usual for it.
     """
 
@@ -71,7 +74,8 @@ class CoreShape:
     command_fan_in: int = 16
     recurrent_fan_in: int = 12
     motor_fan_in: int = 12
-    options: Mapping[str, float] = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 NINETEEN = CoreShape(12, 5, 2, 16, 6, 4, 4)
@@ -87,7 +91,7 @@ def make_policy(
     Parameters
     ----------
     core : str
-        One of ``CORES``: same encoder and head.
+        One of ``CORES``: same encoder and head; with ``shape.hidden`` a transformer, too.
     task : Task
         Gives the camera's size and the ceilings.
     seed : int
@@ -96,6 +100,11 @@ def make_policy(
         Make one that knows no time: every interval counts as ``STEP``.
     shape : CoreShape, optional
         Of the core, by default as is usual for the task; a feed-forward one has layers of its own.
+
+    Raises
+    ------
+    LnnError
+        When there is no such core, or it would have more than ``MAX_PARAMETERS``.
     """
     encoder = Conv(
         height=task.camera.height,
@@ -116,7 +125,8 @@ def make_policy(
         shape = NINETEEN if isinstance(task.success, LapGoal) else CoreShape()
     wiring, options = _wire(core, FEATURES + len(SUMMARY), seed, shape)
     # The head reads what is behind the first layer; of an LTC, its motor neurons.
-    read = wiring.sizes[-1] if core == "ltc" else sum(wiring.sizes[1:])
+    alone = core == "ltc" or len(wiring.sizes) == 1
+    read = wiring.sizes[-1] if alone else sum(wiring.sizes[1:])
     vehicle = task.vehicle
     driven = isinstance(vehicle, RoverVehicle)
     forward, sideways = 0.8 * vehicle.max_speed, 0.0 if driven else 0.5 * vehicle.max_speed
@@ -147,17 +157,40 @@ def _wire(
     core: str, inputs: int, seed: int, shape: CoreShape
 ) -> tuple[Wiring, dict[str, Any]]:
     """Draw the wiring, and name the cell's options."""
-    if core not in CORES:
-        raise LnnError(f"core {core!r} found, expected one of {', '.join(CORES)}")
-    if core == "feedforward":
-        sizes = (inputs, *HIDDEN)
-        return Wiring(
-            tuple(
-                WiredLayer(f"hidden{i}", np.ones((before, units), np.int8))
-                for i, (before, units) in enumerate(pairwise(sizes))
+    known = kinds() if shape.hidden else CORES
+    if core not in known:
+        raise LnnError(f"core {core!r} found, expected one of {', '.join(known)}")
+    if shape.hidden or core == "feedforward":
+        wiring = _layers(inputs, shape.hidden or HIDDEN, cell_type(core).memory)
+    else:
+        wiring = _ncp(inputs, seed, shape)
+    options: dict[str, Any] = {}
+    if core == "gru_d":  # what a neuron hears, it hears with its presence and its age
+        first, *others = wiring.layers
+        wiring = Wiring((replace(first, feed=np.concatenate([first.feed] * 3)), *others))
+    if core == "flow":
+        # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
+        options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
+    return wiring, {**options, **shape.options}
+
+
+def _layers(inputs: int, sizes: tuple[int, ...], recurrent: bool) -> Wiring:
+    """Layers in which every neuron hears all that there is to hear."""
+    return Wiring(
+        tuple(
+            WiredLayer(
+                f"hidden{i}",
+                np.ones((before, units), np.int8),
+                np.ones((units, units), np.int8) if recurrent else None,
             )
-        ), {}
-    wiring = ncp(
+            for i, (before, units) in enumerate(pairwise((inputs, *sizes)))
+        )
+    )
+
+
+def _ncp(inputs: int, seed: int, shape: CoreShape) -> Wiring:
+    """Draw an NCP."""
+    return ncp(
         inputs,
         shape.inter,
         shape.command,
@@ -169,14 +202,6 @@ def _wire(
         seed=seed,
         paired=True,
     )
-    options: dict[str, Any] = {}
-    if core == "gru_d":  # what a neuron hears, it hears with its presence and its age
-        first, *others = wiring.layers
-        wiring = Wiring((replace(first, feed=np.concatenate([first.feed] * 3)), *others))
-    if core == "flow":
-        # Below half the camera's 20 Hz no turn can be mistaken for a slower one.
-        options = {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}
-    return wiring, {**options, **shape.options}
 
 
 def camera_card(task: Task) -> dict[str, Any]:

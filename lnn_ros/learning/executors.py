@@ -1,8 +1,8 @@
 """Who does many jobs: processes of this machine, or Ray's workers on many machines.
 
-A job is a picklable call of a function of a module. Results come in the order of the jobs, and do
-not depend on who does them. Jobs that read or write files name them by path: on many machines these
-must be in a folder that all of them share.
+A job is a picklable call of a function of a module. Results come in the order of the jobs, or each
+with its job's number as soon as it is there, and do not depend on who does them. Jobs that read or
+write files name them by path: on many machines these must be in a folder that all of them share.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lnn_ros.errors import LnnError
+
+if TYPE_CHECKING:
+    from multiprocessing.pool import Pool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,6 +30,12 @@ _AHEAD = 2
 def _call(function: Callable[[Job], Result], job: Job) -> Result:
     """Do a job; Ray takes functions of Python only, this one does any callable."""
     return function(job)
+
+
+def _numbered(call: tuple[int, Callable[[Job], Result], Job]) -> tuple[int, Result]:
+    """Do a job, and say which one it was."""
+    number, function, job = call
+    return number, function(job)
 
 
 class Executor(Protocol):
@@ -43,6 +52,19 @@ class Executor(Protocol):
         ------
         Exception
             What a job raised, where its result would have come.
+        """
+
+    def as_done(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield the number of each job and ``function(job)``, those first that are done first.
+
+        A long job then keeps no result of the others back from who writes them down.
+
+        Raises
+        ------
+        Exception
+            What a job raised; those that are left are dropped.
         """
 
 
@@ -70,13 +92,30 @@ class Processes:
         if self.workers == 1 or len(jobs) < 2:
             yield from map(function, jobs)
             return
+        with self._pool(len(jobs)) as pool:
+            yield from pool.imap(function, jobs)
+
+    def as_done(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield the number of each job and ``function(job)``, those first that are done first."""
+        if self.workers == 1 or len(jobs) < 2:
+            yield from enumerate(map(function, jobs))
+            return
+        with self._pool(len(jobs)) as pool:
+            calls = [(number, function, job) for number, job in enumerate(jobs)]
+            yield from pool.imap_unordered(_numbered, calls)
+
+    @contextmanager
+    def _pool(self, jobs: int) -> Iterator[Pool]:
+        """Start processes of one thread each, and end them."""
         # spawn: a forked copy of a process that has run torch or numba threads may hang.
         context = multiprocessing.get_context("spawn")
         saved = os.environ.get("OPENBLAS_NUM_THREADS")
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         try:
-            with context.Pool(min(self.workers, len(jobs)), _one_thread) as pool:
-                yield from pool.imap(function, jobs)
+            with context.Pool(min(self.workers, jobs), _one_thread) as pool:
+                yield pool
         finally:
             if saved is None:
                 del os.environ["OPENBLAS_NUM_THREADS"]
@@ -117,22 +156,42 @@ class Ray:
         LnnError
             When there is no cluster at the address.
         """
+        return (result for _, result in self._results(function, jobs, in_order=True))
+
+    def as_done(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield the number of each job and ``function(job)``, those first that are done first.
+
+        Raises
+        ------
+        LnnError
+            When there is no cluster at the address.
+        """
+        return self._results(function, jobs, in_order=False)
+
+    def _results(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job], in_order: bool
+    ) -> Iterator[tuple[int, Result]]:
         import ray
 
         if not ray.is_initialized():
             self._connect(ray)
         remote: Any = ray.remote(num_cpus=1)(_call)
         most = _AHEAD * self.width
-        flying: deque[Any] = deque()
-        left = iter(jobs)
+        flying: dict[Any, int] = {}
+        left = iter(enumerate(jobs))
         try:
             while True:
-                while len(flying) < most and (job := next(left, _NONE)) is not _NONE:
-                    flying.append(remote.remote(function, job))
+                while len(flying) < most and (numbered := next(left, None)) is not None:
+                    flying[remote.remote(function, numbered[1])] = numbered[0]
                 if not flying:
                     return
+                # A dict keeps the order in which it was filled.
+                done = next(iter(flying)) if in_order else ray.wait(list(flying))[0][0]
+                number = flying.pop(done)
                 try:
-                    yield ray.get(flying.popleft())
+                    yield number, ray.get(done)
                 except ray.exceptions.RayTaskError as error:
                     # The job's own error, as from a process of this machine.
                     raise error.cause from error
@@ -150,9 +209,6 @@ class Ray:
         except (ConnectionError, ValueError) as error:
             raise LnnError(f"--ray {self.address}: no Ray cluster found there, expected local, "
                            f"auto, or HOST:PORT of one that runs ({error})") from error
-
-
-_NONE = object()
 
 
 def add_arguments(add: Callable[..., Any]) -> None:

@@ -125,8 +125,8 @@ def _verdicts(rows: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def plot(result: Mapping[str, Any], file: Path) -> None:
-    """Draw the rates of all agents by row, with their intervals."""
+def plot(result: Mapping[str, Any], file: Path, goals: bool = True) -> None:
+    """Draw the rates of all agents by row, with their intervals, and the policy's goals."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,7 +135,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
     rows, strengths = result["rows"], result["settings"]["strengths"]
     names = list(dict.fromkeys(name for row in rows.values() for name in row["agents"]))
     names.sort(key=lambda name: name != POLICY)
-    figure, axes = plt.subplots(figsize=(8.0, 1.2 + 0.3 * len(rows)))
+    figure, axes = plt.subplots(figsize=(8.0, 1.2 + max(0.3, 0.09 * len(names)) * len(rows)))
     for k, name in enumerate(names):
         places, rates, low, high = [], [], [], []
         for at, row in enumerate(rows.values()):
@@ -146,17 +146,22 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
                 low.append(100 * (cell["rate"] - cell["interval"][0]))
                 high.append(100 * (cell["interval"][1] - cell["rate"]))
         axes.errorbar(rates, places, xerr=(low, high), fmt="o", markersize=4 if k else 6,
-                      linewidth=1.0, label=name)
+                      linewidth=1.0, color=f"C{k}" if k < 10 else "black", label=name)
     for at, (key, row) in enumerate(rows.items()):
-        least = 100 * goal(key, row["exposure"])
-        axes.plot([least, least], [at - 0.4, at + 0.4], color="0.6", linewidth=1.0, zorder=0)
+        if goals:
+            least = 100 * goal(key, row["exposure"])
+            axes.plot([least, least], [at - 0.4, at + 0.4], color="0.6", linewidth=1.0, zorder=0)
         if at % 2:
             axes.axhspan(at - 0.5, at + 0.5, color="0.95", zorder=-1)
     axes.set_yticks(range(len(rows)), [about(key, strengths) for key in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0.0, 102.0)
-    axes.set_xlabel("arrived, %, with 95 % intervals; grey: the policy's goal for the lower end")
-    axes.legend(loc="lower left", fontsize=8)
+    grey = "; grey: the policy's goal for the lower end" if goals else ""
+    axes.set_xlabel(f"arrived, %, with 95 % intervals{grey}")
+    if len(names) < 6:
+        axes.legend(loc="lower left", fontsize=8)
+    else:  # it would cover what it explains
+        axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=4, fontsize=8)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)

@@ -45,6 +45,9 @@ from lnn_ros.simulation.task import Task
 FLIGHTS = range(VALIDATION.start, VALIDATION.start + 40)
 """Validation worlds that judge by default."""
 
+Flights = tuple[list[Recording], list[NDArray[np.float32]]]
+"""Recordings without their frames, and in their place the frames' features."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -63,8 +66,7 @@ class Attempt:
     chosen: Hyperparameters
 
 
-def recordings(folder: Path, trainer: Trainer, digest: str,
-               ) -> tuple[list[Recording], list[NDArray[np.float32]]]:
+def recordings(folder: Path, trainer: Trainer, digest: str) -> Flights:
     """Return flights, without their frames, and their features, which are kept in the folder."""
     found = read_folder(folder)
     # Flights that have been added or recorded anew are other pictures.
@@ -105,13 +107,22 @@ def attempt(job: Attempt) -> float:
     trainer = Trainer(spec, wiring, job.seed, decay=job.chosen.decay)
     trainer.take_encoder(encoder, job.encoder)
     digest = encoder.weights_digest()
-    flights, features = recordings(Path(job.data), trainer, digest)
-    for epoch in range(job.epochs):
-        low, high = (job.chosen.rate * cosine(end / job.epochs) for end in (epoch, epoch + 1))
-        low = 0.1 * job.chosen.rate if epoch == 0 else low
-        trainer.epoch(flights, (epoch,), (low, high), CORE_LANES, CORE_WINDOW, features)
-    judging, seen = recordings(Path(job.judge), trainer, digest)
-    return trainer.loss(judging, min(CORE_LANES, len(judging)), CORE_WINDOW, seen)
+    learn(trainer, recordings(Path(job.data), trainer, digest), job.epochs, job.chosen.rate)
+    return judged(trainer, recordings(Path(job.judge), trainer, digest))
+
+
+def learn(trainer: Trainer, flights: Flights, epochs: int, rate: float) -> None:
+    """Train the core alone, the learning rate annealed from ``rate`` over so many epochs."""
+    for epoch in range(epochs):
+        low, high = (rate * cosine(end / epochs) for end in (epoch, epoch + 1))
+        low = 0.1 * rate if epoch == 0 else low
+        trainer.epoch(flights[0], (epoch,), (low, high), CORE_LANES, CORE_WINDOW, flights[1])
+
+
+def judged(trainer: Trainer, flights: Flights) -> float:
+    """Return the command loss on flights that judge."""
+    lanes = min(CORE_LANES, len(flights[0]))
+    return trainer.loss(flights[0], lanes, CORE_WINDOW, flights[1])
 
 
 def tune(study: optuna.Study, usual: Attempt, trials: int,

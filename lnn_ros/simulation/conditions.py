@@ -67,6 +67,8 @@ def _pace(about: str, pace: float) -> Condition:
 
 CONDITIONS: dict[str, Condition] = {
     NOMINAL: Condition("camera 20 Hz, 10 ms latency; IMU 200 Hz", lambda o: o),
+    "camera_2hz": _camera("camera 2 Hz", rate_hz=2.0),
+    "camera_3hz": _camera("camera 3 Hz", rate_hz=3.0),
     "camera_4hz": _camera("camera 4 Hz", rate_hz=4.0),
     "camera_8hz": _camera("camera 8 Hz", rate_hz=8.0),
     "camera_15hz": _camera("camera 15 Hz", rate_hz=15.0),

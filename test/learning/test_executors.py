@@ -45,6 +45,26 @@ def test_results_come_in_the_order_of_the_jobs_and_errors_as_they_are(
     assert list(executor.run(math.sqrt, jobs[:3])) == [0.0, 1.0, 2.0], "it goes on after that"
 
 
+@pytest.mark.parametrize("name", ["one", "two", "ray"])
+def test_a_result_that_is_there_does_not_wait_for_those_before_it(
+    name: str, cluster: Ray, tmp_path: Path
+) -> None:
+    """The first job waits for what the last one writes: only out of their order can both end."""
+    executor: Executor = {"one": Processes(), "two": Processes(2), "ray": cluster}[name]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    jobs = [f"cat {pipe}", "exit 1", "exit 2", "exit 3", f"echo now > {pipe}"]
+    if name == "one":
+        jobs = jobs[1:-1]
+    done = list(executor.as_done(os.system, jobs))
+    expected = [int(job[5:]) << 8 if job.startswith("exit") else 0 for job in jobs]
+    assert sorted(done) == list(enumerate(expected))
+    assert [k for k, _ in done] == [0, 1, 2] if name == "one" else done[0][0] != 0
+    with pytest.raises(ValueError, match=r"domain|nonnegative"):
+        list(executor.as_done(math.sqrt, [4.0, -1.0]))
+    assert list(executor.as_done(math.sqrt, [])) == []
+
+
 def test_a_command_flies_on_ray_as_it_flies_here(tmp_path: Path, cluster: Ray) -> None:
     policy, task = small_policy(tmp_path), small_task(tmp_path, 1.5)
     rows = []

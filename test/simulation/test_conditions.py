@@ -260,5 +260,5 @@ def test_a_condition_changes_the_sensors_and_not_the_world(name):
 
 
 def test_an_unknown_condition_is_an_error_that_names_the_known_ones():
-    with pytest.raises(LnnError, match="'fog' found, expected one of nominal, camera_4hz"):
+    with pytest.raises(LnnError, match="'fog' found, expected one of nominal, camera_2hz"):
         condition("fog")

@@ -180,6 +180,14 @@ class Cell(abc.ABC):
         """Number of parameters, forbidden connections included."""
         return sum(math.prod(shape) for shape in self.parameters().values())
 
+    def learnable(self, masks: Mapping[str, Mask]) -> int:
+        """Number of parameters that a wiring allows."""
+        allowed = self.allowed(masks)
+        return sum(
+            int(allowed[name].sum()) if name in allowed else math.prod(shape)
+            for name, shape in self.parameters().items()
+        )
+
     def where(self, part: str) -> slice:
         """Where a piece lies in the state."""
         start = 0

@@ -1,0 +1,1 @@
+"""What the architecture study is made of: cells of one size, jobs, their order, tables."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +20,9 @@ from lnn_ros.liquid.ops import NUMPY
 from lnn_ros.liquid.programs.program import Runner
 from lnn_ros.liquid.programs.trace import trace
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec, part
+
+if TYPE_CHECKING:
+    from lnn_ros.liquid.checkpoint import CellCheckpoint
 
 Array = NDArray[Any]
 Float = NDArray[np.float32]
@@ -136,12 +139,18 @@ class CellEngine(_Held):
         ``cell.parameters()`` and ``cell.masks()``, by name.
     dtype : dtype
         float32 or float64: of states and inputs, and what it computes in.
+    first_interval : float
+        Seconds that have elapsed in a new state.
     """
 
     def __init__(
-        self, cell: Cell, arrays: Mapping[str, Array], dtype: DTypeLike = np.float32
+        self,
+        cell: Cell,
+        arrays: Mapping[str, Array],
+        dtype: DTypeLike = np.float32,
+        first_interval: float = 0.0,
     ) -> None:
-        self.cell, self.dtype = cell, np.dtype(dtype)
+        self.cell, self.dtype, self.first_interval = cell, np.dtype(dtype), first_interval
         w = _derived(cell, effective(cell, arrays), dtype)
         super().__init__(cell, w, dtype)
         self._update = _Updates(
@@ -151,9 +160,19 @@ class CellEngine(_Held):
             dtype,
         )
 
-    def initial(self, first_interval: float = 0.0) -> Array:
-        """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds."""
-        return self.cell.initial_state(first_interval).astype(self.dtype)
+    @staticmethod
+    def from_checkpoint(checkpoint: CellCheckpoint, dtype: DTypeLike = np.float32) -> CellEngine:
+        """Build from what ``checkpoint.load_cell`` returns: its numbers and its first interval."""
+        arrays = {name.removeprefix("core."): a for name, a in checkpoint.arrays.items()}
+        return CellEngine(checkpoint.cell, arrays, dtype, checkpoint.first_interval)
+
+    def initial(self, first_interval: float | None = None) -> Array:
+        """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds.
+
+        None: of the engine's own.
+        """
+        seconds = self.first_interval if first_interval is None else first_interval
+        return self.cell.initial_state(seconds).astype(self.dtype)
 
     def update(self, state: Array, inputs: Array) -> None:
         """Let ``state`` (changed in place, already predicted) meet an observation (inputs,).

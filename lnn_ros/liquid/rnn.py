@@ -10,16 +10,20 @@ from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
 from lnn_ros.liquid.cells import cell_type
-from lnn_ros.liquid.cells.base import MAX_UNITS, integer
+from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
 from lnn_ros.liquid.torch_cell import OPS, CellModule
 from lnn_ros.liquid.wiring import Wiring, dense
 
 FIRST_INTERVAL = 1.0
-"""Seconds that the very first observation speaks for, besides the time before it."""
+"""Seconds that the very first observation speaks for, besides the time before it, by default."""
 
 
 class LiquidRNN(nn.Module):
     """A recurrent network whose state is a function of the true elapsed time.
+
+    The very first observation of a sequence speaks for ``first_interval + dt`` seconds, ``dt``
+    being the time before it: 1 s more than it is given, unless ``first_interval`` says otherwise.
+    So a network that is told of no time before its first observation still hears it.
 
     Parameters
     ----------
@@ -36,6 +40,9 @@ class LiquidRNN(nn.Module):
     presence : bool
         Show the cell, besides each feature, whether it is there and how long ago it last was
         (log(1 + seconds)): what sequences with missing features need.
+    first_interval : float
+        Seconds that the first observation speaks for besides the time before it, 0 to 10; also
+        the features' first age. A network's file says it, and so do its exports.
     seed : int
         Of the initial parameters.
     dtype : torch.dtype
@@ -58,6 +65,7 @@ class LiquidRNN(nn.Module):
         wiring: Wiring | None = None,
         *,
         presence: bool = False,
+        first_interval: float = FIRST_INTERVAL,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         **options: Any,
@@ -65,6 +73,8 @@ class LiquidRNN(nn.Module):
         super().__init__()
         integer("LiquidRNN: input_size", input_size, 1, MAX_UNITS)
         integer("LiquidRNN: output_size", output_size, 1, MAX_UNITS)
+        number("LiquidRNN: first_interval", first_interval, 0.0, 10.0)
+        self.first_interval = first_interval
         inputs = input_size * (3 if presence else 1)
         if (units is None) == (wiring is None):
             raise LnnError("LiquidRNN: give either units or a wiring, exactly one of them")
@@ -95,10 +105,11 @@ class LiquidRNN(nn.Module):
 
     def initial(self, batch: int) -> Tensor:
         """Return the state before anything was seen, shape (batch, state_size)."""
-        state = self.core.initial(batch, FIRST_INTERVAL)
+        state = self.core.initial(batch, self.first_interval)
         if not self.presence:
             return state
-        return torch.cat([state, state.new_full((batch, self.input_size), FIRST_INTERVAL)], -1)
+        ages = state.new_full((batch, self.input_size), self.first_interval)
+        return torch.cat([state, ages], -1)
 
     def forward(
         self,
@@ -115,6 +126,7 @@ class LiquidRNN(nn.Module):
             Observations; what a mask hides may be anything, NaN too.
         dt : Tensor, shape (B, T), optional
             Seconds before each observation, finite, zero or more. None: 1 s each, said once.
+            Before the first one, ``first_interval`` more.
         state : Tensor, shape (B, state_size), optional
             As returned by the call before; None: nothing seen yet.
         mask : Tensor of bool, shape (B, T) or (B, T, F), optional

@@ -136,8 +136,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     LnnError
         When the file is missing, too large, no policy, of another version, incomplete, damaged,
         or holds tensors of other names, shapes or types than its own card says, numbers that
-        are not finite, a card that does not fit its own architecture, or the claim of a smaller
-        bound than its weights give.
+        are not finite, a card that does not fit its own architecture, or no bound, or the claim
+        of a smaller one than its weights give.
     """
     name = str(path)
     card, tensors = container.read(path, POLICY_FORMAT)
@@ -151,11 +151,12 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         novelty = Novelty.from_file(card.get("novelty"), judging, spec.encoder)
     except LnnError as error:
         raise LnnError(f"{name}: {error}") from None
-    if "bound" in card:
-        try:
-            bound(spec, arrays).check(card["bound"])
-        except LnnError as error:
-            raise LnnError(f"{name}: {error}") from None
+    if "bound" not in card:
+        raise LnnError(f"{name}: the card lacks bound, expected what its weights prove")
+    try:
+        bound(spec, arrays).check(card["bound"])
+    except LnnError as error:
+        raise LnnError(f"{name}: {error}") from None
     return Checkpoint(spec, arrays, card, novelty)
 
 

@@ -152,7 +152,8 @@ def test_damaged_and_hostile_files_are_one_sentence(tmp_path, capsys, policy):
 
 def test_a_name_cannot_steer_the_terminal(tmp_path, capsys):
     good = small_checkpoint()
-    card = {**good.card, "name": "\x1b[2Jevil\ud800\u202e"}
+    proven = bound(good.spec, good.arrays).to_json()
+    card = {**good.card, "bound": proven, "name": "\x1b[2Jevil\ud800\u202e"}
     container.write(tmp_path / "evil", POLICY_FORMAT, card, good.arrays)
     text = said(capsys, tmp_path / "evil")
     assert "evil" in text and all(c == "\n" or c.isprintable() for c in text)

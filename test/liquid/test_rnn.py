@@ -1,5 +1,6 @@
 """LiquidRNN keeps its promises, whatever the cell."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -102,6 +103,27 @@ def test_parameters_go_to_a_file_and_back(kind, tmp_path):
     other.load_state_dict(torch.load(tmp_path / "rnn.pt", weights_only=True))
     x, dt, _, _ = stream()
     assert torch.equal(rnn(x, dt)[0], other(x, dt)[0])
+
+
+def test_weights_of_another_wiring_are_refused():
+    def wired(seed):
+        return LiquidRNN(F, O, "flow", wiring=auto_ncp(F, 14, O, seed=seed, paired=True), seed=seed)
+
+    rnn, same, other = wired(1), wired(1), wired(2)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    saved = rnn.state_dict()
+    with pytest.raises(LnnError, match=r"core\.wiring_sha256 is that of another wiring") as caught:
+        other.load_state_dict(saved)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    with pytest.raises(LnnError, match="of another wiring"):
+        other.load_state_dict(saved, strict=False)
+    same.load_state_dict(saved)
+    without = {name: value for name, value in saved.items() if "wiring" not in name}
+    with pytest.raises(RuntimeError, match=r"Missing key.*core\.wiring_sha256"):
+        same.load_state_dict(without)
+    same.load_state_dict(without, strict=False)  # whoever asks for that knows
+    assert copy.deepcopy(rnn).double().load_state_dict(saved)  # and it knows no dtype
 
 
 @every_cell

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.cells import cell_type
+from lnn_ros.liquid.cells import Cell, cell_type
 from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
 from lnn_ros.liquid.torch_cell import OPS, CellModule
-from lnn_ros.liquid.wiring import Wiring, dense
+from lnn_ros.liquid.wiring import Wiring, dense, pairs_of
 
 FIRST_INTERVAL = 1.0
 """Seconds that the very first observation speaks for, besides the time before it, by default."""
@@ -81,6 +81,11 @@ class LiquidRNN(nn.Module):
         if wiring is None:
             assert units is not None
             wiring = dense(inputs, units)
+        if not isinstance(wiring, Wiring):
+            raise LnnError(
+                f"LiquidRNN: wiring is of type {type(wiring).__name__}, expected a Wiring, such as "
+                f"lnn_ros.liquid.wiring.auto_ncp({inputs}, units, outputs) draws"
+            )
         if wiring.inputs != inputs:
             raise LnnError(
                 f"LiquidRNN: the wiring has {wiring.inputs} inputs, expected {inputs} "
@@ -88,6 +93,8 @@ class LiquidRNN(nn.Module):
             )
         self.input_size, self.output_size, self.presence = input_size, output_size, presence
         built = cell_type(cell).wired(inputs, wiring, wiring.layers[-1].units, **options)
+        if "rotating" not in options:
+            _say_if_nothing_turns(built, wiring)
         self.core = CellModule(built, wiring, seed, dtype)
         # Not initialised by torch, which would draw from the global generator.
         self.readout = nn.utils.skip_init(nn.Linear, built.read, output_size, dtype=dtype)
@@ -143,6 +150,7 @@ class LiquidRNN(nn.Module):
         LnnError
             When a shape is wrong, or a time is negative or not finite.
         """
+        _tensors(x=x, dt=dt, state=state, mask=mask)
         if x.ndim != 3 or x.shape[-1] != self.input_size or 0 in x.shape:
             raise LnnError(
                 f"LiquidRNN: x has shape {tuple(x.shape)}, expected (B, T, {self.input_size}), "
@@ -169,7 +177,7 @@ class LiquidRNN(nn.Module):
             if given.dtype != self.readout.weight.dtype:
                 raise LnnError(
                     f"LiquidRNN: {name} is {given.dtype}, expected {self.readout.weight.dtype}, "
-                    "the type of the parameters"
+                    f"the type of the parameters: hand in {name}.to({self.readout.weight.dtype})"
                 )
         dt = dt.to(x.dtype)
         observed, features = self._presence(x, mask)
@@ -222,6 +230,7 @@ class LiquidRNN(nn.Module):
 
     def read(self, state: Tensor, dt: Tensor | float = 0.0) -> Tensor:
         """Outputs (B, O) ``dt`` seconds (a number or (B,)) after ``state``; changes nothing."""
+        _tensors(state=state)
         elapsed = torch.as_tensor(dt, dtype=state.dtype, device=state.device)
         if not bool((torch.isfinite(elapsed) & (elapsed >= 0)).all()):
             raise LnnError("LiquidRNN: a negative or non-finite dt found, expected seconds >= 0")
@@ -242,3 +251,24 @@ class LiquidRNN(nn.Module):
         if self.presence:
             parts["age"] = state[..., cell.state_size :]
         return parts
+
+
+def _tensors(**given: object) -> None:
+    """Refuse arrays, lists and numbers where a tensor belongs."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise LnnError(
+                f"LiquidRNN: {name} is of type {type(value).__name__}, expected a torch tensor: "
+                f"hand in torch.as_tensor({name})"
+            )
+
+
+def _say_if_nothing_turns(cell: Cell, wiring: Wiring) -> None:
+    """Warn of a flow cell none of whose neurons turn though its wiring has room for pairs."""
+    could = any(layer.loop is not None and pairs_of(layer.units) for layer in wiring.layers)
+    if could and not any(getattr(cell, "pairs", (1,))):
+        warnings.warn(
+            f"LiquidRNN: no two neurons of this wiring form a pair, so none of the {cell.kind} "
+            "cell turns, and it cannot count: draw it with paired=True (or say rotating=())",
+            stacklevel=3,
+        )

@@ -291,6 +291,8 @@ def test_a_state_has_names(kind):
         ({"units": 4, "wiring": dense(F, 4)}, "exactly one"),
         ({"wiring": dense(F + 1, 4)}, "inputs"),
         ({"wiring": dense(F, 4), "presence": True}, "presence"),
+        ({"wiring": "ncp"}, "wiring is of type str, expected a Wiring, such as"),
+        ({"wiring": dense(F, 4).masks()}, "wiring is of type dict"),
         ({"units": 0}, "units"),
         ({"units": 4, "rate_max": -1.0}, "rate_max"),
     ],
@@ -320,15 +322,36 @@ def test_what_does_not_fit_is_refused():
         ((x, dt, None, mask.double()), "mask"),
         ((x, dt, None, mask[:, :2]), "mask"),
         ((x, dt, None, features), "presence"),
-        ((x.float(), dt), "float32"),
-        ((x, dt, rnn.initial(3).float()), "float32"),
+        ((x.float(), dt), r"x.to\(torch.float64"),
+        ((x, dt, rnn.initial(3).float()), r"state.to\(torch.float64"),
+        ((x.numpy(), dt), r"x is of type ndarray.* torch.as_tensor\(x"),
+        ((x, dt.numpy()), "dt is of type ndarray, expected a torch tensor"),
+        ((x, dt, rnn.initial(3).detach().numpy()), "state is of type ndarray"),
+        ((x, dt, None, mask.tolist()), "mask is of type list"),
+        ((x, 0.1), "dt is of type float"),
     ]:
         with pytest.raises(LnnError, match=word):
             rnn(*wrong)
+    with pytest.raises(LnnError, match="state is of type ndarray"):
+        rnn.read(rnn.initial(3).detach().numpy())
+
+
+def test_a_flow_in_which_nothing_turns_says_so():
+    plain, paired = (auto_ncp(F, 14, O, seed=3, paired=paired) for paired in (False, True))
+    with pytest.warns(UserWarning, match="none of the flow cell turns.*paired=True") as said:
+        LiquidRNN(F, O, "flow", wiring=plain)
+    assert len(said) == 1 and said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LiquidRNN(F, O, "flow", wiring=paired)
+        LiquidRNN(F, O, "flow", wiring=plain, rotating=())  # somebody knows
+        LiquidRNN(F, O, "flow", units=8)
+        LiquidRNN(F, O, "cfc", wiring=plain)
+        LiquidRNN(F, O, "flow", wiring=Wiring((WiredLayer("a", np.ones((F, 4), np.int8)),)))
 
 
 def test_the_wiring_decides_the_layers():
-    wiring = auto_ncp(F, 14, O, seed=3)
+    wiring = auto_ncp(F, 14, O, seed=3, paired=True)
     rnn = LiquidRNN(F, O, "flow", wiring=wiring)
     assert rnn.core.cell.read == O
     assert [layer.name for layer in rnn.core.cell.layers] == ["inter", "command", "motor"]

@@ -161,7 +161,8 @@ def cell_source(checkpoint: CellCheckpoint) -> str:
         "",
         f"inputs: {cell.inputs} numbers",
         f"activity: {len(neurons)} neurons, {neurons[0]} to {neurons[-1]}",
-        f"reset: as if {checkpoint.first_interval:g} s had passed already before the first time",
+        # Of a cell of ncps none has, whatever the file says.
+        f"reset: as if {checkpoint.initial_state()[-1]:g} s had passed before the first time",
     ]
     usage = [
         "lnn_cell_state state;",

@@ -21,7 +21,8 @@ from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.rnn_files import save_rnn
 
 F, O, UNITS = 3, 2, 6  # noqa: E741
-DT = (0.03, 0.0, 0.4, 2.0, 0.05)
+DT = (0.03, 0.0, 0.4, 70.0, 0.05)
+"""No time, and more than the grid of an LTC as it comes, which is exported whole."""
 NETWORKS = {
     "flow": {},
     "flow after 0.25 s": {"first_interval": 0.25},

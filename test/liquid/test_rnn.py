@@ -146,6 +146,26 @@ def test_it_learns(kind):
 # -- time ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", [*kinds(), "flow of events"])
+def test_an_observation_after_no_time_moves_what_the_documentation_says(kind):
+    """docs/how-to/use-the-library.md: nothing in flow and ltc, but for the very first one."""
+    rnn = network(kind.split()[0], **({"event": True} if "events" in kind else {}))
+    x, dt, _, _ = stream()
+    _, state = rnn(x, dt)
+    none = torch.zeros(3, 1, dtype=torch.float64)
+    y, after = rnn(2.0 + x[:, :1], none, state)
+
+    def apart(a, b):
+        return float((a - b).detach().abs().max())
+
+    moved = apart(y[:, 0], rnn.read(state))
+    assert moved < 1e-12 if kind in ("flow", "ltc") else moved > 1e-3
+    if kind == "flow":
+        assert apart(rnn.read(after, 0.1), rnn.read(state, 0.1)) > 1e-3
+    first, _ = rnn(x[:, :1], none)
+    assert apart(first[:, 0], rnn.read(rnn.initial(3))) > 1e-3
+
+
 @every_cell
 @settings(max_examples=5)
 @given(seed=seeds, cut=st.integers(1, 7))

@@ -17,6 +17,9 @@ standard deviation of the training episodes. So the published column is another 
 recording, and stands beside as context only. Two references that need no training stand beside
 too: holding the last frame, and least squares from the last two frames and the time between them.
 
+A ``LiquidRNN`` adds its ``first_interval``, 1 s, to the time before a window's first frame, so the
+cells see ``1 + dt`` there, in frames; the same for all cells, and only at that frame.
+
 Train, validation and test come from disjoint episodes; the same for all cells and seeds. A seed
 draws the initial weights and the order of the batches.
 """

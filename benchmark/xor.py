@@ -12,6 +12,9 @@ event's bit, the elapsed time is the number of bits since the event before (from
 first bit), divided by 32. The label is the parity of the ones. The answer is read after the last
 event.
 
+A ``LiquidRNN`` adds its ``first_interval``, 1 s, to the time before the first event, so the cells
+see ``1 + dt`` there, in units of which a bit is 1/32; the same for all cells, and only there.
+
 Their scripts train 200 epochs of RMSprop or Adam, with units, backbone and rate searched for each
 cell; here every cell has the same units, optimiser and CPU time. So the published column stands
 beside as context.

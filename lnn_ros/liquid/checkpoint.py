@@ -28,7 +28,7 @@ from lnn_ros.liquid.spec import SUMMARY, PolicySpec
 
 POLICY_FORMAT, CELL_FORMAT = "lnn_ros-policy", "lnn_ros-cell"
 CARD_KEYS = ("name", "task", "spec", "streams", "camera", "training", "evaluation")
-CELL_CARD_KEYS = ("name", "cell", "outputs", "presence", "source")
+CELL_CARD_KEYS = ("name", "cell", "outputs", "presence", "first_interval", "source")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,9 @@ class CellCheckpoint:
         Where the numbers come from: training data and seeds, or what was imported.
     presence : bool
         Whether the cell's inputs are features, their presence and their age (``LiquidRNN``).
+    first_interval : float
+        Seconds that the first observation speaks for, besides what ``predict`` is told has passed
+        before it: the elapsed time of the initial state, and the features' first age.
     """
 
     cell: Cell
@@ -84,10 +87,15 @@ class CellCheckpoint:
     name: str
     source: dict[str, Any]
     presence: bool = False
+    first_interval: float = 0.0
 
     def weights_digest(self) -> str:
         """SHA-256 over the tensors alone."""
         return container.digest("", self.arrays)
+
+    def initial_state(self) -> NDArray[np.float64]:
+        """Return the cell's state before anything was seen, shape (state_size,)."""
+        return self.cell.initial_state(self.first_interval)
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all float32 tensors."""
@@ -128,8 +136,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     LnnError
         When the file is missing, too large, no policy, of another version, incomplete, damaged,
         or holds tensors of other names, shapes or types than its own card says, numbers that
-        are not finite, a card that does not fit its own architecture, or the claim of a smaller
-        bound than its weights give.
+        are not finite, a card that does not fit its own architecture, or no bound, or the claim
+        of a smaller one than its weights give.
     """
     name = str(path)
     card, tensors = container.read(path, POLICY_FORMAT)
@@ -143,11 +151,12 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         novelty = Novelty.from_file(card.get("novelty"), judging, spec.encoder)
     except LnnError as error:
         raise LnnError(f"{name}: {error}") from None
-    if "bound" in card:
-        try:
-            bound(spec, arrays).check(card["bound"])
-        except LnnError as error:
-            raise LnnError(f"{name}: {error}") from None
+    if "bound" not in card:
+        raise LnnError(f"{name}: the card lacks bound, expected what its weights prove")
+    try:
+        bound(spec, arrays).check(card["bound"])
+    except LnnError as error:
+        raise LnnError(f"{name}: {error}") from None
     return Checkpoint(spec, arrays, card, novelty)
 
 
@@ -159,6 +168,7 @@ def save_cell(path: str | os.PathLike[str], checkpoint: CellCheckpoint) -> None:
         "cell": checkpoint.cell.to_json(),
         "outputs": checkpoint.outputs,
         "presence": checkpoint.presence,
+        "first_interval": checkpoint.first_interval,
         "source": checkpoint.source,
     }
     card = _plain(name, card)
@@ -184,7 +194,13 @@ def load_cell(path: str | os.PathLike[str]) -> CellCheckpoint:
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise LnnError(f"{name}: the architecture is malformed ({error})") from None
     checkpoint = CellCheckpoint(
-        cell, arrays, card["outputs"], card["name"], card["source"], card["presence"]
+        cell,
+        arrays,
+        card["outputs"],
+        card["name"],
+        card["source"],
+        card["presence"],
+        card["first_interval"],
     )
     _check_cell(name, checkpoint)
     return checkpoint
@@ -196,6 +212,8 @@ def _check_cell(name: str, checkpoint: CellCheckpoint) -> None:
         raise LnnError(
             f"{name}: presence of the card is {checkpoint.presence!r}, expected true or false"
         )
+    # Zero where there is none: a network of ncps begins with the time that it is first given.
+    number(f"{name}: first_interval of the card", checkpoint.first_interval, 0.0, 10.0)
     if type(checkpoint.name) is not str:
         raise LnnError(f"{name}: name of the card is {checkpoint.name!r}, expected a text")
     _check_arrays(name, checkpoint.parameters(), checkpoint.cell.masks(), checkpoint.arrays)

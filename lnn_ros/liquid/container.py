@@ -24,11 +24,18 @@ from safetensors.numpy import save as pack_tensors
 from lnn_ros.errors import LnnError
 
 VERSION = "3"
+NEWER = {"lnn_ros-cell": "4"}
+"""Formats of another version than ``VERSION``: their own files have changed, others have not."""
 MAX_BYTES = 2_000_000
 """Larger files are refused unread; policies that ship stay below 200 kB."""
 MAX_HEADER = 200_000
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+def version(file_format: str) -> str:
+    """Return the version of a format's files that is written, and read."""
+    return NEWER.get(file_format, VERSION)
 
 
 def digest(card: str, arrays: Arrays) -> str:
@@ -55,7 +62,7 @@ def write(
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = {
         "format": file_format,
-        "version": VERSION,
+        "version": version(file_format),
         "card": text,
         "sha256": digest(text, tensors),
     }
@@ -108,10 +115,11 @@ def read(path: str | os.PathLike[str], file_format: str) -> tuple[dict[str, Any]
     metadata = _metadata(name, blob, file_format)
     if metadata.get("format") != file_format:
         raise LnnError(f"{name}: format {metadata.get('format')!r} found, expected {file_format!r}")
-    if metadata.get("version") != VERSION:
+    expected = version(file_format)
+    if metadata.get("version") != expected:
         raise LnnError(
-            f"{name}: version {metadata.get('version')!r} found, expected {VERSION!r}: train the "
-            "policy again with this lnn_ros, or load it with the one that wrote it"
+            f"{name}: version {metadata.get('version')!r} found, expected {expected!r}: train or "
+            "import it again with this lnn_ros, or load it with the one that wrote it"
         )
     text = metadata.get("card", "")
     try:

@@ -1,7 +1,9 @@
 """The running network: a policy, or a cell alone, in numpy, torch left out.
 
 What it does is traced once (``liquid.programs.trace``) and then run in buffers made beforehand
-(``liquid.programs.program``). Nothing that is not finite enters a state: this is the last door.
+(``liquid.programs.program``); of a cell that solves an ODE in steps (``ltc``) one step is traced,
+and run as often as the elapsed time asks for. Nothing that is not finite enters a state: this is
+the last door.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,21 +24,19 @@ from lnn_ros.liquid.programs.program import Runner
 from lnn_ros.liquid.programs.trace import trace
 from lnn_ros.liquid.spec import SUMMARY, PolicySpec, part
 
+if TYPE_CHECKING:
+    from lnn_ros.liquid.checkpoint import CellCheckpoint
+
 Array = NDArray[Any]
 Float = NDArray[np.float32]
 Function = Callable[..., Mapping[str, Array]]
 
 MAX_SECONDS = 1e9
 """Longest time that may pass between two observations."""
-MAX_OPERATIONS = 1000
-"""A longer program is an ODE solved in as many sub-steps as the longest time asks for; called
-directly, the cell takes only those that its time needs."""
-SHORT = (0.04, 0.12)
-"""Elapsed times, seconds, up to which such a cell has a program of its own."""
 
 
 class _Eager:
-    """What ``Runner`` is, for a function that makes no good program: it is called each time."""
+    """What ``Runner`` is, for a function that makes no program: it is called each time."""
 
     def __init__(self, function: Function, inputs: Mapping[str, Sequence[int]], dtype: Any) -> None:
         self._function = function
@@ -56,34 +57,43 @@ def _runner(
         program = trace(function, inputs)
     except LnnError:
         return _Eager(function, inputs, dtype)
-    if len(program.operations) > MAX_OPERATIONS:
-        return _Eager(function, inputs, dtype)
     return Runner(program, dtype, uint8)
 
 
-class _Updates:
-    """The update of a cell; of one whose work grows with the elapsed time, several.
+class _Staged:
+    """What ``Runner`` is, for an update that is made stage by stage (``Cell.stages``).
 
-    ``function`` makes the update of a cell that is right up to some elapsed time.
+    Its work grows with the elapsed time, its buffers do not.
     """
 
-    def __init__(self, cell: Cell, function: Callable[[Cell], Function], *how: Any) -> None:
-        self._short: list[tuple[float, Runner | _Eager]] = []
-        self._any = _runner(function(cell), *how)
-        if isinstance(self._any, _Eager):
-            for seconds in SHORT:
-                if (shorter := cell.within(seconds)) is not cell:
-                    self._short.append((seconds, _runner(function(shorter), *how)))
+    def __init__(self, stage: Runner | _Eager, instants: Sequence[float]) -> None:
+        self._stage, self.inputs = stage, stage.inputs
+        self._spans = tuple(pairwise([*instants, math.inf]))
 
-    def __call__(self, state: Array) -> Runner | _Eager:
-        """Return what updates this state; its input ``state`` is filled."""
-        run = self._any
-        for seconds, shorter in self._short:
-            if state[-1] <= seconds:
-                run = shorter
-                break
-        run.inputs["state"][...] = state
-        return run
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        return self._stage.outputs
+
+    def run(self) -> None:
+        state, stage = self.inputs["state"], self._stage
+        elapsed = float(state[-1])
+        for start, stop in self._spans:
+            if start >= elapsed and start > 0.0:
+                return
+            if start > 0.0:
+                state[...] = stage.outputs["state"]
+            state[-1] = min(elapsed, stop) - start
+            stage.run()
+
+
+def _updater(
+    cell: Cell, function: Callable[[Cell], Function], *how: Any
+) -> Runner | _Eager | _Staged:
+    """Return what makes an update; ``function`` makes the update of a cell."""
+    if (staged := cell.stages()) is None:
+        return _runner(function(cell), *how)
+    stage, instants = staged
+    return _Staged(_runner(function(stage), *how), instants)
 
 
 class _Held:
@@ -136,24 +146,40 @@ class CellEngine(_Held):
         ``cell.parameters()`` and ``cell.masks()``, by name.
     dtype : dtype
         float32 or float64: of states and inputs, and what it computes in.
+    first_interval : float
+        Seconds that have elapsed in a new state.
     """
 
     def __init__(
-        self, cell: Cell, arrays: Mapping[str, Array], dtype: DTypeLike = np.float32
+        self,
+        cell: Cell,
+        arrays: Mapping[str, Array],
+        dtype: DTypeLike = np.float32,
+        first_interval: float = 0.0,
     ) -> None:
-        self.cell, self.dtype = cell, np.dtype(dtype)
+        self.cell, self.dtype, self.first_interval = cell, np.dtype(dtype), first_interval
         w = _derived(cell, effective(cell, arrays), dtype)
         super().__init__(cell, w, dtype)
-        self._update = _Updates(
+        self._update = _updater(
             cell,
             lambda cell: lambda ops, state, inputs: {"state": cell.update(ops, w, state, inputs)},
             {"state": (cell.state_size,), "inputs": (cell.inputs,)},
             dtype,
         )
 
-    def initial(self, first_interval: float = 0.0) -> Array:
-        """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds."""
-        return self.cell.initial_state(first_interval).astype(self.dtype)
+    @staticmethod
+    def from_checkpoint(checkpoint: CellCheckpoint, dtype: DTypeLike = np.float32) -> CellEngine:
+        """Build from what ``checkpoint.load_cell`` returns: its numbers and its first interval."""
+        arrays = {name.removeprefix("core."): a for name, a in checkpoint.arrays.items()}
+        return CellEngine(checkpoint.cell, arrays, dtype, checkpoint.first_interval)
+
+    def initial(self, first_interval: float | None = None) -> Array:
+        """A new state, shape (state_size,): nothing seen yet but an interval of so many seconds.
+
+        None: of the engine's own.
+        """
+        seconds = self.first_interval if first_interval is None else first_interval
+        return self.cell.initial_state(seconds).astype(self.dtype)
 
     def update(self, state: Array, inputs: Array) -> None:
         """Let ``state`` (changed in place, already predicted) meet an observation (inputs,).
@@ -164,7 +190,8 @@ class CellEngine(_Held):
             When the observation has another shape or is not finite, or the state would not stay
             finite; the state is not touched then.
         """
-        run = self._update(state)
+        run = self._update
+        run.inputs["state"][...] = state
         _take(run.inputs["inputs"], inputs, "the observation")
         run.run()
         _give(run.outputs["state"], state)
@@ -204,7 +231,7 @@ class Engine(_Held):
         )
         features = (spec.encoder.features,)
         inputs = {"state": size, "features": features, "summary": (len(SUMMARY),)}
-        self._update = _Updates(spec.core, observe, inputs, np.float32)
+        self._update = _updater(spec.core, observe, inputs, np.float32)
         self._none = np.zeros(features, np.float32)
         self._command = _runner(
             lambda ops, state: {"command": spec.command(ops, w, state)}, {"state": size}
@@ -254,7 +281,8 @@ class Engine(_Held):
             When the features or the summary are not as described or not finite, or the state
             would not stay finite; the state is not touched then.
         """
-        run = self._update(state)
+        run = self._update
+        run.inputs["state"][...] = state
         _take(run.inputs["features"], self._none if features is None else features, "the features")
         _take(run.inputs["summary"], summary, "the summary")
         run.run()

@@ -16,6 +16,7 @@ from lnn_ros.liquid.bound import bound
 from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.checkpoint import (
     CELL_FORMAT,
+    POLICY_FORMAT,
     CellCheckpoint,
     Checkpoint,
     load,
@@ -75,7 +76,9 @@ def describe(checkpoint: Checkpoint | CellCheckpoint) -> dict[str, Any]:
     cell = checkpoint.cell if isinstance(checkpoint, CellCheckpoint) else checkpoint.spec.core
     found: dict[str, Any] = {
         "format": "cell" if isinstance(checkpoint, CellCheckpoint) else "policy",
-        "version": container.VERSION,
+        "version": container.version(
+            CELL_FORMAT if isinstance(checkpoint, CellCheckpoint) else POLICY_FORMAT
+        ),
         "digests": {
             "weights_sha256": checkpoint.weights_digest(),
             "tensors": {
@@ -93,6 +96,7 @@ def describe(checkpoint: Checkpoint | CellCheckpoint) -> dict[str, Any]:
             "architecture": {"cell": cell.to_json()},
             "outputs": checkpoint.outputs,
             "presence": checkpoint.presence,
+            "first_interval": checkpoint.first_interval,
             "source": checkpoint.source,
         }
     spec, card = checkpoint.spec, checkpoint.card

@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.cells import cell_type
-from lnn_ros.liquid.cells.base import MAX_UNITS, integer
+from lnn_ros.liquid.cells import Cell, cell_type
+from lnn_ros.liquid.cells.base import MAX_UNITS, integer, number
 from lnn_ros.liquid.torch_cell import OPS, CellModule
-from lnn_ros.liquid.wiring import Wiring, dense
+from lnn_ros.liquid.wiring import Wiring, dense, pairs_of
 
 FIRST_INTERVAL = 1.0
-"""Seconds that the very first observation speaks for, besides the time before it."""
+"""Seconds that the very first observation speaks for, besides the time before it, by default."""
 
 
 class LiquidRNN(nn.Module):
     """A recurrent network whose state is a function of the true elapsed time.
+
+    The very first observation of a sequence speaks for ``first_interval + dt`` seconds, ``dt``
+    being the time before it: 1 s more than it is given, unless ``first_interval`` says otherwise.
+    So a network that is told of no time before its first observation still hears it.
 
     Parameters
     ----------
@@ -36,6 +40,9 @@ class LiquidRNN(nn.Module):
     presence : bool
         Show the cell, besides each feature, whether it is there and how long ago it last was
         (log(1 + seconds)): what sequences with missing features need.
+    first_interval : float
+        Seconds that the first observation speaks for besides the time before it, 0 to 10; also
+        the features' first age. A network's file says it, and so do its exports.
     seed : int
         Of the initial parameters.
     dtype : torch.dtype
@@ -58,6 +65,7 @@ class LiquidRNN(nn.Module):
         wiring: Wiring | None = None,
         *,
         presence: bool = False,
+        first_interval: float = FIRST_INTERVAL,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         **options: Any,
@@ -65,12 +73,19 @@ class LiquidRNN(nn.Module):
         super().__init__()
         integer("LiquidRNN: input_size", input_size, 1, MAX_UNITS)
         integer("LiquidRNN: output_size", output_size, 1, MAX_UNITS)
+        number("LiquidRNN: first_interval", first_interval, 0.0, 10.0)
+        self.first_interval = first_interval
         inputs = input_size * (3 if presence else 1)
         if (units is None) == (wiring is None):
             raise LnnError("LiquidRNN: give either units or a wiring, exactly one of them")
         if wiring is None:
             assert units is not None
             wiring = dense(inputs, units)
+        if not isinstance(wiring, Wiring):
+            raise LnnError(
+                f"LiquidRNN: wiring is of type {type(wiring).__name__}, expected a Wiring, such as "
+                f"lnn_ros.liquid.wiring.auto_ncp({inputs}, units, outputs) draws"
+            )
         if wiring.inputs != inputs:
             raise LnnError(
                 f"LiquidRNN: the wiring has {wiring.inputs} inputs, expected {inputs} "
@@ -78,6 +93,8 @@ class LiquidRNN(nn.Module):
             )
         self.input_size, self.output_size, self.presence = input_size, output_size, presence
         built = cell_type(cell).wired(inputs, wiring, wiring.layers[-1].units, **options)
+        if "rotating" not in options:
+            _say_if_nothing_turns(built, wiring)
         self.core = CellModule(built, wiring, seed, dtype)
         # Not initialised by torch, which would draw from the global generator.
         self.readout = nn.utils.skip_init(nn.Linear, built.read, output_size, dtype=dtype)
@@ -95,10 +112,11 @@ class LiquidRNN(nn.Module):
 
     def initial(self, batch: int) -> Tensor:
         """Return the state before anything was seen, shape (batch, state_size)."""
-        state = self.core.initial(batch, FIRST_INTERVAL)
+        state = self.core.initial(batch, self.first_interval)
         if not self.presence:
             return state
-        return torch.cat([state, state.new_full((batch, self.input_size), FIRST_INTERVAL)], -1)
+        ages = state.new_full((batch, self.input_size), self.first_interval)
+        return torch.cat([state, ages], -1)
 
     def forward(
         self,
@@ -115,6 +133,7 @@ class LiquidRNN(nn.Module):
             Observations; what a mask hides may be anything, NaN too.
         dt : Tensor, shape (B, T), optional
             Seconds before each observation, finite, zero or more. None: 1 s each, said once.
+            Before the first one, ``first_interval`` more.
         state : Tensor, shape (B, state_size), optional
             As returned by the call before; None: nothing seen yet.
         mask : Tensor of bool, shape (B, T) or (B, T, F), optional
@@ -131,6 +150,7 @@ class LiquidRNN(nn.Module):
         LnnError
             When a shape is wrong, or a time is negative or not finite.
         """
+        _tensors(x=x, dt=dt, state=state, mask=mask)
         if x.ndim != 3 or x.shape[-1] != self.input_size or 0 in x.shape:
             raise LnnError(
                 f"LiquidRNN: x has shape {tuple(x.shape)}, expected (B, T, {self.input_size}), "
@@ -157,7 +177,7 @@ class LiquidRNN(nn.Module):
             if given.dtype != self.readout.weight.dtype:
                 raise LnnError(
                     f"LiquidRNN: {name} is {given.dtype}, expected {self.readout.weight.dtype}, "
-                    "the type of the parameters"
+                    f"the type of the parameters: hand in {name}.to({self.readout.weight.dtype})"
                 )
         dt = dt.to(x.dtype)
         observed, features = self._presence(x, mask)
@@ -210,6 +230,7 @@ class LiquidRNN(nn.Module):
 
     def read(self, state: Tensor, dt: Tensor | float = 0.0) -> Tensor:
         """Outputs (B, O) ``dt`` seconds (a number or (B,)) after ``state``; changes nothing."""
+        _tensors(state=state)
         elapsed = torch.as_tensor(dt, dtype=state.dtype, device=state.device)
         if not bool((torch.isfinite(elapsed) & (elapsed >= 0)).all()):
             raise LnnError("LiquidRNN: a negative or non-finite dt found, expected seconds >= 0")
@@ -230,3 +251,24 @@ class LiquidRNN(nn.Module):
         if self.presence:
             parts["age"] = state[..., cell.state_size :]
         return parts
+
+
+def _tensors(**given: object) -> None:
+    """Refuse arrays, lists and numbers where a tensor belongs."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise LnnError(
+                f"LiquidRNN: {name} is of type {type(value).__name__}, expected a torch tensor: "
+                f"hand in torch.as_tensor({name})"
+            )
+
+
+def _say_if_nothing_turns(cell: Cell, wiring: Wiring) -> None:
+    """Warn of a flow cell none of whose neurons turn though its wiring has room for pairs."""
+    could = any(layer.loop is not None and pairs_of(layer.units) for layer in wiring.layers)
+    if could and not any(getattr(cell, "pairs", (1,))):
+        warnings.warn(
+            f"LiquidRNN: no two neurons of this wiring form a pair, so none of the {cell.kind} "
+            "cell turns, and it cannot count: draw it with paired=True (or say rotating=())",
+            stacklevel=3,
+        )

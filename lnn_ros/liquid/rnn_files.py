@@ -41,7 +41,10 @@ def save_rnn(
         for key, value in values.items()
     }
     arrays.update(rnn.core.wiring.masks())
-    checkpoint = CellCheckpoint(rnn.core.cell, arrays, rnn.output_size, name, source, rnn.presence)
+    cell, first_interval = rnn.core.cell, rnn.first_interval
+    checkpoint = CellCheckpoint(
+        cell, arrays, rnn.output_size, name, source, rnn.presence, first_interval
+    )
     save_cell(path, checkpoint)
 
 
@@ -77,6 +80,7 @@ def load_rnn(path: str | os.PathLike[str]) -> LiquidRNN:
         cell.kind,
         wiring=Wiring.from_masks(layers, arrays),
         presence=checkpoint.presence,
+        first_interval=checkpoint.first_interval,
         **options,
     )
     with torch.no_grad():

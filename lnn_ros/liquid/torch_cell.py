@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid import kernels
+from lnn_ros.liquid import container, kernels
 from lnn_ros.liquid.cells.base import Cell, Mask
 from lnn_ros.liquid.ops import TorchOps
 from lnn_ros.liquid.wiring import Wiring
 
 OPS = TorchOps()
+WIRING = "wiring_sha256"
+"""What a state dict calls the digest of the wiring's masks."""
 
 
 def nest(module: nn.Module, name: str, value: nn.Parameter | Tensor) -> None:
@@ -30,8 +33,22 @@ def nest(module: nn.Module, name: str, value: nn.Parameter | Tensor) -> None:
         module.register_buffer(last, value)
 
 
+def _same_wiring(module: CellModule, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Refuse weights that were trained under another wiring: under this one they mean nothing.
+
+    Where there is no digest, torch itself says that it is missing, unless told not to.
+    """
+    name = prefix + WIRING
+    found, expected = state.get(name, module.wiring_sha256), module.wiring_sha256
+    if not isinstance(found, Tensor) or not torch.equal(found.cpu(), expected.cpu()):
+        raise LnnError(f"state dict: {name} is that of another wiring, expected this network's own")
+
+
 class CellModule(nn.Module):
     """A cell with its numbers.
+
+    Its state dict holds a digest of the wiring beside them, and only that of an equal wiring is
+    loaded.
 
     Parameters
     ----------
@@ -52,6 +69,7 @@ class CellModule(nn.Module):
     """
 
     fused = True
+    wiring_sha256: Tensor
 
     def __init__(
         self, cell: Cell, wiring: Wiring, seed: int = 0, dtype: torch.dtype = torch.float32
@@ -72,6 +90,9 @@ class CellModule(nn.Module):
         self._allowed = nn.Module()
         self._mask_names: dict[str, str] = {}
         self._set_allowed(cell.allowed(masks), dtype)
+        digest = bytearray.fromhex(container.digest("", masks))
+        self.register_buffer(WIRING, torch.frombuffer(digest, dtype=torch.uint8).clone())
+        self.register_load_state_dict_pre_hook(_same_wiring)
 
     def _set_allowed(self, allowed: Mapping[str, Mask], dtype: torch.dtype) -> None:
         for name, mask in allowed.items():

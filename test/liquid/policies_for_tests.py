@@ -46,7 +46,7 @@ def small_wiring(kind: str = "flow", seed: int = 0) -> Wiring:
 
 
 def small_spec(kind: str = "flow", **options: Any) -> PolicySpec:
-    """Its head reads all layers but the first; ``options`` are the cell's."""
+    """Its head reads all layers but the first, or what it can; ``options`` are the cell's."""
     wiring = small_wiring(kind)
     return PolicySpec(
         encoder=Conv(
@@ -61,7 +61,7 @@ def small_spec(kind: str = "flow", **options: Any) -> PolicySpec:
         core=cell_type(kind).wired(
             wiring.inputs,
             wiring,
-            sum(wiring.sizes[1:]),
+            wiring.sizes[-1] if kind == "ltc" else sum(wiring.sizes[1:]),
             **{**OPTIONS.get(kind, {}), **options},
         ),
         head=HeadSpec((-0.5, -1.0, -0.8, -1.5), (1.6, 1.0, 0.8, 1.5), 1.1),

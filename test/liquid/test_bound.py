@@ -370,6 +370,16 @@ def test_a_file_that_claims_a_smaller_bound_is_refused(tmp_path, change, words):
     assert str(path) in str(caught.value)
 
 
+def test_a_file_without_a_bound_is_refused(tmp_path):
+    checkpoint = small_checkpoint()
+    save(tmp_path / "good", checkpoint)
+    card = load(tmp_path / "good").card
+    del card["bound"]
+    container.write(tmp_path / "none", POLICY_FORMAT, card, checkpoint.arrays)
+    with pytest.raises(LnnError, match="none: the card lacks bound, expected what its weights"):
+        load(tmp_path / "none")
+
+
 def test_a_claim_about_what_nobody_knows_is_refused():
     known = Bound((-1.0,) * 4, (1.0,) * 4, None)
     known.check({"low": [-1.0] * 4, "high": [1.0] * 4, "rate": None})

@@ -117,7 +117,7 @@ def test_huge_header_and_oversize_are_refused_unread(tmp_path):
 def written(checkpoint, **metadata):
     """Bytes of a file whose digest is right, whatever else is wrong."""
     card = json.dumps(checkpoint.card)
-    known = {"format": POLICY_FORMAT, "version": container.VERSION, "card": card}
+    known = {"format": POLICY_FORMAT, "version": container.version(POLICY_FORMAT), "card": card}
     known.update(metadata)
     known["sha256"] = container.digest(known["card"], checkpoint.arrays)
     return pack(checkpoint.arrays, metadata=known)
@@ -125,7 +125,7 @@ def written(checkpoint, **metadata):
 
 def test_unknown_format_and_version(tmp_path):
     refused(tmp_path, written(small_checkpoint(), version="4"), "version '4' found, expected '3'")
-    refused(tmp_path, written(small_checkpoint(), version="2"), "'2' .*: train the policy again")
+    refused(tmp_path, written(small_checkpoint(), version="2"), "'2' .*: train or import it again")
     refused(tmp_path, written(small_checkpoint(), format="x"), "format 'x' found")
     refused(tmp_path, pack(small_checkpoint().arrays), "header is none of an")
 
@@ -292,6 +292,11 @@ def test_cell_files_are_as_hostile_as_policies(tmp_path):
         ({"outputs": 3}, {}, "readout.weight is float32"),
         ({"outputs": -1}, {}, "outputs of the card is -1"),
         ({"presence": 1}, {}, "presence of the card"),
+        ({"first_interval": -0.1}, {}, "first_interval of the card is -0.1"),
+        ({"first_interval": 10.5}, {}, "first_interval of the card is 10.5"),
+        ({"first_interval": True}, {}, "first_interval of the card is True"),
+        ({"first_interval": float("nan")}, {}, "first_interval of the card is nan"),
+        ({"first_interval": None}, {}, "first_interval of the card is None"),
         ({"name": 3}, {}, "name of the card"),
         ({"source": []}, {}, "source of the card"),
         ({"cell": {"kind": "magic"}}, {}, "cell 'magic' found"),
@@ -307,16 +312,30 @@ def test_cell_files_are_as_hostile_as_policies(tmp_path):
         with pytest.raises(LnnError, match=words) as caught:
             load_cell(tmp_path / "bad")
         assert str(tmp_path / "bad") in str(caught.value)
-    del card["source"]
-    container.write(tmp_path / "bad", CELL_FORMAT, card, good.arrays)
-    with pytest.raises(LnnError, match="lacks source"):
-        load_cell(tmp_path / "bad")
+    for key in ("source", "first_interval"):
+        less = {name: value for name, value in card.items() if name != key}
+        container.write(tmp_path / "bad", CELL_FORMAT, less, good.arrays)
+        with pytest.raises(LnnError, match=f"lacks {key}"):
+            load_cell(tmp_path / "bad")
 
 
-@pytest.mark.parametrize("presence", [False, True])
-def test_a_network_comes_back_from_its_file(tmp_path, presence):
+def test_a_cell_file_that_does_not_say_its_first_interval_is_of_a_version_of_before(tmp_path):
+    """Torch began such a network after 1 s, its exports after none: nobody can tell which."""
+    save_cell(tmp_path / "cell", small_cell())
+    card, arrays = container.read(tmp_path / "cell", CELL_FORMAT)
+    text = json.dumps({key: value for key, value in card.items() if key != "first_interval"})
+    said = {"format": CELL_FORMAT, "version": "3", "card": text}
+    said["sha256"] = container.digest(text, arrays)
+    (tmp_path / "old").write_bytes(pack(arrays, metadata=said))
+    with pytest.raises(LnnError, match="version '3' found, expected '4': train or import it"):
+        load_cell(tmp_path / "old")
+
+
+@pytest.mark.parametrize("presence, first", [(False, {}), (True, {"first_interval": 0.2})])
+def test_a_network_comes_back_from_its_file(tmp_path, presence, first):
     wiring = auto_ncp(4 * (3 if presence else 1), 14, 3, seed=1, paired=True)
-    rnn = LiquidRNN(4, 2, "flow", wiring=wiring, presence=presence, seed=3, frequency_max=1.5)
+    options = {"presence": presence, "seed": 3, "frequency_max": 1.5, **first}
+    rnn = LiquidRNN(4, 2, "flow", wiring=wiring, **options)
     save_rnn(tmp_path / "rnn", rnn, "small", {"seed": 3})
     back = load_rnn(tmp_path / "rnn")
     x, dt = torch.randn(2, 6, 4), torch.rand(2, 6)

@@ -102,7 +102,7 @@ def asked(policy, states, reads):
 
 
 @settings(max_examples=20)
-@given(kind=st.sampled_from(["flow", "feedforward"]), seed=st.integers(0, 1000))
+@given(kind=st.sampled_from(["flow", "feedforward", "ltc"]), seed=st.integers(0, 1000))
 def test_numpy_equals_torch_on_irregular_streams(kind, seed):
     checkpoint = small_checkpoint(kind, seed % 7)
     spec = checkpoint.spec

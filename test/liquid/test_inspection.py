@@ -13,7 +13,7 @@ from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.liquid import container
 from lnn_ros.liquid.bound import bound
-from lnn_ros.liquid.checkpoint import POLICY_FORMAT, Checkpoint, load, save
+from lnn_ros.liquid.checkpoint import CELL_FORMAT, POLICY_FORMAT, Checkpoint, load, save
 from lnn_ros.liquid.inspection import describe
 from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.rnn_files import save_rnn
@@ -37,7 +37,7 @@ def test_everything_in_the_file_is_printed(capsys):
     text, checkpoint = said(capsys, SHIPPED), load(SHIPPED)
     spec, proven = checkpoint.spec, bound(checkpoint.spec, checkpoint.arrays)
     for words in (
-        f"fly_to_target: policy file, version {container.VERSION}",
+        f"fly_to_target: policy file, version {container.version(POLICY_FORMAT)}",
         f"total {spec.count()}",
         "kind: flow",
         "wiring of command: 24 neurons",
@@ -84,8 +84,9 @@ def test_a_cell_alone(tmp_path, capsys):
     rnn = LiquidRNN(4, 2, "flow", wiring=auto_ncp(4, 20, 3, paired=True), seed=1)
     save_rnn(tmp_path / "cell", rnn, "a cell", {"seed": 1, "imported": "nothing"})
     text = said(capsys, tmp_path / "cell")
-    assert text.startswith(f"a cell: cell file, version {container.VERSION}")
-    for words in ("pairs turn", "imported: nothing", "readout 8", "outputs: 2"):
+    assert text.startswith(f"a cell: cell file, version {container.version(CELL_FORMAT)}")
+    shown = ("pairs turn", "imported: nothing", "readout 8", "outputs: 2", "first_interval: 1")
+    for words in shown:
         assert words in text
     found = json.loads(said(capsys, tmp_path / "cell", "--json"))
     assert found["source"]["seed"] == 1 and "bound" not in found
@@ -151,7 +152,8 @@ def test_damaged_and_hostile_files_are_one_sentence(tmp_path, capsys, policy):
 
 def test_a_name_cannot_steer_the_terminal(tmp_path, capsys):
     good = small_checkpoint()
-    card = {**good.card, "name": "\x1b[2Jevil\ud800\u202e"}
+    proven = bound(good.spec, good.arrays).to_json()
+    card = {**good.card, "bound": proven, "name": "\x1b[2Jevil\ud800\u202e"}
     container.write(tmp_path / "evil", POLICY_FORMAT, card, good.arrays)
     text = said(capsys, tmp_path / "evil")
     assert "evil" in text and all(c == "\n" or c.isprintable() for c in text)

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from policies_for_tests import FEATURES, frame, small_checkpoint, with_novelty
 
 from lnn_ros.errors import LnnError
+from lnn_ros.liquid.bound import bound
 from lnn_ros.liquid.checkpoint import POLICY_FORMAT, Checkpoint, container, load, save
 from lnn_ros.liquid.engine import Engine
 from lnn_ros.liquid.inspection import describe as inspect
@@ -109,7 +110,9 @@ def test_the_pilot_says_it_or_says_that_it_cannot():
 def stored(path, change_card=None, change=None):
     """Write a file whose digest is right, whatever else is wrong."""
     good = with_novelty(small_checkpoint())
-    card = json.loads(json.dumps({**good.card, "novelty": good.novelty.to_json()}))
+    proven = bound(good.spec, good.arrays).to_json()
+    card = {**good.card, "bound": proven, "novelty": good.novelty.to_json()}
+    card = json.loads(json.dumps(card))
     arrays = {**good.arrays, **good.novelty.arrays()}
     arrays.update(change or {})
     (change_card or (lambda card: None))(card)

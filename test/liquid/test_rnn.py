@@ -1,5 +1,6 @@
 """LiquidRNN keeps its promises, whatever the cell."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -104,6 +105,27 @@ def test_parameters_go_to_a_file_and_back(kind, tmp_path):
     assert torch.equal(rnn(x, dt)[0], other(x, dt)[0])
 
 
+def test_weights_of_another_wiring_are_refused():
+    def wired(seed):
+        return LiquidRNN(F, O, "flow", wiring=auto_ncp(F, 14, O, seed=seed, paired=True), seed=seed)
+
+    rnn, same, other = wired(1), wired(1), wired(2)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    saved = rnn.state_dict()
+    with pytest.raises(LnnError, match=r"core\.wiring_sha256 is that of another wiring") as caught:
+        other.load_state_dict(saved)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    with pytest.raises(LnnError, match="of another wiring"):
+        other.load_state_dict(saved, strict=False)
+    same.load_state_dict(saved)
+    without = {name: value for name, value in saved.items() if "wiring" not in name}
+    with pytest.raises(RuntimeError, match=r"Missing key.*core\.wiring_sha256"):
+        same.load_state_dict(without)
+    same.load_state_dict(without, strict=False)  # whoever asks for that knows
+    assert copy.deepcopy(rnn).double().load_state_dict(saved)  # and it knows no dtype
+
+
 @every_cell
 def test_it_learns(kind):
     """A few steps of gradient descent fit a few sequences better."""
@@ -122,6 +144,26 @@ def test_it_learns(kind):
 
 
 # -- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [*kinds(), "flow of events"])
+def test_an_observation_after_no_time_moves_what_the_documentation_says(kind):
+    """docs/how-to/use-the-library.md: nothing in flow and ltc, but for the very first one."""
+    rnn = network(kind.split()[0], **({"event": True} if "events" in kind else {}))
+    x, dt, _, _ = stream()
+    _, state = rnn(x, dt)
+    none = torch.zeros(3, 1, dtype=torch.float64)
+    y, after = rnn(2.0 + x[:, :1], none, state)
+
+    def apart(a, b):
+        return float((a - b).detach().abs().max())
+
+    moved = apart(y[:, 0], rnn.read(state))
+    assert moved < 1e-12 if kind in ("flow", "ltc") else moved > 1e-3
+    if kind == "flow":
+        assert apart(rnn.read(after, 0.1), rnn.read(state, 0.1)) > 1e-3
+    first, _ = rnn(x[:, :1], none)
+    assert apart(first[:, 0], rnn.read(rnn.initial(3))) > 1e-3
 
 
 @every_cell
@@ -269,6 +311,8 @@ def test_a_state_has_names(kind):
         ({"units": 4, "wiring": dense(F, 4)}, "exactly one"),
         ({"wiring": dense(F + 1, 4)}, "inputs"),
         ({"wiring": dense(F, 4), "presence": True}, "presence"),
+        ({"wiring": "ncp"}, "wiring is of type str, expected a Wiring, such as"),
+        ({"wiring": dense(F, 4).masks()}, "wiring is of type dict"),
         ({"units": 0}, "units"),
         ({"units": 4, "rate_max": -1.0}, "rate_max"),
     ],
@@ -298,15 +342,36 @@ def test_what_does_not_fit_is_refused():
         ((x, dt, None, mask.double()), "mask"),
         ((x, dt, None, mask[:, :2]), "mask"),
         ((x, dt, None, features), "presence"),
-        ((x.float(), dt), "float32"),
-        ((x, dt, rnn.initial(3).float()), "float32"),
+        ((x.float(), dt), r"x.to\(torch.float64"),
+        ((x, dt, rnn.initial(3).float()), r"state.to\(torch.float64"),
+        ((x.numpy(), dt), r"x is of type ndarray.* torch.as_tensor\(x"),
+        ((x, dt.numpy()), "dt is of type ndarray, expected a torch tensor"),
+        ((x, dt, rnn.initial(3).detach().numpy()), "state is of type ndarray"),
+        ((x, dt, None, mask.tolist()), "mask is of type list"),
+        ((x, 0.1), "dt is of type float"),
     ]:
         with pytest.raises(LnnError, match=word):
             rnn(*wrong)
+    with pytest.raises(LnnError, match="state is of type ndarray"):
+        rnn.read(rnn.initial(3).detach().numpy())
+
+
+def test_a_flow_in_which_nothing_turns_says_so():
+    plain, paired = (auto_ncp(F, 14, O, seed=3, paired=paired) for paired in (False, True))
+    with pytest.warns(UserWarning, match="none of the flow cell turns.*paired=True") as said:
+        LiquidRNN(F, O, "flow", wiring=plain)
+    assert len(said) == 1 and said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LiquidRNN(F, O, "flow", wiring=paired)
+        LiquidRNN(F, O, "flow", wiring=plain, rotating=())  # somebody knows
+        LiquidRNN(F, O, "flow", units=8)
+        LiquidRNN(F, O, "cfc", wiring=plain)
+        LiquidRNN(F, O, "flow", wiring=Wiring((WiredLayer("a", np.ones((F, 4), np.int8)),)))
 
 
 def test_the_wiring_decides_the_layers():
-    wiring = auto_ncp(F, 14, O, seed=3)
+    wiring = auto_ncp(F, 14, O, seed=3, paired=True)
     rnn = LiquidRNN(F, O, "flow", wiring=wiring)
     assert rnn.core.cell.read == O
     assert [layer.name for layer in rnn.core.cell.layers] == ["inter", "command", "motor"]

@@ -197,12 +197,15 @@ class Cell(abc.ABC):
             start += size
         raise KeyError(part)
 
-    def within(self, seconds: float) -> Cell:
-        """Return a cell that does the same where no more than ``seconds`` have elapsed.
+    def stages(self) -> tuple[Cell, tuple[float, ...]] | None:
+        """Return a cell whose update, repeated, is this one's, and when one ends: 0 s first.
 
-        One that takes fewer operations, where there is one: what runs can then be prepared.
+        For a cell that solves an ODE in as many steps as the elapsed time asks for: what runs can
+        then prepare one step. An update is one of that cell over each interval between the
+        instants, as far as time has elapsed, at least over the first (however short), then over
+        what is left; the observation is the same. None: an update is all of a piece.
         """
-        return self
+        return None
 
     # -- maths ----------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import ClassVar
@@ -134,9 +134,8 @@ class LTC(Cell):
             step *= self.growth
         return [*instants, end]
 
-    def within(self, seconds: float) -> Cell:
-        end = next((instant for instant in self.grid() if instant >= seconds), self.longest)
-        return replace(self, longest=max(end, self.first_step)) if not self.compat else self
+    def stages(self) -> tuple[Cell, tuple[float, ...]] | None:
+        return None if self.compat else (_OneStep(**vars(self)), tuple(self.grid()))
 
     # -- architecture ---------------------------------------------------------------------------
 
@@ -307,6 +306,13 @@ class LTC(Cell):
             a, b = sums(v)
             v = (inertia * v + b) / (inertia + a + self.epsilon)
         return v
+
+
+class _OneStep(LTC):
+    """Takes one step, however long."""
+
+    def grid(self) -> list[float]:
+        return [0.0]
 
 
 @cache

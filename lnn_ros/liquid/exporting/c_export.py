@@ -13,7 +13,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lnn_ros.liquid.cells import Cell
 from lnn_ros.liquid.checkpoint import CellCheckpoint, Checkpoint
 from lnn_ros.liquid.engine import effective
 from lnn_ros.liquid.exporting.c_code import Body
@@ -108,7 +107,7 @@ def policy_source(checkpoint: Checkpoint) -> str:
         "    lnn_policy_update(&copy, frame, summary since then, camera_present 0);",
         "    lnn_policy_command(&copy, command);",
     ]
-    return _file("lnn_policy", about, usage, spec.core, w, functions)
+    return _file("lnn_policy", about, usage, spec.core.initial_state(), w, functions)
 
 
 def cell_source(checkpoint: CellCheckpoint) -> str:
@@ -162,12 +161,14 @@ def cell_source(checkpoint: CellCheckpoint) -> str:
         "",
         f"inputs: {cell.inputs} numbers",
         f"activity: {len(neurons)} neurons, {neurons[0]} to {neurons[-1]}",
+        # Of a cell of ncps none has, whatever the file says.
+        f"reset: as if {checkpoint.initial_state()[-1]:g} s had passed before the first time",
     ]
     usage = [
         "lnn_cell_state state;",
         "lnn_cell_reset(&state);",
         "for every observation:",
-        "    lnn_cell_predict(&state, seconds since the observation before);",
+        "    lnn_cell_predict(&state, seconds since the observation before, or since the reset);",
         "    lnn_cell_update(&state, inputs);",
         "    lnn_cell_activity(&state, activity);",
     ]
@@ -179,7 +180,7 @@ def cell_source(checkpoint: CellCheckpoint) -> str:
                 "outputs", traced(cell.kind, outputs, state), f"float outputs[{checkpoint.outputs}]"
             )
         )
-    return _file("lnn_cell", about, usage, cell, {**w, **arrays}, functions)
+    return _file("lnn_cell", about, usage, checkpoint.initial_state(), {**w, **arrays}, functions)
 
 
 @dataclass(frozen=True)
@@ -284,13 +285,12 @@ def _file(
     prefix: str,
     about: Sequence[str],
     usage: Sequence[str],
-    cell: Cell,
+    initial: NDArray[Any],
     w: Mapping[str, NDArray[Any]],
     functions: Sequence[_Function],
 ) -> str:
     constants = Constants(w)
     texts, scratch = zip(*(function.text(prefix, constants) for function in functions), strict=True)
-    initial = cell.initial_state()
     reset = [
         f"void {prefix}_reset({prefix}_state *self)",
         "{",
@@ -325,7 +325,7 @@ def _file(
             '#error "compile without -ffast-math: it makes the checks for finite numbers void"',
             "#endif",
             "",
-            f"typedef struct {{ float state[{cell.state_size}]; }} {prefix}_state;",
+            f"typedef struct {{ float state[{initial.size}]; }} {prefix}_state;",
             "",
             f"{reset[0]};",
             *(f"{function.prototype(prefix)};" for function in functions),

@@ -127,7 +127,8 @@ def cell_model(checkpoint: CellCheckpoint) -> onnx.ModelProto:
     ModelProto
         Inputs: ``state`` (batch, state_size), ``dt`` (batch, 1) in seconds since the state's
         instant, ``inputs`` (batch, inputs). Outputs: ``next_state``, ``activity`` and, where the
-        file has a read-out, ``outputs``.
+        file has a read-out, ``outputs``. Its metadata hold the initial state, in which
+        ``first_interval`` has elapsed already: the first ``dt`` comes on top of it.
 
     Raises
     ------
@@ -151,7 +152,8 @@ def cell_model(checkpoint: CellCheckpoint) -> onnx.ModelProto:
     papers = {
         "name": checkpoint.name,
         "weights_sha256": checkpoint.weights_digest(),
-        "initial_state": json.dumps(cell.initial_state().tolist()),
+        "initial_state": json.dumps(checkpoint.initial_state().tolist()),
+        "first_interval": json.dumps(checkpoint.first_interval),
     }
     return program_model("cell_step", traced(cell.kind, step, _batch(inputs)), papers)
 

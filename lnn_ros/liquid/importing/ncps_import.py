@@ -91,6 +91,7 @@ class Imported:
             cell=self.cell.kind,
             wiring=self.wiring,
             dtype=torch.float32 if dtype is None else dtype,
+            first_interval=0.0,  # ncps knows none
             **options,
         )
         with torch.no_grad():

@@ -5,6 +5,10 @@ in order; the sums run over these; and each step then looks up the newest token 
 hears the tokens of its own episode that are among the last K, itself included. What the state
 holds are the tokens before the first step; slots of it that no sequence fills are not computed.
 
+A weight of zero does not keep a NaN out of a sum. So tokens that are not finite are taken out
+before any product, and what hears them is marked: it becomes NaN at the end, where the loop has one
+too. Nothing before them, and nothing after their window, is touched, forward or backward.
+
 Plain torch, which differentiates it: not bound to a device, to a type or to numba.
 """
 
@@ -112,6 +116,11 @@ def sequence(
     if tokens.source is not None:
         x = x.gather(1, tokens.source[..., None].expand(-1, -1, x.shape[2]))
     y = x @ w["token.weight"] + w["token.bias"]
+    bad: Tensor | None = None
+    # One sum tells whether all is well; where it overflows, looking closer does no harm.
+    if not bool(torch.isfinite(y.detach().sum() + state.detach().sum())):
+        bad = ~torch.isfinite(y.detach()).all(-1)
+        y = _without(x, bad) @ w["token.weight"] + w["token.bias"]
     new = slice(cell.window - empty, None)
     for b in range(cell.blocks):
         name = f"blocks.{b}"
@@ -123,7 +132,11 @@ def sequence(
             (old(f"key_b_{b}"), key[..., half:]),
             (old(f"value_{b}"), value),
         ]
-        kept += parts
+        kept += [(before, _marked(after, bad)) for before, after in parts]
+        if bad is not None:
+            lost = ~torch.isfinite(torch.cat([before for before, _ in parts], -1)).all(-1)
+            parts = [(_without(before, lost), after) for before, after in parts]
+            bad = _hearing(cell, torch.cat([lost[:, empty:], bad], 1), bad.shape[1], heard)
         key_a, key_b, value = (_joined(part, empty) for part in parts)
         asked = _turned(cell, query[..., :half], query[..., half:], cos[:, new], sin[:, new])
         mixed = _attend(cell, asked, _turned(cell, key_a, key_b, cos, sin), value, heard)
@@ -131,7 +144,7 @@ def sequence(
         z = _norm(y, w[f"{name}.think.gain"]) @ w[f"{name}.first.weight"]
         z = torch.relu(z + w[f"{name}.first.bias"]) @ w[f"{name}.second.weight"]
         y = y + (z + w[f"{name}.second.bias"])
-    x = _norm(y, w["last.gain"])
+    x = _marked(_norm(y, w["last.gain"]), bad)
     if tokens.known is None:
         return _plain(cell, tokens, x, [*kept, filled], whole)
     return _masked(cell, tokens, state, x, [*kept, filled], whole)
@@ -199,6 +212,31 @@ def _joined(part: _Part, less: int = 0) -> Tensor:
     """Return tokens before and after, without the first ``less``: (B, K - less + J, size)."""
     before, new = part
     return new if less == before.shape[1] else torch.cat([before[:, less:], new], 1)
+
+
+def _without(tokens: Tensor, bad: Tensor) -> Tensor:
+    """Return tokens (B, S, size), zero where they are not finite: ``bad`` (B, S)."""
+    return torch.where(bad[..., None], 0.0, tokens)
+
+
+def _marked(tokens: Tensor, bad: Tensor | None) -> Tensor:
+    """Return tokens (B, S, size), NaN where something that is not finite was heard.
+
+    By addition: a gradient that is zero stays zero.
+    """
+    if bad is None:
+        return tokens
+    return tokens + torch.zeros_like(tokens[..., :1]).masked_fill(bad[..., None], torch.nan)
+
+
+def _hearing(cell: Transformer, bad: Tensor, new: int, heard: list[Tensor]) -> Tensor:
+    """Return which new tokens (B, J) hear one of those that are bad (B, S)."""
+    found, before = [], bad.shape[1] - new
+    for i, band in enumerate(heard):
+        stop = before + i * cell.window + band.shape[2]
+        told = bad[:, None, stop - band.shape[3] : stop] & (band[:, 0] > 0)
+        found.append(told.any(-1))
+    return torch.cat(found, 1)
 
 
 def _norm(y: Tensor, gain: Tensor) -> Tensor:

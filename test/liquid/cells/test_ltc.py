@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -258,18 +260,26 @@ def test_the_read_out_maps_the_motor_neurons_alone():
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 1000), elapsed=st.floats(0.0, 5.0), spare=st.floats(0.0, 20.0))
-def test_a_cell_for_shorter_times_computes_the_same(seed, elapsed, spare):
+@given(seed=st.integers(0, 1000), elapsed=st.floats(0.0, 99.0))
+def test_one_step_repeated_is_the_cell(seed, elapsed):
+    """``stages``: over the intervals of the grid, then over what is left, to the last bit."""
     rng = np.random.default_rng(seed)
     wiring = random_wiring(rng)
     cell, w = cell_and_weights(wiring, seed)
-    shorter = cell.within(elapsed + spare)
-    assert shorter.grid() == cell.grid()[: len(shorter.grid())]
+    one, instants = cell.stages()
+    assert instants[0] == 0.0 and one.kind == cell.kind
     state, inputs = rng.normal(size=cell.state_size), rng.normal(size=wiring.inputs)
     state[-1] = elapsed
-    np.testing.assert_array_equal(
-        shorter.update(NUMPY, w, state, inputs), cell.update(NUMPY, w, state, inputs)
-    )
+    wanted = cell.update(NUMPY, w, state, inputs)
+    ends = [instant for instant in instants[1:] if instant < elapsed] + [elapsed]
+    for start, end in pairwise([0.0, *ends]):
+        state[-1] = end - start
+        state = one.update(NUMPY, w, state, inputs)
+    np.testing.assert_array_equal(state, wanted)
+
+
+def test_what_ncps_does_is_all_of_a_piece():
+    assert cell_and_weights(dense(1, 2), 0, compat="ncps")[0].stages() is None
 
 
 def test_what_depends_on_weights_alone_can_be_computed_once():

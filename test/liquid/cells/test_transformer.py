@@ -160,3 +160,63 @@ def test_it_takes_one_dense_layer():
         Transformer.wired(F, auto_ncp(F, 12, 2), 2)
     with pytest.raises(LnnError, match="multiple of 6"):
         Transformer.wired(F, dense(F, 8), 8, heads=3)
+
+
+def poisoned(x, place, value):
+    x = x.clone()
+    x[place] = value
+    return x.requires_grad_()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_step_hears_a_later_one(fused, blocks):
+    core = module(fused, blocks=blocks)
+    x, dt = stream()
+    y, _ = core(x, dt, core.initial(B))
+    for step in range(len(x)):
+        later, _ = core(poisoned(x, step, 3.0), dt, core.initial(B))
+        torch.testing.assert_close(later[:step], y[:step], rtol=0, atol=1e-12)
+        assert (later[step] - y[step]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("masks", [(), ("present",), ("present", "keep")])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_is_not_finite_goes_no_further_than_the_window(fused, value, masks):
+    """Not back in time, not to other samples or episodes, not beyond two windows; nor backwards."""
+    core = module(fused)
+    x, dt = stream(17)
+    rng = np.random.default_rng(3)
+    shown = {name: torch.tensor(rng.random((17, B)) < 0.8) for name in masks}
+    for mask in shown.values():
+        mask[3] = True
+    y = core.states(x, dt, core.initial(B), **shown)
+    dirty = poisoned(x, (3, 1), value)
+    states = core.states(dirty, dt, core.initial(B), **shown)
+    assert not torch.isfinite(states[3, 1]).all()
+    good = torch.isfinite(states).all(-1)
+    # Two blocks: what hears what has heard it, and is kept as long as a window.
+    assert good[:3].all() and good[:, 0].all() and good[-1].all()
+    if not masks:
+        assert good[:, 1].tolist() == [not 3 <= t <= 3 + 2 * (K - 1) for t in range(17)]
+    torch.testing.assert_close(states[good], y[good], rtol=0, atol=1e-12)
+    if fused:  # the loop's zero gradients meet the NaN in its products, and become one
+        states[good].square().sum().backward()
+        grads = [dirty.grad, *(p.grad for p in core.parameters())]
+        assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_state_that_is_not_finite_is_forgotten(fused):
+    """What a state kept of such a token is gone when its window is over."""
+    core = module(fused)
+    x, dt = stream(14)
+    state = core.states(poisoned(x[:2], (1, 1), torch.nan), dt[:2], core.initial(B))[-1].detach()
+    assert not torch.isfinite(state[1]).all()
+    wanted = core.states(x, dt, core.initial(B))[2:]
+    for trained in (False, True):
+        states = core.states(x[2:], dt[2:], state.requires_grad_(trained))
+        good = torch.isfinite(states).all(-1)
+        assert good[:, 0].all() and not good[0, 1] and good[2 * (K - 1) :, 1].all()
+        torch.testing.assert_close(states[good], wanted[good], rtol=0, atol=1e-12)

@@ -182,13 +182,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         study = study_of(args)
         with locked(None if args.budget else args.json):
-            return _do(args, study, header)
+            return conduct(args, study, header)
     except LnnError as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
 
-def _do(args: argparse.Namespace, study: Study, header: Mapping[str, Any]) -> int:
+def conduct(args: argparse.Namespace, study: Study, header: Mapping[str, Any]) -> int:
     """Run what is left, and print the tables; nobody else writes the file meanwhile."""
     settings = settings_of(study)
     runs = stored(args.json, settings, "runs of the study")

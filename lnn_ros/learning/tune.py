@@ -29,10 +29,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning import executors
-from lnn_ros.learning.architecture import CORES, make_policy
+from lnn_ros.learning.architecture import CORES, make_policy, virtual_camera
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
+from lnn_ros.learning.flights import find_flights
 from lnn_ros.learning.hyperparameters import Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder
@@ -63,12 +65,12 @@ class Attempt:
     chosen: Hyperparameters
 
 
-def recordings(folder: Path, trainer: Trainer, digest: str,
+def recordings(folder: Path, camera: VirtualCamera, trainer: Trainer, digest: str,
                ) -> tuple[list[Recording], list[NDArray[np.float32]]]:
     """Return flights, without their frames, and their features, which are kept in the folder."""
-    found = read_folder(folder)
+    found = read_folder(folder, camera)
     # Flights that have been added or recorded anew are other pictures.
-    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*.npz"))]
+    files = [(bag.name, (bag / "metadata.yaml").stat().st_mtime_ns) for bag in find_flights(folder)]
     key = hashlib.sha256(repr((digest, files)).encode()).hexdigest()
     cache = folder / f"features_{key[:16]}.npz.cache"
     if cache.is_file():
@@ -104,13 +106,13 @@ def attempt(job: Attempt) -> float:
         return math.nan
     trainer = Trainer(spec, wiring, job.seed, decay=job.chosen.decay)
     trainer.take_encoder(encoder, job.encoder)
-    digest = encoder.weights_digest()
-    flights, features = recordings(Path(job.data), trainer, digest)
+    digest, camera = encoder.weights_digest(), virtual_camera(task)
+    flights, features = recordings(Path(job.data), camera, trainer, digest)
     for epoch in range(job.epochs):
         low, high = (job.chosen.rate * cosine(end / job.epochs) for end in (epoch, epoch + 1))
         low = 0.1 * job.chosen.rate if epoch == 0 else low
         trainer.epoch(flights, (epoch,), (low, high), CORE_LANES, CORE_WINDOW, features)
-    judging, seen = recordings(Path(job.judge), trainer, digest)
+    judging, seen = recordings(Path(job.judge), camera, trainer, digest)
     return trainer.loss(judging, min(CORE_LANES, len(judging)), CORE_WINDOW, seen)
 
 

@@ -167,6 +167,10 @@ def _decoder(bag: Bag, camera: VirtualCamera) -> Decoder:
     info = find_info(bag, topics["camera"], None) if settings.camera.info else None
     if info is not None:
         topics["camera_info"] = info
+    elif not settings.camera.fov_deg:
+        raise LnnError(f"bag {bag.path} has no calibration (sensor_msgs/msg/CameraInfo) of "
+                       f"{topics['camera'].name!r}, and no parameter camera.fov_deg in its trace "
+                       f"or custom_data: expected one of them")
     return Decoder(bag, topics, camera, settings)
 
 

@@ -238,6 +238,9 @@ def test_what_cannot_be_learned_from_is_refused_in_one_sentence(tmp_path):
     ):  # fmt: skip
         with pytest.raises(LnnError, match=words):
             read_flight(recorded(tmp_path / name, **what), CAMERA)
+    picture = Maker().image(HOUR, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    with pytest.raises(LnnError, match=r"no calibration .* of '/image', and no parameter"):
+        read_flight(write_bag(tmp_path / "unknown", [(HOUR, "/image", picture)]), CAMERA)
     recorded(tmp_path / "alone" / "0", taken_over=False)
     assert len(read_flight(tmp_path / "alone" / "0", CAMERA).frames) == 60
     with pytest.raises(LnnError, match="nothing to learn from found in 1 bags, expected commands"):

@@ -48,7 +48,11 @@ class Recording:
     Parameters
     ----------
     folder : Path
-        Where to put it; made if need be. The bag is a folder in it, named by local date and time.
+        Where to put it; made if need be. The bag is a folder in it.
+    name : str
+        Of the bag; by default local date and time.
+    types : Typestore, optional
+        Of rosbags, with the message types that need not be installed.
 
     Attributes
     ----------
@@ -65,8 +69,8 @@ class Recording:
         When the folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    def __init__(self, folder: Path, name: str = "", types: Any = None) -> None:
+        name = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         self.path = folder / name
         number = 1
         while self.path.exists():
@@ -75,7 +79,7 @@ class Recording:
         self.counts: Counter[str] = Counter()
         self.size = 0
         self._connections: dict[str, Connection] = {}
-        self._types = get_typestore(Stores.EMPTY)
+        self._types = types or get_typestore(Stores.EMPTY)
         self._writer = _FlushingWriter(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         try:
@@ -104,7 +108,7 @@ class Recording:
         Raises
         ------
         LnnError
-            When the definition of the message type is not installed.
+            When the definition of the message type is neither known nor installed.
         """
         if topic in self._connections:
             return
@@ -127,6 +131,10 @@ class Recording:
         self._writer.write(self._connections[topic], log_ns, payload)
         self.counts[topic] += 1
         self.size += len(payload)
+
+    def note(self, key: str, text: str) -> None:
+        """Keep a text about the recording, ``custom_data`` of its ``metadata.yaml``."""
+        self._writer.set_custom_data(key, text)
 
     def flush(self) -> None:
         """Make everything so far survive a kill, and soon also a loss of power.

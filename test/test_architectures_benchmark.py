@@ -14,6 +14,7 @@ import pytest
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.architecture import camera_card, make_policy
+from lnn_ros.learning.flights import find_flights
 from lnn_ros.learning.statistics import holm, trained_difference, wilson
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save, streams
 from lnn_ros.liquid.torch_policy import TorchPolicy
@@ -58,7 +59,7 @@ def given(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     save(encoder, Checkpoint(spec, TorchPolicy(spec, wiring, 3).arrays(), card))
     (tmp_path / "data" / "round_0").mkdir(parents=True)
     for seed in range(4):
-        write(tmp_path / "data" / "round_0" / f"{seed}.npz", arrays(seed=seed, seconds=2.0), seed)
+        write(tmp_path / "data" / "round_0" / f"{seed:06d}", arrays(seed=seed, seconds=2.0), seed)
     return ["--data", str(tmp_path / "data"), "--encoder", str(encoder), "--out",
             str(tmp_path / "out"), "--json", str(tmp_path / "found" / "study.json"), "--task", task,
             "--cells", "flow,gru", "--pool-rounds", "1", "--pool-flights", "1", "--validation",
@@ -118,10 +119,10 @@ def test_the_study_runs_to_its_end_after_kills_and_then_does_nothing_again(
 def check_data(found: dict[str, Any], tmp_path: Path) -> None:
     """All learn from the teacher's flights and from one of each student."""
     runs = found["runs"]
-    pooled = sorted(file.name for file in (tmp_path / "out" / "round_1").glob("*.npz"))
+    pooled = sorted(bag.name for bag in find_flights(tmp_path / "out" / "round_1"))
     assert len(pooled) == 2 and runs["see/-/0"]["flights"] == 4 and runs["see/-/1"]["flights"] == 2
     flown = [seed for key, run in runs.items() if key.startswith("pool") for seed in run["seeds"]]
-    assert pooled == sorted(f"{seed:06d}.npz" for seed in flown)
+    assert pooled == sorted(f"{seed:06d}" for seed in flown)
     assert all(seed in TRAIN for seed in flown)
     assert all(seed in VALIDATION for seed in runs["validation/teacher/0"]["seeds"])
     learned = {key: run["flights"] for key, run in runs.items()

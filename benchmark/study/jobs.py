@@ -20,8 +20,9 @@ import torch
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning import suite
-from lnn_ros.learning.architecture import camera_card
+from lnn_ros.learning.architecture import camera_card, virtual_camera
 from lnn_ros.learning.demonstrate import Episode, record
+from lnn_ros.learning.flights import find_flights
 from lnn_ros.learning.sequences import recorded_shifts
 from lnn_ros.learning.trainer import Trainer
 from lnn_ros.learning.tune import Flights, judged, learn, recordings
@@ -81,7 +82,8 @@ def _trainer(given: Given, cell: str, choice: Choice, seed: int) -> Trainer:
 def _flights(folders: tuple[str, ...], given: Given) -> Flights:
     """Return the flights of folders, and what the encoder sees in them."""
     trainer, digest = _trainer(given, "flow", usual("flow"), 0), load(given.encoder)
-    found = [recordings(Path(f), trainer, digest.weights_digest()) for f in folders]
+    camera = virtual_camera(Task.load(given.task))
+    found = [recordings(Path(f), camera, trainer, digest.weights_digest()) for f in folders]
     return [r for part, _ in found for r in part], [f for _, part in found for f in part]
 
 
@@ -106,7 +108,7 @@ class Look:
         start = time.process_time()
         flights, _ = _flights((self.folder,), self.given)
         return {"flights": len(flights), "updates": sum(len(flight) for flight in flights),
-                "shifts": recorded_shifts(sorted(Path(self.folder).glob("*.npz"))),
+                "shifts": recorded_shifts(find_flights(Path(self.folder))),
                 "cpu_seconds": round(time.process_time() - start, 1)}  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def _pool(study: Study, number: int) -> list[Job]:
 
 def _episodes(seeds: range, folder: str, study: Study, student: str | None = None,
               share: float = 0.0) -> list[Episode]:
-    return [Episode(seed, str(Path(folder, f"{seed:06d}.npz")), student, share, study.given.task)
+    return [Episode(seed, str(Path(folder, f"{seed:06d}")), student, share, study.given.task)
             for seed in seeds]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
 from lnn_ros.liquid.cells import cell_type, kinds
 from lnn_ros.liquid.encoders.conv import Conv, Convolution
 from lnn_ros.liquid.spec import SUMMARY, HeadSpec, PolicySpec
@@ -215,3 +216,10 @@ def camera_card(task: Task) -> dict[str, Any]:
         "tilt": math.radians(camera.tilt),
         "model": "pinhole",
     }
+
+
+def virtual_camera(task: Task) -> VirtualCamera:
+    """Return the camera that a policy for a task expects: the one of ``camera_card``."""
+    camera = task.camera
+    return VirtualCamera(camera.width, camera.height, math.radians(camera.field_of_view),
+                         math.radians(camera.tilt))  # fmt: skip

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning import novelty
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.jobs import provenance
@@ -144,9 +145,10 @@ def _run_novelty(args: argparse.Namespace, checkpoint: Checkpoint) -> int:
 
 def _run_spread(args: argparse.Namespace, checkpoint: Checkpoint) -> int:
     policy = with_spread(checkpoint)
-    activity, labels = look_through(policy, read_folder(args.data))
+    camera = VirtualCamera.from_card(checkpoint.card)
+    activity, labels = look_through(policy, read_folder(args.data, camera))
     loss = fit(policy, activity, labels)
-    found = measure(policy, *look_through(policy, read_folder(args.held_out)))
+    found = measure(policy, *look_through(policy, read_folder(args.held_out, camera)))
     result = {
         **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
         "policy": checkpoint.weights_digest(),

@@ -34,7 +34,8 @@ class Recording:
     (K, S), S = len(SUMMARY); reads (K, P, J, S): summaries of the steps, without a camera, that
     lead from each update to each of P instants at which the policy is asked, taken (K, P, J): which
     of the J steps there are; labels (K, P, 4) and weights (K, P), 0 where there is no label; hints
-    (K, HINTS); sided: left and right are not alike in it, as where a target was searched.
+    (K, HINTS), NaN where nobody knows; sided: left and right are not alike in it, as where a target
+    was searched, or nobody knows.
     """
 
     frames: NDArray[np.uint8]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,14 +21,25 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning import executors
+from lnn_ros.learning.architecture import virtual_camera
 from lnn_ros.learning.executors import Executor
+from lnn_ros.learning.flight_writer import (
+    COMMAND,
+    HINT,
+    IMAGE,
+    IMU,
+    LABEL,
+    Note,
+    write_flight,
+)
+from lnn_ros.learning.flights import notes
 from lnn_ros.learning.hints import COLUMNS, Hinter
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.variety import random_options, taught
 from lnn_ros.pilot import Pilot
 from lnn_ros.simulation.interruption import Lost
 from lnn_ros.simulation.referee import FAILED
-from lnn_ros.simulation.sensors import START_NS
+from lnn_ros.simulation.sensors import START_NS, Delivery
 from lnn_ros.simulation.simulator import (
     CONTROL_PERIOD_NS,
     Outcome,
@@ -59,8 +69,8 @@ class Episode:
     ----------
     seed : int
         Of the world, and of everything random in the flight.
-    file : str
-        Where the sequence goes.
+    bag : str
+        Folder that becomes the bag.
     policy : str or None
         Checkpoint of the student.
     share : float
@@ -72,7 +82,7 @@ class Episode:
     """
 
     seed: int
-    file: str
+    bag: str
     policy: str | None = None
     share: float = 0.0
     task: str = "fly_to_target"
@@ -80,57 +90,42 @@ class Episode:
 
 
 class Recorder:
-    """Keep the samples of a flight as they were measured, and the teacher's wish at every tick."""
+    """Note what comes in a flight, as it was measured, and at every tick the teacher's wish."""
 
     def __init__(self) -> None:
-        self._frames: list[tuple[int, NDArray[np.generic]]] = []
-        self._imu: list[tuple[int, NDArray[np.generic]]] = []
-        self._labels: list[tuple[int, NDArray[np.float64]]] = []
+        self._heard: list[Note] = []
         self._track: list[tuple[float, ...]] = []
 
-    def observe(self, stream: str, stamp_ns: int, value: NDArray[np.generic]) -> None:
+    def observe(self, delivery: Delivery) -> None:
         """Take a sample, in whatever order."""
-        (self._frames if stream == "camera" else self._imu).append((stamp_ns, value))
+        topic = IMAGE if delivery.stream == "camera" else IMU
+        self._heard.append(Note(delivery.arrival_ns, topic, delivery.stamp_ns, delivery.value))
 
-    def label(self, truth: Truth, command: NDArray[np.float64]) -> None:
+    def label(self, truth: Truth, wish: NDArray[np.float64]) -> None:
         """Note where the vehicle is and what the teacher would do there."""
         self._track.append((truth.stamp_ns, *truth.position.tolist(), truth.yaw))
-        self._labels.append((truth.stamp_ns, command))
+        self._heard.append(Note(truth.stamp_ns, LABEL, truth.stamp_ns, wish))
 
-    def arrays(
-        self, hinter: Hinter, lost: Callable[[int], Lost | None]
-    ) -> dict[str, NDArray[np.generic]]:
-        """Everything noted, as stored, each stream in order of its stamps: ``sequences.KEYS``.
+    def fly(self, at_ns: int, command: NDArray[np.float64]) -> None:
+        """Note what is flown from now on."""
+        self._heard.append(Note(at_ns, COMMAND, at_ns, command.copy()))
+
+    def notes(self, hinter: Hinter, lost: Callable[[int], Lost | None]) -> list[Note]:
+        """Everything noted, and the hints of every frame.
 
         ``lost`` tells of a stamp what its frame does not show.
         """
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
-        frame_stamps, frames = _columns(self._frames)
-        imu_stamps, imu = _columns(self._imu)
-        label_stamps, labels = _columns(self._labels)
-        poses = np.stack([np.interp(frame_stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
-        at_s = (frame_stamps - START_NS) * 1e-9
+        frames = sorted((note for note in self._heard if note.topic == IMAGE),
+                        key=lambda note: note.stamp_ns)  # fmt: skip
+        stamps = np.array([note.stamp_ns for note in frames], np.int64)
+        poses = np.stack([np.interp(stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
+        at_s = (stamps - START_NS) * 1e-9
         hints = np.stack([hinter(*row) for row in np.column_stack([poses, at_s])])
-        hints[[lost(stamp) is Lost.TARGET for stamp in frame_stamps.tolist()], COLUMNS] = 0.0
-        return {
-            "frame_stamps": frame_stamps,
-            "frames": frames,
-            "hints": hints,
-            "imu_stamps": imu_stamps,
-            "imu": imu.astype(np.float32),
-            "label_stamps": label_stamps,
-            "labels": labels.astype(np.float32),
-        }
-
-
-def _columns(
-    samples: Sequence[tuple[int, NDArray[Any]]],
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Stamps and values, in order."""
-    ordered = sorted(samples, key=lambda sample: sample[0])
-    stamps, values = zip(*ordered, strict=True)
-    return np.array(stamps, np.int64), np.stack(values)
+        hints[[lost(stamp) is Lost.TARGET for stamp in stamps.tolist()], COLUMNS] = 0.0
+        return self._heard + [Note(frame.arrival_ns, HINT, frame.stamp_ns, row)
+                              for frame, row in zip(frames, hints, strict=True)]  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -139,25 +134,17 @@ def _student(path: str, changed_ns: int) -> Pilot:
 
 
 def record(episode: Episode) -> str:
-    """Fly and write one episode, unless its file is there already; return the outcome.
+    """Fly and write one episode, unless its bag is there already; return the outcome.
 
     Raises
     ------
     LnnError
-        When the file holds another episode.
+        When the bag holds another episode.
     """
-    file = Path(episode.file)
-    what = json.loads(json.dumps({**asdict(episode), "file": file.name}))
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as data:
-            meta = json.loads(str(data["meta"]))
-        other = [f"{key} {meta['episode'].get(key)!r}" for key in what
-                 if meta["episode"].get(key) != what[key]]  # fmt: skip
-        if other:
-            raise LnnError(f"{file}: a flight with {', '.join(other)} found, expected "
-                           f"{', '.join(f'{key} {what[key]!r}' for key in what)}: name another "
-                           f"folder")  # fmt: skip
-        return str(meta["outcome"])
+    bag = Path(episode.bag)
+    what = json.loads(json.dumps({**asdict(episode), "bag": bag.name}))
+    if bag.exists():
+        return _outcome(bag, what)
     rng = np.random.default_rng((episode.seed, 0xDE))
     task = Task.load(episode.task)
     options = random_options(rng, task, episode.without)
@@ -180,7 +167,7 @@ def record(episode: Episode) -> str:
         for delivery in sim.advance(START_NS + tick * CONTROL_PERIOD_NS):
             if delivery.stream == "camera":
                 lost = sim.lost(delivery.stamp_ns)
-            recorder.observe(delivery.stream, delivery.stamp_ns, delivery.value)
+            recorder.observe(delivery)
             if student is not None:
                 student.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         now = sim.time_ns
@@ -201,20 +188,42 @@ def record(episode: Episode) -> str:
         if student is not None:
             asked = student.command(now)
             wish = asked if flies else wish
-        sim.command(wish + shove if now < shove_end_ns else wish)
+        flown = wish + shove if now < shove_end_ns else wish
+        recorder.fly(now, flown)
+        sim.command(flown)
         if sim.outcome is not Outcome.FLYING:
             stop_ns = stop_ns or now + int((OFF_ROAD_S if left else AFTER_ARRIVAL_S) * 1e9)
             if now >= stop_ns:
                 break
-    meta = {"episode": what, "outcome": sim.outcome.value,
-            "shifts": [str(shift) for shift in options.shifts], "sided": sided}  # fmt: skip
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with open(part, "wb") as out:
-        arrays: dict[str, Any] = recorder.arrays(hinter, sim.lost)
-        np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)
-    part.replace(file)
+    about = {"episode": json.dumps(what), "outcome": sim.outcome.value,
+             "shifts": json.dumps([str(shift) for shift in options.shifts]),
+             "sided": json.dumps(bool(sided)), "commit": _commit()}  # fmt: skip
+    if student is not None:
+        about["policy"] = str(student.card["weights_sha256"])
+    write_flight(bag, recorder.notes(hinter, sim.lost), virtual_camera(task), about)
     return str(sim.outcome.value)
+
+
+def _outcome(bag: Path, what: dict[str, Any]) -> str:
+    """Return how a flight ended that is there already, if it is that flight."""
+    said = notes(bag)
+    try:
+        found = {key: json.loads(said["episode"]).get(key) for key in what}
+        outcome = said["outcome"]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise LnnError(f"bag {bag}: no flight of lnn_ros demonstrate ({error}): name another "
+                       f"folder") from error  # fmt: skip
+    other = [f"{key} {found[key]!r}" for key in what if found[key] != what[key]]
+    if other:
+        raise LnnError(f"{bag}: a flight with {', '.join(other)} found, expected "
+                       f"{', '.join(f'{key} {what[key]!r}' for key in what)}: name another "
+                       f"folder")  # fmt: skip
+    return outcome
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str:
+    return str(provenance("")["commit"])
 
 
 def record_all(
@@ -227,7 +236,7 @@ def record_all(
     without: tuple[str, ...] = (),
 ) -> Counter[str]:
     """Record an episode per seed into ``out``; return how often each outcome came."""
-    jobs = [Episode(s, str(out / f"{s:06d}.npz"), policy, share, task, without) for s in seeds]
+    jobs = [Episode(s, str(out / f"{s:06d}"), policy, share, task, without) for s in seeds]
     outcomes: Counter[str] = Counter()
     progress = Progress("demonstrations", len(jobs))
     for done, outcome in enumerate(executor.run(record, jobs), 1):
@@ -240,7 +249,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--seeds", type=seed_range, default=range(100), metavar="FIRST:END",
                         help="worlds to fly in, the last one excluded (default: 0:100)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the sequences")
+    parser.add_argument("--out", type=Path, required=True,
+                        help="folder for the flights, each of which is a rosbag2")
     parser.add_argument("--task", default="fly_to_target",
                         help="name of a task, or path of a task file (default: %(default)s)")
     parser.add_argument("--policy", help="checkpoint of a student that flies in turns")

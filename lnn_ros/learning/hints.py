@@ -18,6 +18,9 @@ COLUMNS = 8
 HINTS = COLUMNS + 4
 """Proximities, then target visible (0 or 1), and its direction (forward, left) and proximity. On a
 road, its edges are obstacles, and the target is the road some way ahead."""
+NAMES = (*(f"nearness_{k}" for k in range(COLUMNS)), "target_visible", "target_forward",
+         "target_left", "target_nearness")  # fmt: skip
+"""What each of them is called where they are recorded."""
 _RAYS = 4  # per column
 _ROAD_AHEAD = 1.2  # m
 _TEXEL = 0.05  # m

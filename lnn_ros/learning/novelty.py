@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.sequences import read_flight
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning.flights import find_flights, read_flight
 from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.liquid.engine import Engine
 from lnn_ros.liquid.novelty import Novelty, describe, parts
@@ -57,25 +58,23 @@ def described(checkpoint: Checkpoint, folder: Path, every: int = 1) -> Iterator[
     Raises
     ------
     LnnError
-        When there is none, one is damaged or of another camera, or flew in a reported world.
+        When there is none, one is damaged, its camera sees too little of what the policy's does, or
+        it flew in a reported world.
     """
-    files = sorted(folder.rglob("*.npz"))
-    if not files:
-        raise LnnError(f"{folder}: no *.npz found, expected recorded flights")
+    bags = find_flights(folder, deep=True)
+    camera = VirtualCamera.from_card(checkpoint.card)
     engine = Engine(checkpoint.spec, checkpoint.arrays)
-    for file in files:
-        arrays, seed, _ = read_flight(file)
-        if seed in REPORTED:
+    for bag in bags:
+        flight = read_flight(bag, camera)
+        if flight.seed in REPORTED:
             raise LnnError(
-                f"{file}: world {seed} found, expected none from {REPORTED.start} to "
+                f"{bag}: world {flight.seed} found, expected none from {REPORTED.start} to "
                 f"{REPORTED.stop - 1}: those are for reports, nothing is fitted on them"
             )
-        frames = arrays["frames"][::every]
-        try:
-            rows = np.stack([describe(frame, engine.encode(frame)) for frame in frames])
-        except LnnError as error:
-            raise LnnError(f"{file}: {error}") from None
-        yield Described(seed, arrays["frame_stamps"][::every] * 1e-9, rows)
+        frames = flight.frames[::every]
+        rows = np.stack([describe(frame, engine.encode(frame)) for frame in frames])
+        stamps: Doubles = np.asarray(flight.frame_stamps[::every] * 1e-9, np.float64)
+        yield Described(flight.seed, stamps, rows)
 
 
 def moments(rows: NDArray[np.float32], features: int) -> tuple[Doubles, Doubles]:

@@ -1,6 +1,6 @@
 """A recorded flight as the network will meet it: cut into intervals, with instants to answer at.
 
-A flight's file holds the samples as they were measured. What the network sees of them is decided
+A flight's bag holds the samples as they were measured. What the network sees of them is decided
 here: in half of the flights frames are taken away (some at random, most of them, or all for a
 while), in some the inertial sensor falls silent, so that the policy knows streams that are missing.
 After every boundary it is asked for the teacher's command at two instants: the next tick of the
@@ -13,22 +13,19 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning.architecture import FIRST_INTERVAL
 from lnn_ros.learning.dataset import Recording
-from lnn_ros.learning.hints import HINTS
+from lnn_ros.learning.flights import find_flights, notes, read_flight
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.timeline.intervals import Carry, cut, onward
 from lnn_ros.timeline.samples import Reading, Track, reading
 
-KEYS = ("frame_stamps", "frames", "hints", "imu_stamps", "imu", "label_stamps", "labels")
-"""frames (F, H, W, 3) uint8 and their hints (F, HINTS), imu (N, 6), labels (M, 4): what the teacher
-would have done at each tick of the controller; with their stamps, ns."""
 READS, STEPS = 2, 2
 """Instants at which the policy is asked after a boundary, and the most steps to get there."""
 READ_NS = 200_000_000
@@ -36,61 +33,28 @@ THINNED, SILENCED = 0.5, 0.15
 """Share of the flights in which frames, and inertial samples, are taken away."""
 UNKNOWN = 0.15
 """Share of the instants before which the last inertial samples have not arrived either."""
-Arrays = dict[str, NDArray[Any]]
 Bools = NDArray[np.bool_]
 
 
-def read_flight(file: Path) -> tuple[Arrays, int, bool]:
-    """Read and check one flight's file; return its arrays, its world's seed, and if it is sided.
-
-    Raises
-    ------
-    LnnError
-        When it is damaged or no flight.
-    """
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in KEYS}
-            meta = json.loads(str(data["meta"]))
-            if "sided" not in meta:
-                raise LnnError(f"{file}: recorded before flights said whether left and right are "
-                               f"alike in them: record it again")
-            seed, sided = int(meta["episode"]["seed"]), bool(meta["sided"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise LnnError(f"{file}: no recorded flight ({error})") from None
-    counts = {name: len(arrays[f"{name}_stamps"]) for name in ("frame", "imu", "label")}
-    fits = (
-        arrays["frames"].dtype == np.uint8
-        and arrays["frames"].ndim == 4
-        and len(arrays["frames"]) == counts["frame"] > 0
-        and arrays["hints"].shape == (counts["frame"], HINTS)
-        and arrays["imu"].shape == (counts["imu"], 6)
-        and arrays["labels"].shape == (counts["label"], 4)
-        and all(np.isfinite(arrays[name]).all() for name in ("hints", "imu", "labels"))
-        and all((np.diff(arrays[f"{name}_stamps"]) > 0).all() for name in counts)
-    )
-    if not fits:
-        raise LnnError(f"{file}: arrays of a recorded flight expected, others found")
-    return arrays, seed, sided
-
-
-def read_sequence(file: Path, vary: bool = True) -> Recording:
+def read_sequence(bag: Path, camera: VirtualCamera, vary: bool = True) -> Recording:
     """Read one flight as a sequence; what is taken away is drawn by its seed.
 
     Parameters
     ----------
-    file : Path
+    bag : Path
+    camera : VirtualCamera
+        Of the policy that is to learn from it.
     vary : bool
         False: nothing is taken away.
 
     Raises
     ------
     LnnError
-        When the file is damaged or no flight.
+        When the bag is damaged or holds no flight.
     """
-    arrays, seed, sided = read_flight(file)
-    rng = np.random.default_rng((seed, 0x5E0))
-    stamps, imu_stamps = arrays["frame_stamps"], arrays["imu_stamps"]
+    flight = read_flight(bag, camera)
+    rng = np.random.default_rng((flight.seed, 0x5E0))
+    stamps, imu_stamps = flight.frame_stamps, flight.imu_stamps
     kept = np.ones(len(stamps), bool)
     heard = np.ones(len(imu_stamps), bool)
     if vary:
@@ -100,18 +64,18 @@ def read_sequence(file: Path, vary: bool = True) -> Recording:
     frames.stamps = stamps[kept].tolist()
     imu: Track[Reading] = Track()
     imu.stamps = imu_stamps[heard].tolist()
-    imu.values = [reading(v) for v in arrays["imu"][heard].astype(np.float64)]
+    imu.values = [reading(v) for v in flight.imu[heard].astype(np.float64)]
     first_ns = round(FIRST_INTERVAL * 1e9)
     found = list(cut(frames, imu, first_ns))
     where = np.array([frames.find(i.stamp_ns) if i.camera else -1 for i, _ in found], np.int32)
     reads, taken, labels, weights = _reads(
-        [carry for _, carry in found], imu, arrays["label_stamps"], arrays["labels"], rng, vary
+        [carry for _, carry in found], imu, flight.label_stamps, flight.labels, rng, vary
     )
     ends = np.array([i.stamp_ns for i, _ in found])
-    hints = arrays["hints"][_nearest(stamps, ends)].astype(np.float32)
+    hints = flight.hints[_nearest(stamps, ends)]
     summaries = np.stack([i.summary for i, _ in found])
-    pixels: NDArray[np.uint8] = arrays["frames"].astype(np.uint8, copy=False)
-    return Recording(pixels, where, summaries, reads, taken, labels, weights, hints, sided)
+    return Recording(flight.frames, where, summaries, reads, taken, labels, weights, hints,
+                     flight.sided)  # fmt: skip
 
 
 def _kept(stamps: NDArray[Any], rng: np.random.Generator) -> Bools:
@@ -130,7 +94,7 @@ def _kept(stamps: NDArray[Any], rng: np.random.Generator) -> Bools:
 
 def _heard(stamps: NDArray[Any], rng: np.random.Generator) -> Bools:
     """Draw which inertial samples the network hears."""
-    if rng.random() > SILENCED:
+    if rng.random() > SILENCED or not len(stamps):
         return np.ones(len(stamps), bool)
     return ~_windows(stamps, rng, 0.1, 3.0)
 
@@ -193,29 +157,36 @@ def _reads(
     return reads, taken, asked, weights
 
 
-def read_folder(folder: Path, vary: bool = True) -> list[Recording]:
-    """Read all flights of a folder as sequences, in the order of their names."""
-    files = sorted(folder.glob("*.npz"))
-    if not files:
-        raise LnnError(f"{folder}: no *.npz found, expected recorded flights")
-    return [read_sequence(file, vary) for file in files]
+def read_folder(folder: Path, camera: VirtualCamera, vary: bool = True) -> list[Recording]:
+    """Read all flights of a folder as sequences, in the order of their names.
+
+    Raises
+    ------
+    LnnError
+        When there is none, one is damaged, or nobody says in any of them what to do.
+    """
+    found = [read_sequence(bag, camera, vary) for bag in find_flights(folder)]
+    if not any(recording.weights.any() for recording in found):
+        raise LnnError(f"{folder}: nothing to learn from found in {len(found)} bags, expected "
+                       f"commands on a topic takeover, of a teacher or of a person")
+    return found
 
 
-def recorded_shifts(files: Iterable[Path]) -> dict[str, tuple[float, float]]:
+def recorded_shifts(bags: Iterable[Path]) -> dict[str, tuple[float, float]]:
     """Return the families of shifts that flights were recorded with, and strengths from and to.
 
     Raises
     ------
     LnnError
-        When a file is damaged or no flight.
+        When a bag is damaged.
     """
     found: dict[str, list[float]] = {}
-    for file in files:
+    for bag in bags:
+        said = notes(bag).get("shifts", "[]")
         try:
-            with np.load(file, allow_pickle=False) as data:
-                shifts = json.loads(str(data["meta"])).get("shifts", [])
-            for name, _, strength in (shift.partition(":") for shift in shifts):
+            for name, _, strength in (shift.partition(":") for shift in json.loads(said)):
                 found.setdefault(name, []).append(float(strength))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise LnnError(f"{file}: no recorded flight ({error})") from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise LnnError(f"bag {bag}: its custom_data says of the shifts {said[:60]!r}, expected "
+                           f"a JSON list of names and strengths") from error
     return {name: (min(values), max(values)) for name, values in found.items()}

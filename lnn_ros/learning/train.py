@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning import executors
-from lnn_ros.learning.architecture import CORES, camera_card, make_policy
+from lnn_ros.learning.architecture import CORES, camera_card, make_policy, virtual_camera
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
+from lnn_ros.learning.flights import find_flights
 from lnn_ros.learning.hyperparameters import USUAL, Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder, recorded_shifts
@@ -105,7 +106,8 @@ class _Training:
             if self.without:
                 raise LnnError(f"--without {args.without} with --data found, expected one of them: "
                                f"recorded flights have the shifts that they have")
-            self.shifts = recorded_shifts(args.data.glob("round_*/*.npz"))
+            rounds = sorted(args.data.glob("round_*"))
+            self.shifts = recorded_shifts(bag for one in rounds for bag in find_flights(one))
         self.steps = schedule(args)
         self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
         spec, wiring = make_policy(
@@ -167,7 +169,7 @@ class _Training:
                 step.seeds, folder, self.executor, student, step.share, args.task, self.without
             )
             outcomes = dict(flights)
-        self.data += read_folder(folder)
+        self.data += read_folder(folder, virtual_camera(self.task))
         return outcomes
 
     def _epoch(self, step: Step) -> float:

@@ -177,17 +177,24 @@ class Trainer:
     def _hint_loss(self, batch: Batch, inputs: Tensor, states: Tensor, there: Tensor) -> Tensor:
         """Tell the hints from the features, where a frame is there, and from the memory."""
         truth = torch.from_numpy(batch.hints)
+        told = _told(truth)
+        if not told.any():
+            return torch.zeros(())
         core = self.policy.spec.core
         activity = core.activity(OPS, states)
         known = self._known(activity[..., activity.shape[-1] - core.read :])
         features = inputs[..., : self.policy.spec.encoder.features]
         seen = self._sight_loss(features[there], truth[there])
+        known, truth = known[told], truth[told]
         nearness = (known[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
         where = (known[..., COLUMNS:] - truth[..., COLUMNS + 2 :] / self._where).square().mean()
         return seen + nearness + where
 
     def _sight_loss(self, features: Tensor, truth: Tensor) -> Tensor:
-        seen = self._seen(features)
+        told = _told(truth)
+        if not told.any():
+            return torch.zeros(())
+        seen, truth = self._seen(features[told]), truth[told]
         visible = truth[..., COLUMNS]
         nearness = (seen[..., :COLUMNS] - truth[..., :COLUMNS] / NEAR_SCALE).square().mean()
         # Direction without its cosine: the sine tells the side, the nearness how far.
@@ -280,6 +287,11 @@ class Trainer:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise LnnError(f"{file}: no training state of this policy ({error})") from None
         return dict(progress)
+
+
+def _told(truth: Tensor) -> Tensor:
+    """Which hints (..., HINTS) there are: on a robot nobody knows them, and they are NaN."""
+    return ~truth[..., 0].isnan()
 
 
 def _light(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:

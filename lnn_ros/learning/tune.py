@@ -28,10 +28,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning import executors
-from lnn_ros.learning.architecture import CORES, make_policy
+from lnn_ros.learning.architecture import CORES, make_policy, virtual_camera
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
+from lnn_ros.learning.flights import find_flights
 from lnn_ros.learning.hyperparameters import Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.results import write
@@ -66,11 +68,11 @@ class Attempt:
     chosen: Hyperparameters
 
 
-def recordings(folder: Path, trainer: Trainer, digest: str) -> Flights:
+def recordings(folder: Path, camera: VirtualCamera, trainer: Trainer, digest: str) -> Flights:
     """Return flights, without their frames, and their features, which are kept in the folder."""
-    found = read_folder(folder)
+    found = read_folder(folder, camera)
     # Flights that have been added or recorded anew are other pictures.
-    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*.npz"))]
+    files = [(bag.name, (bag / "metadata.yaml").stat().st_mtime_ns) for bag in find_flights(folder)]
     key = hashlib.sha256(repr((digest, files)).encode()).hexdigest()
     cache = folder / f"features_{key[:16]}.npz.cache"
     if cache.is_file():
@@ -106,9 +108,9 @@ def attempt(job: Attempt) -> float:
         return math.nan
     trainer = Trainer(spec, wiring, job.seed, decay=job.chosen.decay)
     trainer.take_encoder(encoder, job.encoder)
-    digest = encoder.weights_digest()
-    learn(trainer, recordings(Path(job.data), trainer, digest), job.epochs, job.chosen.rate)
-    return judged(trainer, recordings(Path(job.judge), trainer, digest))
+    digest, camera = encoder.weights_digest(), virtual_camera(task)
+    learn(trainer, recordings(Path(job.data), camera, trainer, digest), job.epochs, job.chosen.rate)
+    return judged(trainer, recordings(Path(job.judge), camera, trainer, digest))
 
 
 def learn(trainer: Trainer, flights: Flights, epochs: int, rate: float) -> None:

@@ -7,13 +7,14 @@ newest that rosbags knows are right.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
@@ -85,6 +86,14 @@ class Bag:
             return 0, 0
         return self._reader.start_time, self._reader.end_time - 1
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What the recorder wrote about the recording: ``custom_data`` of ``metadata.yaml``."""
+        found = self._reader.storage.metadata.custom
+        if not isinstance(found, Mapping):  # none, or whatever a damaged file holds
+            return {}
+        return {str(key): str(value) for key, value in found.items()}
+
     def topics(self, kinds: Collection[str]) -> list[Topic]:
         """Topics of some types that have messages, by name."""
         counts: dict[tuple[str, str], int] = {}
@@ -146,13 +155,11 @@ class Bag:
                       and c.msgdef.format != MessageDefinitionFormat.NONE), None)
         if found is None:
             return get_typestore(Stores.LATEST)
-        store = get_typestore(Stores.EMPTY)
         try:
-            store.register(_types(found))
+            return _made(topic.kind, found.msgdef)
         except Exception as error:
             raise LnnError(f"bag {self.path}: its definition of {topic.kind} cannot be read "
                            f"({_first_line(error)})") from error
-        return store
 
     def _unreadable(self, error: Exception) -> LnnError:
         return LnnError(f"bag {self.path} cannot be read as a rosbag2 ({_first_line(error)}): "
@@ -172,12 +179,19 @@ def peek_stamp_ns(payload: bytes) -> int | None:
     return seconds * NS_PER_S + nanoseconds
 
 
-def _types(connection: Connection) -> dict[str, Any]:
-    """Parse a connection's message definition and those inside it."""
-    definition: MessageDefinition = connection.msgdef
+@lru_cache(maxsize=32)
+def _made(kind: str, definition: MessageDefinition) -> Any:
+    """Return a store that knows a type; the next bag of the same recorder has the same ones."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(_types(kind, definition))
+    return store
+
+
+def _types(kind: str, definition: MessageDefinition) -> dict[str, Any]:
+    """Parse a message's definition and those inside it."""
     found: dict[str, Any] = {}
     if definition.format == MessageDefinitionFormat.MSG:
-        found.update(get_types_from_msg(definition.data, connection.msgtype))
+        found.update(get_types_from_msg(definition.data, kind))
     elif definition.data.startswith(_IDL_FILE):
         for part in definition.data.split(_IDL_FILE)[1:]:
             found.update(get_types_from_idl(part.partition("\n")[2]))

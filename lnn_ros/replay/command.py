@@ -27,7 +27,7 @@ from lnn_ros.replay.bag import Bag, Topic
 from lnn_ros.replay.driving import Driver, drive
 from lnn_ros.replay.limiting import Twin
 from lnn_ros.replay.output import Output
-from lnn_ros.replay.parameters import read_settings
+from lnn_ros.replay.parameters import from_notes, read_settings
 from lnn_ros.replay.report import describe, lines
 from lnn_ros.replay.samples import Decoder
 from lnn_ros.replay.topics import choose, find_info, find_trace
@@ -105,7 +105,8 @@ def _settings(args: argparse.Namespace, bag: Bag, trace: Topic | None) -> Contro
     told = None if trace is None or args.params else told_settings(bag, trace)
     # The node's name is that of its trace.
     node = trace.name.removesuffix("/trace") if trace else "/controller"
-    settings = read_settings(args.params, node) if args.params else told or ControllerSettings()
+    settings = (read_settings(args.params, node) if args.params
+                else told or from_notes(bag.notes) or ControllerSettings())
     if args.policy:
         settings = replace(settings, policy=args.policy)
     if args.fov is not None:

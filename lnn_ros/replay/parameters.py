@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lnn_ros import parameter_files
@@ -46,3 +47,15 @@ def from_trace(text: str) -> ControllerSettings:
     told = read_settings_text(text)
     return build(ControllerSettings, {name: known[name].check(value)
                                       for name, value in told.items() if name in known})
+
+
+def from_notes(notes: Mapping[str, str]) -> ControllerSettings | None:
+    """Read the settings that a bag's ``custom_data`` tells as ``parameters``; None without them.
+
+    Raises
+    ------
+    LnnError
+        When they are no settings, or impossible ones.
+    """
+    text = notes.get("parameters")
+    return None if text is None else from_trace(text)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lnn_ros import messages
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import CameraModel, Mounting, VirtualCamera
+from lnn_ros.nodes.cdr import imu_sample
 from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.remap import Rectifier
 from lnn_ros.replay.bag import Bag, Topic, peek_stamp_ns
@@ -127,6 +128,9 @@ class Decoder:
             if stream == "camera_info":
                 self._calibrate(topic, payload)
                 return None
+            if stream == "imu" and (read := imu_sample(payload)) is not None:
+                return Sample(stream, read[0] + self._offset_ns[stream],
+                              self._mounting.rotate_imu(read[1]))
             message = self._bag.decode(topic, payload)
             reason = "stamp"
             stamp_ns = messages.stamp_ns(message) + self._offset_ns[stream]

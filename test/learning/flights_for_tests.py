@@ -1,14 +1,18 @@
-"""Files of recorded flights, small and made up."""
+"""Bags of recorded flights, small and made up."""
 
 import json
 
 import numpy as np
 from policies_for_tests import HEIGHT, WIDTH
 
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning.flight_writer import COMMAND, HINT, IMAGE, IMU, LABEL, Note, write_flight
 from lnn_ros.learning.hints import COLUMNS, HINTS
 
 MS = 1_000_000
 START = 1_000 * MS
+CAMERA = VirtualCamera(WIDTH, HEIGHT, 1.5)
+"""That of the small policies."""
 
 
 def arrays(seed=0, seconds=3.0, frame_ms=(30, 90), imu_ms=5, label_ms=33):
@@ -38,8 +42,22 @@ def with_target(data, cosines, sines, visible):
     return data
 
 
-def write(file, data, seed=0, sided=False):
-    """Write a flight's file."""
-    meta = json.dumps({"episode": {"seed": seed}, "outcome": "arrived", "sided": sided})
-    np.savez(file, meta=np.array(meta), **data)
-    return file
+def heard(data, late_ms=10):
+    """What came when: everything as long after its stamp, labels at once."""
+    out = []
+    for topic, stamps, values, wait in (
+        (IMAGE, "frame_stamps", "frames", late_ms), (HINT, "frame_stamps", "hints", late_ms),
+        (IMU, "imu_stamps", "imu", late_ms), (LABEL, "label_stamps", "labels", 0),
+        (COMMAND, "label_stamps", "labels", 0),
+    ):  # fmt: skip
+        rows = zip(data[stamps].tolist(), data[values], strict=False)
+        out += [Note(stamp + wait * MS, topic, stamp, value) for stamp, value in rows]
+    return out
+
+
+def write(bag, data, seed=0, sided=False, camera=CAMERA, **about):
+    """Write a flight's bag; return it."""
+    said = {"episode": json.dumps({"seed": seed}), "outcome": "arrived",
+            "sided": json.dumps(sided), **about}  # fmt: skip
+    write_flight(bag, heard(data), camera, said)
+    return bag

@@ -45,7 +45,7 @@ def test_the_command_stays_and_the_calibration_is_noted(tmp_path, capsys):
     save(tmp_path / "policy", policy)
     for folder, seed in (("data", 1), ("other", 2)):
         (tmp_path / folder).mkdir()
-        write(tmp_path / folder / "0.npz", arrays(seed))
+        write(tmp_path / folder / "0", arrays(seed))
     assert main(["calibrate", "--policy", str(tmp_path / "policy"), "--data",
                  str(tmp_path / "data"), "--held-out", str(tmp_path / "other"), "--out",
                  str(tmp_path / "sure"), "--json", str(tmp_path / "result.json")]) == 0  # fmt: skip

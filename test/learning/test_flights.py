@@ -6,24 +6,27 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lnn_ros import policies
 from lnn_ros.cli import main
+from lnn_ros.learning.architecture import virtual_camera
 from lnn_ros.learning.controls import ColorServo, StraightAhead, Without
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate
 from lnn_ros.learning.executors import Processes
+from lnn_ros.learning.flights import notes, read_flight
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import ExpertAgent, fly
-from lnn_ros.learning.sequences import KEYS, read_flight, read_sequence
+from lnn_ros.learning.sequences import read_sequence
 from lnn_ros.learning.variety import on_card, taught_timing
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.liquid.spec import SUMMARY
+from lnn_ros.messages import command_vector, stamp_ns
 from lnn_ros.pilot import Pilot
+from lnn_ros.replay.bag import Bag
 from lnn_ros.simulation.camera import Renderer
 from lnn_ros.simulation.simulator import Outcome, Simulator, SimulatorOptions
 from lnn_ros.simulation.task import Task
@@ -55,28 +58,43 @@ def test_the_same_flight_twice():
     assert not [name for name in ends[0][2] if "dropped" in name]
 
 
+def decoded(bag, name):
+    """Messages of a topic."""
+    with Bag(bag) as opened:
+        (topic,) = (t for t in opened.topics(("geometry_msgs/msg/TwistStamped",)) if t.name == name)
+        return [opened.decode(topic, payload) for *_, payload in opened.messages([topic])]
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_an_episode_is_recorded_once_and_is_reproducible(tmp_path, share):
-    files = [str(tmp_path / name / "x.npz") for name in "ab"]
+    bags = [tmp_path / name / "x" for name in "ab"]
     policy = SHIPPED if share else None
-    outcomes = [record(Episode(300_003, file, policy, share)) for file in files]
+    outcomes = [record(Episode(300_003, str(bag), policy, share)) for bag in bags]
     assert outcomes[0] == outcomes[1]
-    (one, seed, _), (other, *_) = (read_flight(Path(file)) for file in files)
-    for name in KEYS:
-        np.testing.assert_array_equal(one[name], other[name])
-    assert seed == 300_003
-    assert (np.diff(one["imu_stamps"]) == 5_000_000).all(), "every inertial sample at 200 Hz"
-    assert np.median(np.diff(one["label_stamps"])) == pytest.approx(1e9 / 30, rel=0.1)
-    rate = 1e9 / np.median(np.diff(one["frame_stamps"]))
+    assert (bags[0] / "x.mcap").read_bytes() == (bags[1] / "x.mcap").read_bytes()
+    camera = virtual_camera(TASK)
+    one = read_flight(bags[0], camera)
+    assert one.seed == 300_003
+    assert (np.diff(one.imu_stamps) == 5_000_000).all(), "every inertial sample at 200 Hz"
+    assert np.median(np.diff(one.label_stamps)) == pytest.approx(1e9 / 30, rel=0.1)
+    rate = 1e9 / np.median(np.diff(one.frame_stamps))
     assert 1.5 < rate < 61.0
-    sequence = read_sequence(Path(files[0]), vary=False)
-    assert (sequence.where >= 0).sum() == len(one["frames"])
+    flown, wished = ({stamp_ns(m): command_vector(m) for m in decoded(bags[0], topic)}
+                     for topic in ("/cmd_vel", "/takeover"))  # fmt: skip
+    assert list(flown) == list(wished) == one.label_stamps.tolist()
+    obeyed = [np.array_equal(flown[stamp], wished[stamp]) for stamp in flown]
+    # Shoved at times, and at times flown by the student.
+    assert not any(obeyed) if share else 0.5 < np.mean(obeyed) < 1.0
+    said = notes(bags[0])
+    assert said.get("policy") == (load(SHIPPED).weights_digest() if share else None)
+    sequence = read_sequence(bags[0], camera, vary=False)
+    assert (sequence.where >= 0).sum() == len(one.frames)
     assert (sequence.weights > 0).mean() > 0.8
     coverage = sequence.summaries[1:, SUMMARY.index("imu_coverage")]
     assert coverage.min() > 0.9, "the IMU covers the intervals"
-    before = Path(files[0]).stat().st_mtime_ns
-    record(Episode(300_003, files[0], policy, share))
-    assert Path(files[0]).stat().st_mtime_ns == before, "what is there is kept"
+    before = (bags[0] / "x.mcap").stat().st_mtime_ns
+    record(Episode(300_003, str(bags[0]), policy, share))
+    assert (bags[0] / "x.mcap").stat().st_mtime_ns == before, "what is there is kept"
 
 
 def test_hints_agree_with_the_picture_and_the_world():

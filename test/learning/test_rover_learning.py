@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 
 from lnn_ros import policies
-from lnn_ros.learning.architecture import camera_card, make_policy
+from lnn_ros.learning.architecture import camera_card, make_policy, virtual_camera
 from lnn_ros.learning.demonstrate import Episode, record
 from lnn_ros.learning.evaluate import evaluate, format_table
 from lnn_ros.learning.executors import Processes
+from lnn_ros.learning.flights import notes, read_flight
 from lnn_ros.learning.hints import COLUMNS, Hinter, proximity
 from lnn_ros.learning.rollout import fly
 from lnn_ros.learning.sequences import read_sequence
@@ -104,13 +104,12 @@ def test_a_lap_loses_frames_at_times_and_no_target() -> None:
 
 
 def test_a_lap_is_recorded_and_read_as_a_lesson(tmp_path) -> None:
-    file = tmp_path / "lap.npz"
-    assert record(Episode(300_002, str(file), task="lane")) == "arrived"
-    with np.load(file) as data:
-        meta = json.loads(str(data["meta"]))
-        assert meta["outcome"] == "arrived" and data["frames"].shape[1:] == (48, 64, 3)
-        assert (data["labels"][:, 1:3] == 0.0).all() and data["labels"][:, 0].max() > 0.6
-    lesson = read_sequence(file, vary=False)
+    bag, camera = tmp_path / "lap", virtual_camera(LANE)
+    assert record(Episode(300_002, str(bag), task="lane")) == notes(bag)["outcome"] == "arrived"
+    flight = read_flight(bag, camera)
+    assert flight.frames.shape[1:] == (48, 64, 3)
+    assert (flight.labels[:, 1:3] == 0.0).all() and flight.labels[:, 0].max() > 0.6
+    lesson = read_sequence(bag, camera, vary=False)
     assert lesson.weights.any() and np.isfinite(lesson.hints).all()
 
 

@@ -63,6 +63,24 @@ def test_training_is_deterministic_and_resumable(tmp_path):
     )
 
 
+def test_a_flight_of_which_nobody_knows_the_hints_teaches_what_it_knows():
+    """A robot's recording: labels, but no hints; of a moment without help, neither."""
+    known = [lesson(i) for i in range(4)]
+    unknown = [replace(r, hints=np.full_like(r.hints, np.nan)) for r in known]
+    nothing = [replace(r, weights=np.zeros_like(r.weights)) for r in unknown]
+    for data, learns in ((unknown, True), (known[:2] + nothing[2:], True), (nothing, False)):
+        teacher = trainer()
+        before, loss = teacher.policy.arrays(), teacher.loss(known)
+        assert np.isfinite(teacher.look(data, (0, 0), 320, 16, 3e-3))
+        for epoch in range(4):
+            assert np.isfinite(teacher.epoch(data, (0, epoch), *STEADY))
+        moved = [name for name, array in teacher.policy.arrays().items()
+                 if not np.array_equal(array, before[name])]  # fmt: skip
+        assert bool(moved) is learns
+        assert all(np.isfinite(array).all() for array in teacher.policy.arrays().values())
+        assert (teacher.loss(known) < 0.9 * loss) is learns
+
+
 def test_the_core_learns_on_features_as_on_frames():
     """Features stand for the frames, mirrored ones too: with the same order, the same loss."""
     data = [lesson(i) for i in range(4)]

@@ -40,7 +40,7 @@ def given(tmp_path: Path) -> list[str]:
     for folder, seeds in (("data", range(3)), ("judge", range(10, 12))):
         (tmp_path / folder).mkdir()
         for seed in seeds:
-            write(tmp_path / folder / f"{seed}.npz", arrays(seed=seed, seconds=2.0), seed)
+            write(tmp_path / folder / f"{seed}", arrays(seed=seed, seconds=2.0), seed)
     return ["tune", "--task", task, "--data", str(tmp_path / "data"), "--validation",
             str(tmp_path / "judge"), "--encoder", str(tmp_path / "encoder.safetensors"),
             "--out", str(tmp_path / "study"), "--epochs", "1", "--trials", "3"]  # fmt: skip
@@ -108,7 +108,7 @@ def test_a_core_that_cannot_be_made_fails_its_trial_alone(given: list[str]) -> N
 
 def test_flights_that_are_added_are_seen(given: list[str], tmp_path: Path) -> None:
     assert main([*given, "--trials", "1"]) == 0
-    write(tmp_path / "data" / "9.npz", arrays(seed=9, seconds=2.0), 9)
+    write(tmp_path / "data" / "9", arrays(seed=9, seconds=2.0), 9)
     assert main([*given, "--trials", "2"]) == 0
 
 
@@ -131,4 +131,4 @@ def test_what_is_no_choice_is_refused(given: list[str], tmp_path: Path,
     assert main([*given, "--trials", "0"]) == 2
     assert "--trials 0 --epochs 1 found, expected 1 or more" in capsys.readouterr().err
     assert main([*given, "--data", str(tmp_path / "none")]) == 2
-    assert "no *.npz found" in capsys.readouterr().err
+    assert "no rosbag2 found" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.demonstrate import Episode, record
+from lnn_ros.learning.flights import notes
 from lnn_ros.learning.sequences import recorded_shifts
 from lnn_ros.learning.variety import (
     KEPT_BACK,
@@ -125,28 +126,26 @@ def test_the_timing_that_is_taught_is_the_timing_that_is_drawn(name):
 
 
 def test_a_flight_of_other_arguments_is_not_taken_for_this_one(tmp_path):
-    file = tmp_path / "x.npz"
-    record(Episode(300_003, str(file)))
-    before = file.read_bytes()
-    for other in (Episode(300_004, str(file)), Episode(300_003, str(file), without=("fog",))):
+    bag = tmp_path / "x"
+    record(Episode(300_003, str(bag)))
+    before = (bag / "x.mcap").read_bytes()
+    for other in (Episode(300_004, str(bag)), Episode(300_003, str(bag), without=("fog",))):
         with pytest.raises(LnnError, match=r"a flight with .* found, expected"):
             record(other)
-    assert file.read_bytes() == before
-    found = recorded_shifts([file])
-    with np.load(file, allow_pickle=False) as data:
-        said = json.loads(str(data["meta"]))["shifts"]
+    assert (bag / "x.mcap").read_bytes() == before
+    found = recorded_shifts([bag])
+    said = json.loads(notes(bag)["shifts"])
     assert {f"{name}:{low:g}" for name, (low, _) in found.items()} == set(said)
 
 
 def test_a_recorded_flight_says_what_was_shifted(tmp_path):
     seed = next(seed for seed in range(300_000, 300_100) if random_options(
         np.random.default_rng((seed, 0xDE)), TASK).shifts)
-    file = tmp_path / "x.npz"
-    record(Episode(seed, str(file)))
-    with np.load(file, allow_pickle=False) as data:
-        meta = json.loads(str(data["meta"]))
+    record(Episode(seed, str(tmp_path / "x")))
+    said = notes(tmp_path / "x")
     shifts = random_options(np.random.default_rng((seed, 0xDE)), TASK).shifts
-    assert meta["shifts"] == [str(shift) for shift in shifts] and meta["sided"] in (True, False)
+    assert json.loads(said["shifts"]) == [str(shift) for shift in shifts]
+    assert said["sided"] in ("true", "false") and len(said["commit"]) in (40, len("unknown"))
 
 
 def test_what_a_policy_was_taught_of_a_shift():

@@ -4,13 +4,14 @@ import json
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.architecture import virtual_camera
+from lnn_ros.learning.flights import notes, read_flight
 from lnn_ros.learning.rollout import ExpertAgent, fly
 from lnn_ros.simulation.conditions import shifted
 from lnn_ros.simulation.fleet import Fleet
@@ -97,9 +98,9 @@ def test_commands_fly_it(tmp_path, capsys):
         assert "policy 'corridor' does not ship" in capsys.readouterr().err
     assert main(["demonstrate", "--task", "corridor", "--seeds", "300004:300005", "--out",
                  str(tmp_path)]) == 0
-    with np.load(tmp_path / "300004.npz", allow_pickle=False) as data:
-        assert json.loads(str(data["meta"]))["episode"]["task"] == "corridor"
-        assert data["frames"].shape[1:] == (48, 64, 3) and len(data["frames"]) > 20
+    assert json.loads(notes(tmp_path / "300004")["episode"])["task"] == "corridor"
+    flight = read_flight(tmp_path / "300004", virtual_camera(TASK))
+    assert flight.frames.shape[1:] == (48, 64, 3) and len(flight.frames) > 20
 
 
 def test_what_is_a_forests_is_refused_in_one_sentence():

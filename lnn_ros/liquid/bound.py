@@ -12,11 +12,11 @@ The summary is clipped. So the core's inputs lie in a box, and a linear map of a
 **Activities of a flow cell.** An update moves a neuron alone by ``x <- x + k (g - x)`` with k in
 [0, 1), and so does the flow after it with the same ``g``: x stays in the hull of 0, where it
 starts, and of all targets. For a pair, x and g complex, ``d|x|/dt <= r (|g| - |x|)`` since turning
-changes no length, and the update is convex too: |x| never exceeds the largest |g|. Targets are the
-tanh of a linear map of the layer's sources. Sources that the layer itself provides are first taken
-in [-1, 1], or the disc of radius sqrt 2 (tanh knows no more), which gives targets, which give
-smaller activities, and so on; each round uses only what is proven already, so every one may be the
-last.
+changes no length, and the update is convex too, towards ``c = r g / (r - i w)``, w = 2 pi f, which
+is no longer than g: |x| never exceeds the largest |g|. Targets are the tanh of a linear map of the
+layer's sources. Sources that the layer itself provides are first taken in [-1, 1], or the disc of
+radius sqrt 2 (tanh knows no more), which gives targets, which give smaller activities, and so on;
+each round uses only what is proven already, so every one may be the last.
 
 **Command.** The head's read-out lies in the interval of its linear map, and ``HeadSpec.read`` is
 increasing: its ends give the command's.
@@ -31,10 +31,13 @@ which is s = r_high if observations may follow each other at once (D = 0), and a
 D seconds lie between any two, those without a frame included (the first one comes
 ``first_interval`` after nothing). In the ``event`` mode the update leaves ``1 - r / r_max`` in
 place of ``exp(-r D)``. For a pair,
-``x' = r (g - x) + i w x`` with w = 2 pi f solves ``x'' = (-r + i w) x'``, so again
-|x'(t)| <= |x'(0)|. With all lengths below G, |x'(0)| is at most both of
+``x' = r (g - x) + i w x`` solves ``x'' = (-r + i w) x'``, so again |x'(t)| <= |x'(0)|. With all
+lengths below G, |x'(0)| is at most both of
 
     r G + sqrt(r^2 + w^2) G        s 2 G + w G
+
+(the latter for a pair that was pulled to c, too: ``x' = (r - i w) (c - x)``, of which the update
+has left the share exp(-r D), and |r - i w| |c| <= r G.)
 
 A read-out ``a x_1 + b x_2`` of a pair changes by at most ``sqrt(a^2 + b^2) |x'|``. The head
 multiplies by ``half_range * headroom * (1 - tanh^2 y)``, at most its value at the smallest |y|, and

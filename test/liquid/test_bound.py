@@ -262,10 +262,11 @@ def test_a_pair_whose_target_flips_nearly_reaches_its_bound():
     arrays["wiring.command"][0, pair] = 1
     arrays["core.inter.target.weight"][FEATURES, 0] = 100.0
     arrays["core.command.target.weight"][0, pair] = 100.0
-    arrays["core.command.frequency.bias"][0] = 100.0  # 2 Hz
+    arrays["core.command.frequency.weight"][0, 0] = -50.0
+    arrays["core.command.frequency.bias"][0] = 50.0  # 2 Hz for the flipped one, nothing before
     arrays["core.inter.rate.bias"][:] = 100.0
     rate, turn = np.sqrt(0.1 * 60.0), 4 * np.pi
-    # The pair at rest at (1, 1), its target flipped at once: it sets out in this direction.
+    # The pair at rest at (1, 1), its target flipped at once, and it turns: it sets out like this.
     direction = np.array([-2 * rate - turn, -2 * rate + turn])
     arrays["head.weight"][pair, 1] = 1e-3 * direction
     proven = bound(spec, arrays).rate[1]

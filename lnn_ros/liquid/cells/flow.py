@@ -10,18 +10,27 @@ that also turn around the origin at a frequency ``f``:
 
 Both are solved exactly, so that ``predict`` is a semigroup in closed form: predict(a) then
 predict(b) is predict(a + b), predict(0) does nothing. An observation ``u``, made ``D`` seconds
-after the last one, then sets target, rate and frequency anew and pulls the activity:
+after the last one, then sets target, rate and frequency anew and pulls the activity to where it
+would come to rest (a neuron alone: c = g):
 
     g = tanh(W_g z + b_g)     r = r_min (r_max / r_min)^sigmoid(W_r z + b_r)
     f = f_max tanh(W_f z + b_f)
-    x <- x + (1 - exp(-r D)) (g - x)
+    x <- x + (1 - exp(-r D)) (c - x)
 
 ``z`` are the sources that the wiring allows: for the first layer the observation, for a later one
-the updated activities of the layer before it, and for a recurrent layer its own predicted
-activities too. The gain ``1 - exp(-r D)`` makes an update a rate: a signal that is observed ten
-times as often pulls a tenth each time, so forgetting is a matter of seconds, not of the number of
-observations. With ``event`` the gain is ``r / r_max`` whatever ``D`` is: for streams of events that
-each mean the same however long ago the last one was.
+the updated activities of the layer before it, and for a recurrent layer its own activities too, as
+they would be had the observation before held until now: each neuron's predicted activity, pulled by
+its own target and rate of then,
+
+    x + (1 - exp(-r' D)) (c' - x)        r', c': latched by the last update
+
+So half of the way over an interval, the flow, hears the activities at its beginning, and the other
+half, the pull, those at its end: the trapezoidal rule, which errs by the square of ``D`` where each
+of the two alone errs by ``D``. The gain ``1 - exp(-r D)`` makes an update a rate: a signal that is
+observed ten times as often pulls a tenth each time, so forgetting is a matter of seconds, not of
+the number of observations. With ``event`` the gain is ``r / r_max`` whatever ``D`` is, and a layer
+hears its predicted activities: for streams of events that each mean the same however long ago the
+last one was.
 
 Real rates alone cannot count: a product of positive numbers never changes its sign, whereas half a
 turn does (parity needs it). The turn is about the origin, not about the target, so that activities
@@ -47,7 +56,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
-from lnn_ros.liquid.cells.base import Cell, Layer, Mask, Values, Weights, fan_in, number
+from lnn_ros.liquid.cells.base import Cell, Mask, Values, Weights, fan_in, number
 from lnn_ros.liquid.ops import Array, Ops
 from lnn_ros.liquid.wiring import Wiring
 
@@ -68,6 +77,9 @@ class Flow(Cell):
         Largest frequency, Hz; below half the rate of the fastest stream.
     event : bool
         Gain free of the elapsed time: for streams of events only.
+    trapezoid : bool
+        False: as the policies were trained that ship. A layer hears its predicted activities, and
+        pairs are pulled to their target, not to where they come to rest.
     """
 
     rotating: tuple[int, ...] = ()
@@ -75,6 +87,7 @@ class Flow(Cell):
     rate_max: float = 30.0
     frequency_max: float = 0.5
     event: bool = False
+    trapezoid: bool = True
 
     kind: ClassVar[str] = "flow"
 
@@ -83,13 +96,20 @@ class Flow(Cell):
         turning = tuple(2 * n.pairs * (n.loop is not None) for n in wiring.layers)
         return super().wired(inputs, wiring, read, **{"rotating": turning, **options})
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        # Files from before say nothing of it.
+        return super().from_json({"trapezoid": False, **data})
+
     def check(self) -> None:
         super().check()
         number("flow: rate_min", self.rate_min, 1e-6, 1e4)
         number("flow: rate_max", self.rate_max, self.rate_min, 1e4)
         number("flow: frequency_max", self.frequency_max, 0.0, 1e4)
-        if type(self.event) is not bool:
-            raise LnnError(f"flow: event is {self.event!r}, expected true or false")
+        for name in ("event", "trapezoid"):
+            value = getattr(self, name)
+            if type(value) is not bool:
+                raise LnnError(f"flow: {name} is {value!r}, expected true or false")
         if type(self.rotating) is not tuple or len(self.rotating) not in (0, len(self.layers)):
             raise LnnError(
                 f"flow: rotating is {self.rotating!r}, expected {len(self.layers)} numbers"
@@ -175,11 +195,8 @@ class Flow(Cell):
                 decay = 1.0 - gain[..., a]
                 real, imaginary = decay * ops.cos(angle), decay * ops.sin(angle)
                 x_a, x_b = x[..., a], x[..., b]
-                # The resting point c of the pair, by one complex division; r >= rate_min > 0.
-                speed = 2.0 * math.pi * f[..., turned : turned + pairs]
-                share = r[..., a] / (r[..., a] * r[..., a] + speed * speed)
-                d_a = x_a - share * (r[..., a] * g[..., a] - speed * g[..., b])
-                d_b = x_b - share * (r[..., a] * g[..., b] + speed * g[..., a])
+                c_a, c_b = _rest(r[..., a], f[..., turned : turned + pairs], g[..., a], g[..., b])
+                d_a, d_b = x_a - c_a, x_b - c_b
                 # Written as x plus a change that is exactly zero for dt = 0.
                 out.append(x_a + ((real - 1.0) * d_a - imaginary * d_b))
                 out.append(x_b + ((real - 1.0) * d_b + imaginary * d_a))
@@ -192,33 +209,72 @@ class Flow(Cell):
 
     def update(self, ops: Ops, w: Weights, state: Array, inputs: Array) -> Array:
         x, elapsed = state[..., : self.units], state[..., -1:]
-        source, start = inputs, 0
+        source, start, turned = inputs, 0, 0
         xs, gs, rs, fs = [], [], [], []
-        for i, layer in enumerate(self.layers):
-            before = x[..., start : start + layer.units]
-            z = ops.concat([source, before]) if layer.recurrent else source
-
-            def gate(name: str, z: Array = z, layer: Layer = layer) -> Array:
-                key = f"{layer.name}.{name}"
-                return z @ w[f"{key}.weight"] + w[f"{key}.bias"]
-
-            g = ops.tanh(gate("target"))
-            share = ops.sigmoid(gate("rate"))
-            span = math.log(self.rate_max / self.rate_min)
-            r = self.rate_min * ops.exp(span * share)
-            gain = r / self.rate_max if self.event else _gain(ops, r * elapsed)
-            pairs = self.pairs[i]
-            if pairs:
-                fs.append(self.frequency_max * ops.tanh(gate("frequency")))
-                # The pair's one rate and gain, for both of its neurons.
-                r = ops.concat([r[..., :pairs], r])
-                gain = ops.concat([gain[..., :pairs], gain])
-            source = before + gain * (g - before)
+        for i, (layer, pairs) in enumerate(zip(self.layers, self.pairs, strict=True)):
+            before = heard = x[..., start : start + layer.units]
+            if layer.recurrent and self.trapezoid and not self.event:
+                old = self._latched(ops, state, start, turned, i)
+                heard = self._pulled(ops, before, *old, pairs, elapsed)
+            z = ops.concat([source, heard]) if layer.recurrent else source
+            gates = self._gates(ops, w, i, z)
+            g, r = gates["target"], gates["rate"]
+            source = self._pulled(ops, before, g, r, gates.get("frequency", r), pairs, elapsed)
             xs.append(source)
             gs.append(g)
+            if pairs:
+                rs.append(r[..., :pairs])  # the pair's one rate, for both of its neurons
+                fs.append(gates["frequency"])
             rs.append(r)
             start += layer.units
+            turned += pairs
         return ops.concat([*xs, *gs, *rs, *fs, 0.0 * elapsed])
+
+    def _latched(
+        self, ops: Ops, state: Array, start: int, turned: int, index: int
+    ) -> tuple[Array, ...]:
+        """Target, rate and frequency that the last update has given a layer; see ``gates``."""
+        stop, pairs = start + self.layers[index].units, self.pairs[index]
+        g, r, f = (state[..., self.where(part)] for part in ("target", "rate", "frequency"))
+        once = r[..., start:stop]
+        if pairs:
+            once = ops.concat([once[..., :pairs], once[..., 2 * pairs :]])
+        return g[..., start:stop], once, f[..., turned : turned + pairs]
+
+    def _pulled(
+        self, ops: Ops, x: Array, g: Array, r: Array, f: Array, pairs: int, elapsed: Array
+    ) -> Array:
+        """Return where an observation pulls activities to; a pair has one rate and frequency."""
+        gain = r / self.rate_max if self.event else _gain(ops, r * elapsed)
+        rest = g
+        if pairs:
+            gain = ops.concat([gain[..., :pairs], gain])
+            if self.trapezoid:
+                a, b = slice(0, pairs), slice(pairs, 2 * pairs)
+                c = _rest(r[..., a], f, g[..., a], g[..., b])
+                rest = ops.concat([*c, g[..., 2 * pairs :]])
+        return x + gain * (rest - x)
+
+    def _gates(self, ops: Ops, w: Weights, index: int, z: Array) -> dict[str, Array]:
+        """Gates of a layer that hears ``z``, by name: see ``gates``."""
+        key, span = self.layers[index].name, math.log(self.rate_max / self.rate_min)
+        found: dict[str, Array] = {}
+        for name in self.gates(index):
+            heard = z @ w[f"{key}.{name}.weight"] + w[f"{key}.{name}.bias"]
+            if name == "rate":
+                found[name] = self.rate_min * ops.exp(span * ops.sigmoid(heard))
+            elif name == "frequency":
+                found[name] = self.frequency_max * ops.tanh(heard)
+            else:
+                found[name] = ops.tanh(heard)
+        return found
+
+
+def _rest(r: Array, f: Array, g_a: Array, g_b: Array) -> tuple[Array, Array]:
+    """Return where pairs come to rest, by one complex division; r >= rate_min > 0."""
+    speed = 2.0 * math.pi * f
+    share = r / (r * r + speed * speed)
+    return share * (r * g_a - speed * g_b), share * (r * g_b + speed * g_a)
 
 
 def _gain(ops: Ops, y: Array) -> Array:

@@ -1,6 +1,6 @@
 """The flow cell over whole sequences.
 
-A layer's gates hear what feeds it and, in a recurrent layer, its own predicted activities. The
+A layer's gates hear what feeds it and, in a recurrent layer, its own activities (the ``echo``). The
 first part is one matrix product over all steps; only the second is sequential, and the scan below
 does just that. A layer that does not hear itself has its gates at once: its scan is affine. The
 backward pass recomputes the prediction instead of storing it; the gradients of the weights are
@@ -22,50 +22,29 @@ import torch
 from torch import Tensor
 
 from lnn_ros.liquid.cells.flow import Flow
-from lnn_ros.liquid.kernels.maths import exp, expm1, jit, sigmoid, tanh, turn
+from lnn_ros.liquid.kernels.flow_steps import (
+    clear,
+    gates,
+    gates_back,
+    only,
+    predict,
+    pull,
+    pull_back,
+    rest_back,
+)
+from lnn_ros.liquid.kernels.flow_steps import rest as resting
+from lnn_ros.liquid.kernels.maths import jit
 from lnn_ros.liquid.kernels.products import matmul_add, wide
-from lnn_ros.liquid.kernels.scans import Sequences, fetch, heard, heard_back, hold, store
+from lnn_ros.liquid.kernels.scans import (
+    Sequences,
+    bypass,
+    fetch,
+    heard,
+    heard_back,
+    hold,
+    store,
+)
 from lnn_ros.liquid.kernels.steps import Steps, add, begin, differentiable_once, load
-
-
-@jit
-def _predict(
-    t: Any, dt: Any, x: Any, g: Any, r: Any, f: Any, em: Any, s: Any, c: Any, xp: Any
-) -> None:
-    """Fill ``em`` = exp(-r dt) - 1, sine ``s``, cosine ``c`` and the predicted ``xp``."""
-    pairs, units, batch = f.shape[0], g.shape[0], g.shape[1]
-    for j in range(r.shape[0]):
-        for b in range(batch):
-            em[j, b] = expm1(-r[j, b] * dt[t, b])
-    for j in range(pairs):
-        for b in range(batch):
-            s[j, b], c[j, b] = turn(f[j, b] * dt[t, b])
-        k = pairs + j
-        for b in range(batch):
-            one = g.dtype.type(1)
-            decay = one + em[j, b]
-            real, imaginary = decay * c[j, b] - one, decay * s[j, b]
-            rate, speed = r[j, b], g.dtype.type(2.0 * math.pi) * f[j, b]
-            share = rate / (rate * rate + speed * speed)
-            first = x[j, b] - share * (rate * g[j, b] - speed * g[k, b])
-            second = x[k, b] - share * (rate * g[k, b] + speed * g[j, b])
-            xp[j, b] = x[j, b] + (real * first - imaginary * second)
-            xp[k, b] = x[k, b] + (real * second + imaginary * first)
-    for j in range(2 * pairs, units):
-        k = j - pairs
-        for b in range(batch):
-            xp[j, b] = x[j, b] - em[k, b] * (g[j, b] - x[j, b])
-
-
-@jit
-def _gain(t: Any, event: Any, per_rate: Any, before: Any, r: Any, gain: Any) -> None:
-    for j in range(r.shape[0]):
-        if event:
-            for b in range(r.shape[1]):
-                gain[j, b] = r[j, b] * per_rate
-        else:
-            for b in range(r.shape[1]):
-                gain[j, b] = -expm1(-r[j, b] * before[t, b])
 
 
 @jit
@@ -77,84 +56,76 @@ def _forward(
     """Run the scan; ``x``, ``g``, ``r``, ``f`` are scratch and hold the state to begin with."""
     steps, batch = dt.shape
     units, rates, pairs = g.shape[0], r.shape[0], f.shape[0]
-    zero, one = pre.dtype.type(0), pre.dtype.type(1)
-    xp = np.zeros((units, wide(batch)), pre.dtype)
-    a = np.zeros((max(loop.shape[0], 2 * units), wide(batch)), pre.dtype)
-    em, gain = np.empty((rates, batch), pre.dtype), np.empty((rates, batch), pre.dtype)
-    s, c = np.empty((pairs, batch), pre.dtype), np.empty((pairs, batch), pre.dtype)
+    zero, kind = pre.dtype.type(0), pre.dtype
+    xp = np.zeros((units, wide(batch)), kind)
+    echo = np.zeros((units, wide(batch)), kind)
+    a = np.zeros((max(loop.shape[0], 2 * units), wide(batch)), kind)
+    em, gain = np.empty((rates, batch), kind), np.empty((rates, batch), kind)
+    s, c = np.empty((pairs, batch), kind), np.empty((pairs, batch), kind)
+    rest, new_g = np.empty((units, batch), kind), np.empty((units, batch), kind)
+    new_r, slope = np.empty((rates, batch), kind), np.empty((rates, batch), kind)
+    new_f = np.empty((pairs, batch), kind)
     for t in range(steps):
         for part in (x, g, f):
             begin(t, kept, keep, zero, part)
         begin(t, kept, keep, least, r)
-        _predict(t, dt, x, g, r, f, em, s, c, xp)
+        resting(g, r, f, rest)
+        predict(t, dt, x, rest, r, f, em, s, c, xp)
+        echo[:] = xp
+        if len(loop) and not event:
+            pull(t, event, per_rate, before, r, f, xp, rest, gain, echo)
         fetch(t, pre, a)
-        matmul_add(a, loop, xp)
-        for j in range(rates):
-            for b in range(batch):
-                share = sigmoid(a[units + j, b])
-                rate = least * exp(span * share)
-                rs[j, t, b] = rate
-                slopes[j, t, b] = rate * span * share * (one - share)
-        for j in range(pairs):
-            for b in range(batch):
-                fs[j, t, b] = most * tanh(a[units + rates + j, b])
+        matmul_add(a, loop, echo)
+        gates(a, new_g, new_r, new_f, slope, least, span, most)
+        resting(new_g, new_r, new_f, rest)
+        pull(t, event, per_rate, before, new_r, new_f, xp, rest, gain, echo)
+        store(t, echo, xs)
+        store(t, new_g, gs)
+        store(t, new_r, rs)
+        store(t, new_f, fs)
+        store(t, slope, slopes)
         hold(t, seen, present, r, rs)
         hold(t, seen, present, f, fs)
-        fetch(t, rs, r)
-        fetch(t, fs, f)
-        _gain(t, event, per_rate, before, r, gain)
-        for j in range(units):
-            k = j - pairs if j >= pairs else j
-            for b in range(batch):
-                target = tanh(a[j, b])
-                gs[j, t, b] = target
-                xs[j, t, b] = xp[j, b] + gain[k, b] * (target - xp[j, b])
         hold(t, seen, present, g, gs)
         hold(t, seen, present, xp, xs)
         fetch(t, xs, x)
         fetch(t, gs, g)
-
-
-@jit
-def _clear(t: Any, seen: Any, present: Any, out: Any) -> None:
-    """Zero where something was observed: nothing older reaches behind an update."""
-    if seen[t]:
-        out[:] = 0
-    else:
-        for b in range(out.shape[1]):
-            if present[t, b]:
-                for j in range(out.shape[0]):
-                    out[j, b] = 0
+        fetch(t, rs, r)
+        fetch(t, fs, f)
 
 
 @jit
 def _backward(
     loop: Any, dt: Any, before: Any, seen: Any, present: Any, kept: Any, keep: Any,
     x0: Any, g0: Any, r0: Any, f0: Any, xs: Any, gs: Any, rs: Any, fs: Any, slopes: Any,
-    dxs: Any, dgs: Any, drs: Any, dfs: Any,
-    least: Any, per_rate: Any, most: Any, event: Any,
-    dpre: Any, xps: Any, ddt: Any, dbefore: Any, dx: Any, dg: Any, dr: Any, df: Any,
+    dxs: Any, dgs: Any, drs: Any, dfs: Any, per_rate: Any, least: Any, most: Any, event: Any,
+    dpre: Any, echoes: Any, ddt: Any, dbefore: Any, dx: Any, dg: Any, dr: Any, df: Any,
 ) -> None:  # fmt: skip
     """Run the scan backwards.
 
     ``dxs`` to ``dfs`` are the gradients of the outputs (no rows: zero). Fills ``dpre``, the
-    predicted activities ``xps``, ``ddt``, ``dbefore``, and ``dx`` to ``df`` with the gradients of
-    the start.
+    activities ``echoes`` that the layer heard of itself, ``ddt``, ``dbefore``, and ``dx`` to ``df``
+    with the gradients of the start.
     """
     steps, batch = dt.shape
     units, rates, pairs = g0.shape[0], r0.shape[0], f0.shape[0]
     kind = dpre.dtype
     zero, one = kind.type(0), kind.type(1)
     cycle = kind.type(2.0 * math.pi)
-    per_most = one / most if most > 0 else zero
     x, g = np.empty((units, batch), kind), np.empty((units, batch), kind)
     r, f = np.empty((rates, batch), kind), np.empty((pairs, batch), kind)
-    em, s, c = np.empty((rates, batch), kind), np.empty((pairs, batch), kind), np.empty(
-        (pairs, batch), kind
-    )
+    em, s = np.empty((rates, batch), kind), np.empty((pairs, batch), kind)
+    c = np.empty((pairs, batch), kind)
     gain, dgain = np.empty((rates, batch), kind), np.empty((rates, batch), kind)
-    xp, now = np.empty((units, batch), kind), np.empty((rates, batch), kind)
-    dxp = np.zeros((max(loop.shape[0], units), wide(batch)), kind)
+    old_rest, rest = np.empty((units, batch), kind), np.empty((units, batch), kind)
+    drest, echo = np.empty((units, batch), kind), np.empty((units, batch), kind)
+    old_drest, old_gain = np.zeros((units, batch), kind), np.empty((rates, batch), kind)
+    xp, now_g = np.empty((units, batch), kind), np.empty((units, batch), kind)
+    now_r, slope = np.empty((rates, batch), kind), np.empty((rates, batch), kind)
+    now_f, past = np.empty((pairs, batch), kind), np.empty((units, batch), kind)
+    new_dg, new_dr = np.empty((units, batch), kind), np.empty((rates, batch), kind)
+    new_df, turned = np.empty((pairs, batch), kind), np.empty((pairs, batch), kind)
+    decho = np.zeros((max(loop.shape[0], units), wide(batch)), kind)
     da = np.zeros((2 * units, wide(batch)), kind)
     for t in range(steps - 1, -1, -1):
         add(t, dxs, dx)
@@ -168,92 +139,87 @@ def _backward(
         for part in (x, g, f):
             begin(t, kept, keep, zero, part)
         begin(t, kept, keep, least, r)
-        _predict(t, dt, x, g, r, f, em, s, c, xp)
-        fetch(t, rs, now)
-        _gain(t, event, per_rate, before, now, gain)
-        # The update.
-        dgain[:] = 0
+        resting(g, r, f, old_rest)
+        predict(t, dt, x, old_rest, r, f, em, s, c, xp)
+        echo[:] = xp
+        if len(loop) and not event:
+            pull(t, event, per_rate, before, r, f, xp, old_rest, old_gain, echo)
+        store(t, echo, echoes)
+        # The update: ``dx`` becomes the gradient of the predicted activities.
+        bypass(t, seen, present, dx, past)
+        old_drest[:] = 0
+        new_dg[:] = dg
+        new_dr[:] = dr
+        new_df[:] = df
+        for part in (new_dg, new_dr, new_df):
+            only(t, seen, present, part)
+        for part in (dg, dr, df):
+            clear(t, seen, present, part)
+        fetch(t, gs, now_g)
+        fetch(t, rs, now_r)
+        fetch(t, fs, now_f)
+        fetch(t, slopes, slope)
+        resting(now_g, now_r, now_f, rest)
+        pull(t, event, per_rate, before, now_r, now_f, xp, rest, gain, echo)
+        pull_back(
+            t, event, per_rate, before, now_r, now_f, xp, rest, gain, dx, dgain, drest, new_dr,
+            dbefore,
+        )  # fmt: skip
+        rest_back(now_g, now_r, now_f, rest, drest, new_dg, new_dr, new_df)
+        gates_back(new_dg, new_dr, new_df, now_g, now_f, slope, most, da)
+        only(t, seen, present, da)  # what was not observed may be no number at all
+        store(t, da, dpre)
+        decho[:] = 0
+        matmul_add(decho, loop, da)
+        if len(loop) and not event:
+            pull_back(
+                t, event, per_rate, before, r, f, xp, old_rest, old_gain, decho, dgain, old_drest,
+                dr, dbefore,
+            )  # fmt: skip
         for j in range(units):
-            k = j - pairs if j >= pairs else j
             for b in range(batch):
-                target = gs[j, t, b]
-                da[j, b] = (dg[j, b] + dx[j, b] * gain[k, b]) * (one - target * target)
-                dgain[k, b] += dx[j, b] * (target - xp[j, b])
-                dxp[j, b] = dx[j, b] * (one - gain[k, b])
-        for j in range(rates):
-            if event:
-                for b in range(batch):
-                    da[units + j, b] = (dr[j, b] + dgain[j, b] * per_rate) * slopes[j, t, b]
-            else:
-                for b in range(batch):
-                    left = dgain[j, b] * (one - gain[j, b])
-                    da[units + j, b] = (dr[j, b] + left * before[t, b]) * slopes[j, t, b]
-                    dgain[j, b] = left * now[j, b]
-                for b in range(batch):
-                    dbefore[t, b] += dgain[j, b]
-        for j in range(pairs):
-            for b in range(batch):
-                share = fs[j, t, b] * per_most
-                da[units + rates + j, b] = df[j, b] * most * (one - share * share)
+                dx[j, b] += decho[j, b]
         if not seen[t]:
+            only(t, seen, present, dx)
             for b in range(batch):
                 if not present[t, b]:
                     dbefore[t, b] = 0
-                    for j in range(2 * units):
-                        da[j, b] = 0
-                    for j in range(units):
-                        dxp[j, b] = dx[j, b]
-        for part in (dg, dr, df):
-            _clear(t, seen, present, part)
-        store(t, xp, xps)
-        store(t, da, dpre)
-        matmul_add(dxp, loop, da)
+            for j in range(units):
+                for b in range(batch):
+                    dx[j, b] += past[j, b]
         # The prediction.
         for j in range(pairs):
             k = pairs + j
             for b in range(batch):
                 decay = one + em[j, b]
                 real, imaginary = decay * c[j, b], decay * s[j, b]
-                # The resting point c = r g h with h = 1 / (r - 2 pi i f), q = |h|^2.
-                rate, speed = r[j, b], cycle * f[j, b]
-                q = one / (rate * rate + speed * speed)
-                g_a, g_b = g[j, b], g[k, b]
-                c_a = rate * q * (rate * g_a - speed * g_b)
-                c_b = rate * q * (rate * g_b + speed * g_a)
-                first, second = x[j, b] - c_a, x[k, b] - c_b
-                u, v = dxp[j, b], dxp[k, b]
+                first, second = x[j, b] - old_rest[j, b], x[k, b] - old_rest[k, b]
+                u, v = dx[j, b], dx[k, b]
                 d_a = (real - one) * u + imaginary * v
                 d_b = (real - one) * v - imaginary * u
                 dx[j, b] = u + d_a
                 dx[k, b] = v + d_b
-                dg[j, b] -= rate * q * (rate * d_a + speed * d_b)
-                dg[k, b] -= rate * q * (rate * d_b - speed * d_a)
-                # dc/dr = h (g - c), dc/d(2 pi f) = i h c.
-                off_a, off_b = g_a - c_a, g_b - c_b
-                dr[j, b] -= q * (
-                    d_a * (rate * off_a - speed * off_b) + d_b * (speed * off_a + rate * off_b)
-                )
-                df[j, b] -= cycle * q * (
-                    d_b * (rate * c_a - speed * c_b) - d_a * (speed * c_a + rate * c_b)
-                )
+                old_drest[j, b] -= d_a
+                old_drest[k, b] -= d_b
                 along = u * first + v * second
                 across = v * first - u * second
                 # With respect to r dt, and to the cycles f dt.
                 dgain[j, b] = along * real + across * imaginary
-                now[j, b] = cycle * (across * real - along * imaginary)
+                turned[j, b] = cycle * (across * real - along * imaginary)
             for b in range(batch):
                 dr[j, b] -= dgain[j, b] * dt[t, b]
-                df[j, b] += now[j, b] * dt[t, b]
-                ddt[t, b] += now[j, b] * f[j, b] - dgain[j, b] * r[j, b]
+                df[j, b] += turned[j, b] * dt[t, b]
+                ddt[t, b] += turned[j, b] * f[j, b] - dgain[j, b] * r[j, b]
         for j in range(2 * pairs, units):
             k = j - pairs
             for b in range(batch):
-                u = dxp[j, b]
+                u = dx[j, b]
                 dx[j, b] = u * (one + em[k, b])
-                dg[j, b] -= u * em[k, b]
+                old_drest[j, b] -= u * em[k, b]
                 left = u * (g[j, b] - x[j, b]) * (one + em[k, b])
                 dr[k, b] += left * dt[t, b]
                 ddt[t, b] += left * r[k, b]
+        rest_back(g, r, f, old_rest, old_drest, dg, dr, df)
         for part in (dx, dg, dr, df):
             begin(t, kept, keep, zero, part)
 
@@ -277,45 +243,46 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         shape = dt.shape
         units, pairs = len(g0), len(f0)
-        xs, gs = (pre.new_empty(units, *shape) for _ in range(2))
-        rs, slopes = (pre.new_empty(units - pairs, *shape) for _ in range(2))
-        fs = pre.new_empty(pairs, *shape)
+        xs = pre.new_empty(units, *shape)
+        gates = [pre.new_empty(n, *shape) for n in (units, units - pairs, pairs, units - pairs)]
         number = pre.detach().numpy().dtype.type
         span = math.log(cell.rate_max / cell.rate_min)
         start = [part.detach().numpy().copy() for part in (x0, g0, r0, f0)]
-        outs = [part.numpy() for part in (xs, gs, rs, fs, slopes)]
         _forward(
             pre.detach().numpy().reshape(2 * units, *shape), heard(loop, pre),
-            dt.detach().numpy(), before.detach().numpy(), *steps.masks, *start, *outs,
+            dt.detach().numpy(), before.detach().numpy(), *steps.masks, *start,
+            *(part.numpy() for part in (xs, *gates)),
             number(cell.rate_min), number(span), number(1.0 / cell.rate_max),
             number(cell.frequency_max), cell.event,
         )  # fmt: skip
         ctx.steps, ctx.cell = steps, cell
-        ctx.save_for_backward(loop, dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes)
+        ctx.save_for_backward(loop, dt, before, x0, g0, r0, f0, xs, *gates)
         ctx.set_materialize_grads(False)
+        gs, rs, fs, _ = gates
         return xs, gs, rs, fs
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         cell = ctx.cell
-        loop, dt, before, x0, g0, r0, f0, xs, gs, rs, fs, slopes = ctx.saved_tensors
+        loop, dt, before, x0, g0, r0, f0, xs, *gates = ctx.saved_tensors
         units, shape = len(g0), dt.shape
         kind = xs.numpy().dtype
         none = np.zeros((0, *shape), kind)
         outs = [none if d is None else d.contiguous().numpy() for d in grads]
-        dpre, xps = xs.new_empty(2 * units, *shape), torch.empty_like(xs)
+        dpre, echoes = xs.new_empty(2 * units, *shape), torch.empty_like(xs)
         ddt, dbefore = torch.zeros_like(dt), torch.zeros_like(before)
         starts = [torch.zeros_like(part) for part in (x0, g0, r0, f0)]
         number = kind.type
         _backward(
             heard_back(loop, xs), dt.detach().numpy(), before.detach().numpy(), *ctx.steps.masks,
-            *(part.detach().numpy() for part in (x0, g0, r0, f0, xs, gs, rs, fs, slopes)), *outs,
-            number(cell.rate_min), number(1.0 / cell.rate_max), number(cell.frequency_max),
-            cell.event, *(part.numpy() for part in (dpre, xps, ddt, dbefore, *starts)),
+            *(part.detach().numpy() for part in (x0, g0, r0, f0, xs, *gates)), *outs,
+            number(1.0 / cell.rate_max), number(cell.rate_min), number(cell.frequency_max),
+            cell.event,
+            *(part.numpy() for part in (dpre, echoes, ddt, dbefore, *starts)),
         )  # fmt: skip
         flat = dpre.reshape(2 * units, -1)
-        dloop = xps.reshape(units, -1) @ flat.T if ctx.needs_input_grad[1] else None
+        dloop = echoes.reshape(units, -1) @ flat.T if ctx.needs_input_grad[1] else None
         return flat, dloop, ddt, dbefore, *starts, None, None
 
 
@@ -329,6 +296,8 @@ def rows(
     keep: Tensor | None,
 ) -> list[Tensor] | None:
     """Run over sequences, as ``kernels.Kernel`` says."""
+    if not cell.trapezoid:
+        return None
     given = Sequences.of(inputs, dt, state, present, keep)
     source = given.source
     where = {part: cell.where(part) for part in cell.parts()}

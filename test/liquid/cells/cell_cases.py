@@ -145,12 +145,26 @@ def reach(cell, wiring):
         start, before = here.stop, here
     owners = _owners(cell, wiring)
     of_inputs = owners @ heard
-    of_state = owners @ carried @ owners.T
+    of_state = owners @ carried @ (owners | _turned(cell, wiring)).T
     if cell.kind == "gru_d":
         _missing_values(cell, of_state, of_inputs, heard, owners)
     of_state[:, -1] = True  # all may know the time
     of_state[-1], of_inputs[-1] = False, False  # and the clock starts anew
     return of_state, of_inputs
+
+
+def _turned(cell, wiring):
+    """A flow cell's pairs: both come to rest where the targets of both say, at their one rate."""
+    mine = np.zeros((cell.state_size, wiring.units), bool)
+    if cell.kind == "flow":
+        start = 0
+        for layer, pairs in zip(cell.layers, cell.pairs, strict=True):
+            one = start + np.arange(pairs)
+            for part in ("target", "rate"):
+                first = cell.where(part).start
+                mine[first + one, one + pairs] = mine[first + one + pairs, one] = True
+            start += layer.units
+    return mine
 
 
 def _owners(cell, wiring):

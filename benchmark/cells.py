@@ -4,9 +4,11 @@
     python benchmark/cells.py [--cells a,b] [--seeds N] [--trained N] [--json FILE]
 
 Each cell has 32 neurons and 8 inputs: wired as an NCP with 4 motor neurons where it takes a
-wiring, else dense. "random" are initial parameters, "trained" those after a short training
-(delayed and filtered values of an irregularly sampled signal). Medians over the seeds, and the
-largest. Everything runs in float64. What is measured:
+wiring, else dense; of the flow cell's rows, without turning neurons, with a pair of them among the
+command neurons ("pairs", and "flying" with the rates and frequencies of a flight's policy), and 64
+neurons, half of them turning ("dense"). "random" are initial parameters, "trained" those after a
+short training (delayed and filtered values of an irregularly sampled signal). Medians over the
+seeds, and the largest. Everything runs in float64. What is measured:
 
 split       predict(a) then predict(b) against predict(a + b), relative to max(1, |x|)
 substeps    five observations of a held signal in 0.2 s against one, share of the movement
@@ -15,7 +17,8 @@ zero_seen   how far an observation moves it when no time has passed
 rate        a held signal observed at 10, 30, 100 and 200 Hz for 2 s: largest difference from the
             state at 200 Hz, relative to max(1, |x|)
 forget      time in which two states, shown the same signal, come to 1/e of their distance, at
-            each rate; and (largest - smallest) / median of the four
+            each rate; and (largest - smallest) / median of the four. Cells with a flow have just
+            seen the new signal (no time passes), so that they flow by it from the beginning
 dropped     a moving signal at 30 Hz for 4 s, of which 30 % is not seen: root mean square of the
             difference in activity, relative to how much the activity moves
 batch       a batch of different dt: "equal" to one by one, "differs", or "raises"

@@ -15,8 +15,15 @@ from lnn_ros.liquid.rnn import LiquidRNN
 from lnn_ros.liquid.wiring import WiredLayer, Wiring, auto_ncp, dense
 
 UNITS, INPUTS, MOTOR = 32, 8, 4
+DENSE = 64
+"""Neurons of the row whose wiring is dense, half of them in turning pairs."""
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     **{kind: (kind, {}) for kind in kinds()},
+    "flow": ("flow", {"rotating": ()}),
+    "flow (pairs)": ("flow", {}),
+    "flow (dense)": ("flow", {}),
+    # As in the policies of a flight: frames and inertial data are faster than what is remembered.
+    "flow (flying)": ("flow", {"rate_min": 0.03, "rate_max": 60.0, "frequency_max": 10.0}),
     "flow (event)": ("flow", {"event": True}),
     "gru (dt)": ("gru", {"dt_input": True}),
     "lstm (dt)": ("lstm", {"dt_input": True}),
@@ -35,7 +42,7 @@ class Ours:
             INPUTS,
             2,
             kind,
-            wiring=_wiring(kind, inputs, seed),
+            wiring=_wiring(row, inputs, seed),
             presence=self.presence,
             seed=seed,
             dtype=torch.float64,
@@ -95,8 +102,13 @@ class Ours:
         return "accepted"
 
 
-def _wiring(kind: str, inputs: int, seed: int) -> Wiring:
+def _wiring(row: str, inputs: int, seed: int) -> Wiring:
     """An NCP; without loops for a cell without memory; dense for one that mixes everything."""
+    kind = ROWS[row][0]
+    if row == "flow (dense)":
+        return dense(inputs, DENSE)
+    if row in ("flow (pairs)", "flow (flying)"):
+        return auto_ncp(inputs, UNITS, MOTOR, seed=seed, paired=True)
     wiring = auto_ncp(inputs, UNITS, MOTOR, seed=seed)
     try:
         cell_type(kind).wired(inputs, wiring, MOTOR)

@@ -33,6 +33,8 @@ COMMANDS = {
                   "Show what a policy looks at, remembers and bases its commands on."),
     "calibrate": ("lnn_ros.learning.calibrate",
                   "Let a policy state how sure it is, or how unlike training its input is."),
+    "store": ("lnn_ros.learning.store_command",
+              "Show a robot's policy store; promote a policy, or roll back."),
     "replay": ("lnn_ros.replay.command",
                "Run a recorded bag through a policy, and compare with what it commanded live."),
     "worlds": ("lnn_ros.simulation.gazebo.command",

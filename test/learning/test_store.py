@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 from policies_for_tests import small_checkpoint
 
+from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.store import LIVE, Store
 from lnn_ros.liquid.checkpoint import load, save
@@ -125,6 +126,27 @@ def test_the_link_follows_the_history_after_a_kill_between_the_two(store, tmp_pa
     link.symlink_to(f"policies/{a}.safetensors")
     Store(store.folder).mend()
     assert os.readlink(link) == f"policies/{b}.safetensors"
+
+
+def test_the_command_shows_and_changes_it(store, tmp_path, capsys):
+    def said(*words):
+        assert main(["store", str(store.folder), *words]) == 0
+        return capsys.readouterr().out
+
+    first = said("add", str(policy(tmp_path, 1))).strip()
+    second = said("add", str(policy(tmp_path, 2)), "--parent", first[:12]).strip()
+    said("promote", first[:12])
+    assert said("promote", second[:12], "--why", "it is better") == f"{second} flies\n"
+    listed = said().splitlines()
+    assert [line[:14] for line in listed[:2]] == [f"  {first[:12]}", f"* {second[:12]}"]
+    assert listed[1].endswith(f"from {first[:12]}") and listed[3].endswith(": it is better")
+    assert json.loads(said("show", second[:12]))["lineage"] == [second, first]
+    assert said("rollback") == f"{first} flies again\n" and store.live == first
+    for words, expected in ((("show",), "expected a digest"), (("rollback", "x"), "nothing after"),
+                            (("promote", "12345678"), "0 policies begin with")):
+        assert main(["store", str(store.folder), *words]) == 2
+        assert expected in capsys.readouterr().err
+    assert main(["store", str(tmp_path / "none")]) == 2 and not (tmp_path / "none").exists()
 
 
 KILLED = """

@@ -13,7 +13,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from lnn_ros.timeline.intervals import (
     first,
     following,
 )
+from lnn_ros.timeline.network import Floats, Judge, Network
 from lnn_ros.timeline.samples import (
     STREAMS,
     Reading,
@@ -50,40 +51,11 @@ FRAMES_PER_S, READINGS_PER_S, SLACK_S = 64, 2048, 0.5
 """The history holds at most what comes at these rates in the horizon and so long before it. More is
 refused and counted: it bounds what a single replay may cost."""
 
-Floats = NDArray[np.float32]
-
 _COUNTS = {(name, verdict): f"{name}.{verdict.value}" for name in STREAMS for verdict in Verdict}
-
-
-class Judge(Protocol):
-    """How unlike training a frame is: ``liquid.novelty.Novelty``."""
-
-    @property
-    def memory(self) -> float:
-        """Seconds in which a score is forgotten to 1 / e."""
-
-    def score(self, frame: NDArray[np.uint8], features: Floats) -> float:
-        """Score of one frame with its features; 0: as usual."""
 
 
 class OutOfHistory(LnnError):
     """The state of an instant is asked for that lies before the history or too far after it."""
-
-
-class Network(Protocol):
-    """What is integrated: ``liquid.engine.Engine``."""
-
-    def initial(self) -> Floats:
-        """A new state."""
-
-    def encode(self, frame: NDArray[np.uint8]) -> Floats:
-        """Features of a frame."""
-
-    def predict(self, state: Floats, dt: float, out: Floats) -> None:
-        """Write into ``out`` the state ``dt`` seconds later."""
-
-    def update(self, state: Floats, features: Floats | None, summary: Floats) -> None:
-        """Let the state meet an observation; without features, one without the camera."""
 
 
 def capacity(horizon_s: float) -> dict[str, int]:
@@ -155,6 +127,37 @@ class Timeline:
         self._newest_ns = 0
         self._trimmed_ns = 0  # the newest stamp when something was last forgotten
         self._undone_ns: int | None = None  # boundaries from here on are to be made again
+
+    def heir(self, network: Network, judge: Judge | None = None, carry: bool = True) -> Timeline:
+        """Return a timeline of another network over the same samples.
+
+        It begins just after the oldest update that is remembered, and integrates all later samples
+        anew: when somebody next asks, at the cost of one replay of the whole history. Samples that
+        come later have to be given to both. Nothing is changed here.
+
+        Parameters
+        ----------
+        network : Network
+            Takes frames of the same shape.
+        judge : Judge, optional
+            As for a new timeline; what frames before the history were like is taken over.
+        carry : bool
+            Begin with this network's state of then, which must mean the same to the other one; else
+            with that of a network that has seen nothing before the history.
+        """
+        self._settle()
+        found = Timeline(network, self._shape, self._first_ns * NS, self._horizon_ns * NS, judge)
+        found.counts = Counter(self.counts)
+        found._imu.stamps, found._imu.values = list(self._imu.stamps), list(self._imu.values)
+        found._frames.stamps = list(self._frames.stamps)
+        found._frames.values = [_Frame(frame.pixels) for frame in self._frames.values]
+        found._newest, found._newest_ns = dict(self._newest), self._newest_ns
+        found._trimmed_ns, found._undone_ns = self._trimmed_ns, 0
+        for oldest in self._boundaries[:1]:
+            state = oldest.state.copy() if carry else network.initial()
+            found._boundaries = [_Boundary(oldest.carry, state, oldest.novelty)]
+            found._undone_ns = oldest.carry.end_ns + 1
+        return found
 
     # -- samples --------------------------------------------------------------------------------
 

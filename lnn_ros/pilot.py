@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lnn_ros.errors import LnnError
 from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.limits import Limits
 from lnn_ros.liquid.checkpoint import Checkpoint, load
@@ -73,6 +74,7 @@ class Pilot:
             self._engine, self._shape, spec.first_interval, horizon_s, checkpoint.novelty
         )
         self.says_novelty = checkpoint.novelty is not None
+        self._core = spec.core, {k: a for k, a in checkpoint.arrays.items() if k[:7] == "wiring."}
         self._unanswered = 0
         self.wish: NDArray[np.float64] | None = None
         self.unlike: float | None = None
@@ -90,6 +92,32 @@ class Pilot:
             When the file is missing, damaged or no policy.
         """
         return Pilot(load(path), limits)
+
+    def heir(self, checkpoint: Checkpoint) -> Pilot:
+        """Return a pilot that would fly on by another policy, from the same samples.
+
+        Of a core of the same architecture and wiring, as of a policy that was fine-tuned, the state
+        at the beginning of the history is carried over; any other begins there as one that has seen
+        nothing. From there on it has integrated the samples itself. Guard and counts are shared;
+        until it takes over, both have to be given what comes. Nothing is changed here.
+
+        Raises
+        ------
+        LnnError
+            When the policy looks with another camera: then a reset has to come first.
+        """
+        found = Pilot(checkpoint, guard=self._guard)
+        for name, ours, theirs in (("frames of", self.frame_shape, found.frame_shape),
+                                   ("a camera of", self.card["camera"], found.card["camera"])):
+            if ours != theirs:
+                raise LnnError(f"policy {found.card['name']}: {name} {theirs} found, expected "
+                               f"{ours}, as of the policy that flies: load it by a reset")
+        core, masks = self._core
+        carry = core == found._core[0] and all(
+            np.array_equal(mask, found._core[1][name]) for name, mask in masks.items())
+        found._timeline = self._timeline.heir(found._engine, checkpoint.novelty, carry)
+        found._unanswered = self._unanswered
+        return found
 
     @property
     def card(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A timeline that goes on with another network: what it must be is known where the two are alike."""
+"""A timeline that goes on with another network: where the two are alike, so is all that follows."""
 
 import numpy as np
 import pytest

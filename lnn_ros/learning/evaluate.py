@@ -64,8 +64,8 @@ def evaluate(
     name, first = next(iter(table.items()))
     for row in table.values():
         if row is not first and name == POLICY and len(seeds) > 1:
-            hits = [[w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row)]
-            row["policy_minus_this"] = bootstrap_difference(*hits)
+            ours, theirs = ([w["outcome"] == "arrived" for w in r["worlds"]] for r in (first, row))
+            row["policy_minus_this"] = bootstrap_difference(ours, theirs)
     return table
 
 

@@ -124,4 +124,4 @@ def test_the_command_line_flies_under_a_condition_and_says_so(tmp_path, capsys):
     assert main([*words, "--shift", "drop_50", "--card"]) == 2
     assert "--card with --shift drop_50 found, expected nominal" in capsys.readouterr().err
     assert main([*words, "--shift", "drop_50,rain"]) == 2
-    assert "shift 'rain' found, expected names of nominal, camera_4hz" in capsys.readouterr().err
+    assert "shift 'rain' found, expected names of nominal, camera_2hz" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_typestore
@@ -40,6 +40,7 @@ def equal(a, b):
     return a[0] == b[0] and a[1].tobytes() == b[1].tobytes()
 
 
+@example(0, 1, "", [0.0, 0.0, 0.0, 0.0, 8.9e307, 9.1e307], [0.0, 0.0])
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32 - 1),
        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
        st.lists(numbers, min_size=6, max_size=6), st.lists(numbers, min_size=2, max_size=2))
@@ -52,7 +53,10 @@ def test_what_is_read_is_what_rclpy_reads(seconds, nanoseconds, frame, vector, c
     rate.x, rate.y, rate.z, force.x, force.y, force.z = vector
     message.angular_velocity_covariance[0], message.linear_acceleration_covariance[0] = covariance
     payload = serialize_message(message)
-    assert equal(imu_sample(payload), slowly(payload))
+    found = imu_sample(payload)
+    if found is None and not np.isfinite(sum(vector)):
+        return  # of numbers whose sum is infinite the long way tells
+    assert equal(found, slowly(payload))
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.binary(max_size=8))

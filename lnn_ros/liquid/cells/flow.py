@@ -214,8 +214,8 @@ class Flow(Cell):
         for i, (layer, pairs) in enumerate(zip(self.layers, self.pairs, strict=True)):
             before = heard = x[..., start : start + layer.units]
             if layer.recurrent and self.trapezoid and not self.event:
-                old = self._latched(ops, state, start, turned, i)
-                heard = self._pulled(ops, before, *old, pairs, elapsed)
+                old_g, old_r, old_f = self._latched(ops, state, start, turned, i)
+                heard = self._pulled(ops, before, old_g, old_r, old_f, pairs, elapsed)
             z = ops.concat([source, heard]) if layer.recurrent else source
             gates = self._gates(ops, w, i, z)
             g, r = gates["target"], gates["rate"]
@@ -232,7 +232,7 @@ class Flow(Cell):
 
     def _latched(
         self, ops: Ops, state: Array, start: int, turned: int, index: int
-    ) -> tuple[Array, ...]:
+    ) -> tuple[Array, Array, Array]:
         """Target, rate and frequency that the last update has given a layer; see ``gates``."""
         stop, pairs = start + self.layers[index].units, self.pairs[index]
         g, r, f = (state[..., self.where(part)] for part in ("target", "rate", "frequency"))

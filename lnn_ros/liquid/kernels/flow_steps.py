@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lnn_ros.liquid.kernels.maths import exp, expm1, jit, sigmoid, tanh, turn
+from lnn_ros.liquid.kernels.maths import exp, expm1, inline, sigmoid, tanh, turn
 
 
-@jit
+@inline
 def rest(g: Any, r: Any, f: Any, c: Any) -> None:
     """Fill ``c``, where the neurons come to rest: a neuron alone at its target."""
     pairs = f.shape[0]
@@ -28,7 +28,7 @@ def rest(g: Any, r: Any, f: Any, c: Any) -> None:
             c[j, b] = g[j, b]
 
 
-@jit
+@inline
 def rest_back(
     g: Any, r: Any, f: Any, c: Any, dc: Any, dg: Any, dr: Any, df: Any
 ) -> None:  # fmt: skip
@@ -58,7 +58,7 @@ def rest_back(
             dg[j, b] += dc[j, b]
 
 
-@jit
+@inline
 def predict(
     t: Any, dt: Any, x: Any, rest: Any, r: Any, f: Any, em: Any, s: Any, c: Any, xp: Any
 ) -> None:
@@ -84,7 +84,7 @@ def predict(
             xp[j, b] = x[j, b] - em[k, b] * (rest[j, b] - x[j, b])
 
 
-@jit
+@inline
 def gates(
     a: Any, g: Any, r: Any, f: Any, slope: Any, least: Any, span: Any, most: Any
 ) -> None:  # fmt: skip
@@ -105,7 +105,7 @@ def gates(
             f[j, b] = most * tanh(a[units + rates + j, b])
 
 
-@jit
+@inline
 def gates_back(
     dg: Any, dr: Any, df: Any, g: Any, f: Any, slope: Any, most: Any, da: Any
 ) -> None:  # fmt: skip
@@ -125,7 +125,7 @@ def gates_back(
             da[units + rates + j, b] = df[j, b] * most * (one - share * share)
 
 
-@jit
+@inline
 def pull(
     t: Any, event: Any, per_rate: Any, before: Any, r: Any, f: Any, xp: Any, rest: Any,
     gain: Any, x: Any,
@@ -145,7 +145,7 @@ def pull(
             x[j, b] = xp[j, b] + gain[k, b] * (rest[j, b] - xp[j, b])
 
 
-@jit
+@inline
 def pull_back(
     t: Any, event: Any, per_rate: Any, before: Any, r: Any, f: Any, xp: Any, rest: Any, gain: Any,
     dx: Any, dgain: Any, drest: Any, dr: Any, dbefore: Any,
@@ -169,7 +169,7 @@ def pull_back(
                 dbefore[t, b] += left * r[j, b]
 
 
-@jit
+@inline
 def clear(t: Any, seen: Any, present: Any, out: Any) -> None:
     """Zero where something was observed: nothing older reaches behind an update."""
     if seen[t]:
@@ -181,7 +181,7 @@ def clear(t: Any, seen: Any, present: Any, out: Any) -> None:
                     out[j, b] = 0
 
 
-@jit
+@inline
 def only(t: Any, seen: Any, present: Any, out: Any) -> None:
     """Zero where nothing was observed."""
     if not seen[t]:

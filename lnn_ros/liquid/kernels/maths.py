@@ -20,9 +20,9 @@ from numba.extending import overload
 _OPTIONS: Any = {"error_model": "numpy", "nogil": True, "fastmath": {"contract"}}
 jit: Any = numba.njit(cache=True, **_OPTIONS)
 inline: Any = numba.njit(inline="always", **_OPTIONS)
-"""For the larger pieces of a scan. Of a piece that LLVM does not inline there are two copies, its own
-and that in the scan's object file. They are optimised apart, round otherwise, and which of them runs
-depends on whether the scan was compiled just now or comes from the cache."""
+"""For the larger pieces of a scan. Of a piece that LLVM does not inline there are two copies, its
+own and that in the scan's object file. They are optimised apart, round otherwise, and which of them
+runs depends on whether the scan was compiled just now or comes from the cache."""
 
 F = np.float32
 SHIFT = F(1.5 * 2**23)

@@ -70,10 +70,11 @@ class Pilot:
         self._engine = Engine(spec, checkpoint.arrays)
         self._guard = guard or Guard(limits or Limits(spec.head.low, spec.head.high))
         self._shape = spec.encoder.frame_shape
+        self._judge = checkpoint.novelty
         self._timeline = Timeline(
-            self._engine, self._shape, spec.first_interval, horizon_s, checkpoint.novelty
+            self._engine, self._shape, spec.first_interval, horizon_s, self._judge
         )
-        self.says_novelty = checkpoint.novelty is not None
+        self.says_novelty = self._judge is not None
         self._core = spec.core, {k: a for k, a in checkpoint.arrays.items() if k[:7] == "wiring."}
         self._unanswered = 0
         self.wish: NDArray[np.float64] | None = None
@@ -93,31 +94,34 @@ class Pilot:
         """
         return Pilot(load(path), limits)
 
-    def heir(self, checkpoint: Checkpoint) -> Pilot:
-        """Return a pilot that would fly on by another policy, from the same samples.
+    def inherit(self, flying: Pilot) -> None:
+        """Become one that would fly on by this policy, from the samples that another one has.
 
         Of a core of the same architecture and wiring, as of a policy that was fine-tuned, the state
         at the beginning of the history is carried over; any other begins there as one that has seen
-        nothing. From there on it has integrated the samples itself. Guard and counts are shared;
-        until it takes over, both have to be given what comes. Nothing is changed here.
+        nothing. From there on it integrates the samples itself, once somebody asks: at the cost of
+        one replay of the history. The guard is shared; until this one takes over, both have to be
+        given what comes. Nothing is changed of the other.
+
+        Parameters
+        ----------
+        flying : Pilot
 
         Raises
         ------
         LnnError
-            When the policy looks with another camera: then a reset has to come first.
+            When this policy looks with another camera: then a reset has to come first.
         """
-        found = Pilot(checkpoint, guard=self._guard)
-        for name, ours, theirs in (("frames of", self.frame_shape, found.frame_shape),
-                                   ("a camera of", self.card["camera"], found.card["camera"])):
+        for name, ours, theirs in (("frames of", flying.frame_shape, self.frame_shape),
+                                   ("a camera of", flying.card["camera"], self.card["camera"])):
             if ours != theirs:
-                raise LnnError(f"policy {found.card['name']}: {name} {theirs} found, expected "
+                raise LnnError(f"policy {self.card['name']}: {name} {theirs} found, expected "
                                f"{ours}, as of the policy that flies: load it by a reset")
-        core, masks = self._core
-        carry = core == found._core[0] and all(
-            np.array_equal(mask, found._core[1][name]) for name, mask in masks.items())
-        found._timeline = self._timeline.heir(found._engine, checkpoint.novelty, carry)
-        found._unanswered = self._unanswered
-        return found
+        core, masks = flying._core
+        carry = core == self._core[0] and all(
+            np.array_equal(mask, self._core[1][name]) for name, mask in masks.items())
+        self._timeline = flying._timeline.heir(self._engine, self._judge, carry)
+        self._guard, self._unanswered = flying._guard, flying._unanswered
 
     @property
     def card(self) -> Mapping[str, Any]:

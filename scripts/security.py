@@ -72,7 +72,7 @@ _LIFECYCLE = _NODE + Permissions(
     reply=tuple(f"~/{name}" for name in (
         "change_state", "get_available_states", "get_available_transitions", "get_state",
         "get_transition_graph")))
-_ENGAGING = ("engage", "disengage", "release", "reset")
+_DECIDING = ("engage", "disengage", "release", "reset", "rollback")
 
 
 def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]:
@@ -96,7 +96,7 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
             publish=("cmd_vel", "~/status", "~/neurons", "~/trace", "/diagnostics"),
             subscribe=("image", "image/compressed", "camera_info", "imu", "/clock",
                        "vehicle_state", "takeover", "deadman", "odom", *SENSORS, "depth_info"),
-            reply=tuple(f"~/{name}" for name in _ENGAGING)),
+            reply=tuple(f"~/{name}" for name in (*_DECIDING, "swap"))),
         "vehicle_adapter": _NODE + Permissions(
             publish=(*spoken_to.takes, *told, "~/status", "/diagnostics"),
             subscribe=("cmd_vel", *spoken_to.says)),
@@ -114,7 +114,7 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
             subscribe=("/diagnostics", "/rosout", "companion/status",
                        *each("controller/status", "vehicle_adapter/status")),
             request=("companion/record",
-                     *each(*(f"controller/{name}" for name in (*_ENGAGING, "get_state"))))),
+                     *each(*(f"controller/{name}" for name in (*_DECIDING, "get_state"))))),
     }
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from lnn_ros import policies
+from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.modes import Event, Mode, Refusal
@@ -21,6 +24,7 @@ from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.nodes.streams import Arrival, Streams
 from lnn_ros.nodes.voice import Voice
 from lnn_ros.pilot import Pilot, ceilings
+from lnn_ros.succession import Candidate, Stage, Succession
 
 
 class ControlLoop:
@@ -58,9 +62,12 @@ class ControlLoop:
         self._node, self._parameters, self._complaints = node, parameters, complaints
         settings = self._settings = parameters.settings()
         self._closing: list[Callable[[], None]] = []
-        checkpoint = self._load()
+        file = policies.find(settings.policy).resolve()
+        checkpoint = load(file)
         self.guard = Guard(ceilings(checkpoint), settings.guard, self.period)
-        self._pilot = self._fly(checkpoint)
+        first = Candidate(checkpoint, file, self._build(checkpoint))
+        self._succession = Succession(first, self._build)
+        self._closing.append(lambda: self._succession.close())
         try:
             self._voice = Voice(node, settings)
             self._closing.append(self._voice.close)
@@ -91,7 +98,12 @@ class ControlLoop:
     @property
     def digest(self) -> str:
         """What names the policy that flies, whatever its file is called."""
-        return str(self._pilot.card["weights_sha256"])[:16]
+        return self._succession.flying.digest
+
+    @property
+    def policy_file(self) -> Path:
+        """Where the policy that flies was read, links followed."""
+        return self._succession.flying.file
 
     # What happens to it
 
@@ -123,9 +135,10 @@ class ControlLoop:
             self._complaints.fine("clock")
         if self.guard.mode is Mode.FAULT:  # nothing of a pilot that failed is asked again
             self.at_ns = self._voice.zero(max(now_ns, self.at_ns))
+            self._go_on()
             return
         self._apply()
-        self.streams.feed(self._pilot, arrivals, now_ns, jumped=jump_ns != 0)
+        self.streams.feed(self._succession, arrivals, now_ns, jumped=jump_ns != 0)
         if self.clocks.source is Source.SIMULATED:
             # Simulated time is told by messages: a sample may have overtaken that of its stamp.
             now_ns = max(now_ns, self.streams.newest_ns())
@@ -134,6 +147,7 @@ class ControlLoop:
         now = self._steady
         self._beside.feed(self.guard, now_ns, at_ns / 1e9 if now is None else now,
                           jump_ns != 0)
+        self._go_on()
         command = self._pilot.command(at_ns, self.streams.silences(), self._steady)
         if not self._voice.command(at_ns, command):
             return  # it came too late: zero is commanded since, which the next tick answers
@@ -208,16 +222,62 @@ class ControlLoop:
 
     def reset(self) -> None:
         """Begin anew with the policy as it is on disk: nothing of the old pilot is trusted."""
-        checkpoint = self._load()
-        self.guard.set(self._settings.guard, self.period, ceilings(checkpoint))
-        pilot = self._fly(checkpoint)
-        self.streams.aim(VirtualCamera.from_card(pilot.card))
-        self._pilot = pilot
+        policy = Candidate.read(policies.find(self._parameters.settings().policy), self._build)
+        self.guard.set(self._settings.guard, self.period, policy.ceilings)
+        self.streams.aim(VirtualCamera.from_card(policy.pilot.card))
+        self._succession.close()
+        self._succession = Succession(policy, self._build)
         self.begin_anew()
+
+    def swap(self) -> str:
+        """Prepare the policy that the parameters name to take over in flight; return a sentence.
+
+        Raises
+        ------
+        Refusal
+            When it is no policy's name, or another one is being prepared, or is on trial.
+        """
+        settings = self._parameters.settings()
+        try:
+            file = policies.find(settings.policy)
+        except LnnError as error:  # no reason to stop flying
+            raise Refusal(f"swap refused: {error}") from error
+        self._succession.propose(file, settings.swap.tolerance, settings.swap.trial_s)
+        return f"preparing {file}: ~/status says what becomes of it"
+
+    def rollback(self) -> str:
+        """Let the policy fly that flew before this one; return a sentence.
+
+        Raises
+        ------
+        Refusal
+            When there is none, or another one is being prepared.
+        """
+        flying = self._succession.flying
+        self._succession.back()
+        if self._succession.flying is flying:
+            return "preparing the policy before this one: ~/status says what becomes of it"
+        self._taken_over()
+        return f"policy {self.digest} of {self.policy_file} flies again"
+
+    @property
+    def has_news(self) -> bool:
+        """Whether ``news`` has something to take."""
+        return bool(self._succession.news)
+
+    def news(self) -> list[str]:
+        """Take what has become of policies that were to take over."""
+        found, self._succession.news = self._succession.news, []
+        return found
+
+    @property
+    def succession(self) -> str:
+        """Where the change of policies stands, and what became of the last one, in words."""
+        return f"{self._succession.stage.value}; {self._succession.last}"
 
     def begin_anew(self) -> None:
         """Forget all samples."""
-        self._pilot.reset()
+        self._succession.reset()
         self.streams.forget()
         self._voice.begin_anew()
         self._resets += 1
@@ -263,11 +323,37 @@ class ControlLoop:
             self._voice.settle(self._parameters.values())
             self._applied = changes
 
-    def _load(self) -> Checkpoint:
-        """Read the policy that the settings name."""
-        return load(policies.find(self._settings.policy))
+    def _go_on(self) -> None:
+        """Let a newcomer come nearer to flying, or go."""
+        succession = self._succession
+        told = len(succession.news)
+        if succession.step(self.at_ns, self.guard.mode):
+            self._taken_over()
+        elif len(succession.news) > told and succession.stage is Stage.SETTLED:
+            self._name_policy()
 
-    def _fly(self, checkpoint: Checkpoint) -> Pilot:
+    def _taken_over(self) -> None:
+        """Let it count everywhere that another policy flies."""
+        self.guard.set(self._settings.guard, self.period, self._succession.flying.ceilings)
+        if self._succession.stage is Stage.SETTLED:
+            self._name_policy()
+
+    def _name_policy(self) -> None:
+        """Let the parameter name the policy that flies: by that a reset begins anew."""
+        named = self._parameters.settings().policy
+        try:
+            right = policies.find(named).resolve() == self.policy_file
+        except LnnError:
+            right = False
+        if not right:
+            self._node.set_parameters([Parameter("policy", value=str(self.policy_file))])
+
+    @property
+    def _pilot(self) -> Pilot:
+        """Of the policy that flies."""
+        return self._succession.flying.pilot
+
+    def _build(self, checkpoint: Checkpoint) -> Pilot:
         return Pilot(checkpoint, horizon_s=self._settings.horizon_s, guard=self.guard)
 
     def _no_time(self) -> str:

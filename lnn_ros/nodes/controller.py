@@ -5,6 +5,7 @@ from __future__ import annotations
 from lnn_ros.nodes import environment  # first: before numpy is loaded
 
 # isort: split
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,6 +33,7 @@ _WATCH_S = 0.1
 _SOONEST_S = 0.01  # after an image that was answered; one that comes sooner waits for the timer
 _STALL_S = 0.4  # sooner than the vehicle adapter's timeout: here it is known why
 _STALL_PERIODS = 5.0
+_GIVE_WAY_S = 5e-4  # of the thread that builds another policy, ten times a command, to the loop
 
 
 class Controller(ManagedNode[ControllerSettings]):
@@ -66,7 +68,8 @@ class Controller(ManagedNode[ControllerSettings]):
         self._entities.append(self._loop.close)
         self._mode = self._loop.guard.mode
         for name, action in (("engage", self._engage), ("disengage", self._disengage),
-                             ("release", self._release), ("reset", self._reset)):
+                             ("release", self._release), ("reset", self._reset),
+                             ("swap", self._swap), ("rollback", self._rollback)):
             service = self.create_service(Trigger, f"~/{name}", self._answering(action))
             self._entities.append(partial(self.destroy_service, service))
         if settings.lockstep:
@@ -161,6 +164,15 @@ class Controller(ManagedNode[ControllerSettings]):
         loop.reset()
         return "reset; call ~/engage to fly"
 
+    def _swap(self) -> str:
+        if not self.active:
+            raise Refusal("swap refused: the controller is not active; it loads the policy that "
+                          "the parameter policy names when it is configured")
+        return self._made().swap()
+
+    def _rollback(self) -> str:
+        return self._made().rollback()
+
     def _answering(self, action: Callable[[], str]) -> Callable[..., Trigger.Response]:
         """Make a service callback: a refusal is an answer, anything else is a fault as well."""
         def callback(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -187,8 +199,8 @@ class Controller(ManagedNode[ControllerSettings]):
         now = loop.clocks.look()
         if now > 0:  # else there has been no /clock yet, and a zero stamp is no time
             loop.tick(now, arrivals)
-            if loop.guard.mode is not self._mode:  # troubles are looked after by ``_on_watch``
-                self._follow()
+            if loop.guard.mode is not self._mode or loop.has_news:
+                self._follow()  # troubles are looked after by ``_on_watch``
 
     def _on_frame(self) -> None:
         """Answer an image at once, unless one has just been answered or no time has passed."""
@@ -243,7 +255,10 @@ class Controller(ManagedNode[ControllerSettings]):
                 self.get_logger().warning(sentence)
             else:
                 self.get_logger().info(sentence)
-        self._say_status()
+        news = [] if self._loop is None else self._loop.news()
+        for sentence in news:
+            self.get_logger().info(sentence)
+        self._say_status(now=bool(news))
 
     def _say_status(self, now: bool = False) -> None:
         loop = self._loop
@@ -257,7 +272,8 @@ class Controller(ManagedNode[ControllerSettings]):
             level = WARN
         about = {"active": str(self.active).lower(),
                  "policy": "none" if loop is None else loop.digest,
-                 "policy_file": self._settings.policy}
+                 "policy_file": self._settings.policy if loop is None else str(loop.policy_file),
+                 "swap": "" if loop is None else loop.succession}
         self._speaker.say(mode, reason, troubles, level, about, now)
 
     # Parts
@@ -287,6 +303,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the node; the exit status is 0 after SIGINT or SIGTERM."""
     environment.keep_memory()
     environment.use_dds_profile("robot.xml")
+    sys.setswitchinterval(_GIVE_WAY_S)
     return process.run(Controller, args)
 
 

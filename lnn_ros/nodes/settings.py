@@ -188,6 +188,18 @@ class ImuSettings:
 
 
 @dataclass(frozen=True)
+class SwapSettings:
+    """How another policy takes over in flight, asked for by the service ``~/swap``."""
+
+    tolerance: float = setting(0.25, "How far its wish may be from that of the policy that "
+                               "flies when it takes over, as a share of each output's range.",
+                               0.0, 1.0, "at the next ~/swap", False)
+    trial_s: float = setting(30.0, "For so long, s, it is on trial: should the guard go to hold "
+                             "or fault, the policy before it flies on. Only time counts in which "
+                             "it decides.", 0.0, 3600.0, "at the next ~/swap", False)
+
+
+@dataclass(frozen=True)
 class TakeoverSettings(TakeoverParameters):
     """A person commands, and how their commands come."""
 
@@ -218,7 +230,10 @@ class ControllerSettings:
     """Parameters of the controller."""
 
     policy: str = setting("fly_to_target", "The policy that flies: name of one that ships with the "
-                          "package, or path of a .safetensors checkpoint.")
+                          "package, or path of a .safetensors checkpoint. Where another one is "
+                          "refused, or fails its trial, this is put back to the one that flies.",
+                          when="at configure, ~/reset and ~/swap", fixed=False)
+    swap: SwapSettings = dataclasses.field(default_factory=SwapSettings)
     engage: bool = setting(False, "Engage by itself after activation, and when a simulator begins "
                            "another episode, as soon as nothing stands against it. True is for "
                            "simulation: on a robot a person engages, by the service ~/engage.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from lnn_ros.nodes.diagnostics import Complaints
 from lnn_ros.nodes.draining import Drain, DrainedGroup
 from lnn_ros.nodes.eye import Eye
 from lnn_ros.nodes.settings import ControllerSettings
-from lnn_ros.pilot import Pilot
 from lnn_ros.timeline.samples import MAX_FORCE, MAX_RATE, Verdict, digest
 from lnn_ros.timeline.timeline import AHEAD_NS, capacity
 from lnn_ros.trace import MODULUS, Seen
@@ -34,6 +33,14 @@ Arrival = tuple[str, bytes, int]
 """Stream, payload, and the system's time of arrival (ns)."""
 Sample = tuple[int, NDArray[Any]]
 """Stamp (ns), its offset added, and value."""
+
+
+class Observer(Protocol):
+    """What takes samples, as a pilot does."""
+
+    def observe(self, stream: str, stamp_ns: int, value: object,
+                now_ns: int | None = None) -> Verdict:
+        """Take a sample, or drop it: as ``Pilot.observe``."""
 
 
 class Streams:
@@ -109,13 +116,13 @@ class Streams:
         self.received.update(stream for stream, _, _ in found)
         return found
 
-    def feed(self, pilot: Pilot, arrivals: list[Arrival], now_ns: int,
+    def feed(self, pilot: Observer, arrivals: list[Arrival], now_ns: int,
              jumped: bool = False) -> None:
         """Give the pilot what has arrived; the order does not matter to it.
 
         Parameters
         ----------
-        pilot : Pilot
+        pilot : Observer
             Takes the samples.
         arrivals : list
             What ``take`` has returned.

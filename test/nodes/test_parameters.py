@@ -46,7 +46,8 @@ def test_parameter_file_has_only_known_names_and_possible_values():
     rest = {name for name in set(known) - set(given_values) if "." not in name}
     assert rest == {"engage"}
     groups = {name.partition(".")[0] for name in set(known) - set(given_values) - rest}
-    assert groups <= {"limits", "stopping", "obstacles", "fence", "novelty", "modes", *SENSORS}
+    assert groups <= {"limits", "stopping", "obstacles", "fence", "novelty", "modes", "swap",
+                      *SENSORS}
 
 
 @ROW

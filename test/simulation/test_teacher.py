@@ -62,11 +62,11 @@ def bearing(world):
 
 
 def test_it_arrives_wherever_the_target_is_at_the_start():
-    ahead = [fly(seed) for seed in range(300_000, 300_025)]
-    assert sum(outcome is Outcome.ARRIVED for outcome, _ in ahead) >= 24
+    ahead = [fly(seed) for seed in range(300_000, 300_015)]
+    assert sum(outcome is Outcome.ARRIVED for outcome, _ in ahead) >= 14
     assert not any(outcome is Outcome.CONTACT for outcome, _ in ahead)
-    behind = [fly(seed, [Shift("behind", 150.0)]) for seed in range(300_000, 300_015)]
-    assert sum(outcome is Outcome.ARRIVED for outcome, _ in behind) >= 13
+    behind = [fly(seed, [Shift("behind", 150.0)]) for seed in range(300_000, 300_008)]
+    assert sum(outcome is Outcome.ARRIVED for outcome, _ in behind) >= 7
     assert all(searched[0] for _, searched in behind)
 
 

@@ -39,7 +39,7 @@ class Judge:
     ----------
     heard : Heard
         What has come since the last ``forget``.
-    mode, reason, troubles : str
+    mode, reason, troubles, swap, policy : str
         The controller's latest word; empty before the first.
     counts : dict of str to str
         Latest key-values of the controller's /diagnostics.
@@ -62,7 +62,7 @@ class Judge:
         ):
             self._drains[topic] = Drain(node, kind, topic, quality, self._group)
         self.heard = Heard()
-        self.mode = self.reason = self.troubles = self.outcome = ""
+        self.mode = self.reason = self.troubles = self.outcome = self.swap = self.policy = ""
         self.counts: dict[str, str] = {}
 
     def forget(self) -> None:
@@ -98,12 +98,12 @@ class Judge:
         elif topic == "controller/status":
             values = _pairs(message)
             self.mode, self.reason = values.get("mode", ""), values.get("reason", "")
-            self.troubles = values.get("troubles", "")
+            self.troubles, self.swap = values.get("troubles", ""), values.get("swap", "")
             heard.reports.append(Report(at, self.mode, self.reason, "status"))
         elif topic == "controller/trace":
             for status in message.status:
                 values = _pairs(status)
-                self.mode = values.get("mode", self.mode)
+                self.mode, self.policy = values.get("mode", self.mode), values.get("policy", "")
                 heard.reports.append(Report(at, self.mode, "", "trace"))
                 vx, vy, vz, turn = map(float.fromhex, values["command"].split())
                 heard.trace(Command(at, messages.time_ns(message.header.stamp),

@@ -38,7 +38,7 @@ setup(
     ],
     entry_points={"console_scripts": [f"{NAME} = {NAME}.cli:main"]},
     python_requires=">=3.10",
-    install_requires=["numpy", "pillow", "PyYAML", "rosbags", "safetensors", "setuptools"],
+    install_requires=["mcap", "numpy", "pillow", "PyYAML", "rosbags", "safetensors", "setuptools"],
     extras_require={
         # ROS 2 Jazzy from PyPI, for a machine without a ROS 2 installation.
         "ros": [
@@ -68,7 +68,7 @@ setup(
         # Flights on many machines.
         "ray": ["ray"],
         # ncps is what cells are compared with; ziglang is a C compiler for exported policies.
-        "dev": ["pytest<9", "pytest-xdist", "hypothesis", "scipy", "mcap", "catkin-pkg", "ruff",
+        "dev": ["pytest<9", "pytest-xdist", "hypothesis", "scipy", "catkin-pkg", "ruff",
                 "mypy", "types-PyYAML", "flake8", "pydocstyle", "ncps==1.0.1", "onnx",
                 "onnxruntime", "optuna", "ray", "ziglang", "mkdocs==1.6.1", "markdown-it-py",
                 "bandit==1.9.4"],

@@ -38,7 +38,8 @@ setup(
     ],
     entry_points={"console_scripts": [f"{NAME} = {NAME}.cli:main"]},
     python_requires=">=3.10",
-    install_requires=["mcap", "numpy", "pillow", "PyYAML", "rosbags", "safetensors", "setuptools"],
+    install_requires=["mcap", "numpy", "pillow", "PyYAML", "rosbags", "safetensors", "setuptools",
+                      "zstandard"],
     extras_require={
         # ROS 2 Jazzy from PyPI, for a machine without a ROS 2 installation.
         "ros": [

@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+import zstandard
 from rosbags.interfaces import Connection, Nodetype, Qos
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.metadata import dump_qos_v9
@@ -33,11 +33,6 @@ from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from lnn_ros.errors import LnnError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:  # of rosbags
-    from backports import zstd
 
 METADATA, NOTES = "metadata.yaml", "notes.json"
 _VERSION: Any = 9
@@ -120,8 +115,7 @@ class _FlushingStorage(McapWriter):
 
     def __init__(self, path: Path, compression: CompressionMode) -> None:
         super().__init__(path, compression)
-        checked = {int(zstd.CompressionParameter.checksum_flag): 1}
-        self.compressor = partial(zstd.compress, options=checked)
+        self.compressor = zstandard.ZstdCompressor(write_checksum=True).compress
 
     def flush(self) -> None:
         """Close the open chunk, if there is anything in it, and hand all to the system."""

@@ -32,7 +32,7 @@ NEEDED_GB = {"ros": 0.4, "kilted": 0.4, "sim": 1.0, "train": 1.8, "dev": 0.9}
 
 # A module of every requirement, by extra: what a given environment is asked for.
 MODULES = {
-    "": ["mcap", "numpy", "PIL", "yaml", "safetensors", "rosbags"],
+    "": ["mcap", "numpy", "PIL", "yaml", "safetensors", "rosbags", "zstandard"],
     "ros": ["rclpy", "sensor_msgs", "geometry_msgs", "nav_msgs", "std_msgs", "std_srvs",
             "diagnostic_msgs", "rosgraph_msgs", "lifecycle_msgs", "rcl_interfaces",
             "ament_flake8", "ament_pep257"],

@@ -73,6 +73,7 @@ _LIFECYCLE = _NODE + Permissions(
         "change_state", "get_available_states", "get_available_transitions", "get_state",
         "get_transition_graph")))
 _DECIDING = ("engage", "disengage", "release", "reset", "rollback")
+_KEEPING = ("record", "pause", "split", "mark")
 
 
 def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]:
@@ -102,7 +103,8 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
             subscribe=("cmd_vel", *spoken_to.says)),
         # It records whatever there is, and says nothing that anybody obeys.
         "companion": _LIFECYCLE + Permissions(
-            publish=("~/status",), subscribe=("/*",), reply=("~/record",)),
+            publish=("~/status",), subscribe=("/*",),
+            reply=tuple(f"~/{name}" for name in _KEEPING)),
         # Commands come from the adapter; in lock-step, where there is none, from the controller.
         "simulator": _NODE + Permissions(
             publish=("/clock", *each("image", "camera_info", "imu", "odom", "ground_truth",
@@ -113,7 +115,7 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
             publish=("/rosout", "/parameter_events", *each("takeover", "deadman")),
             subscribe=("/diagnostics", "/rosout", "companion/status",
                        *each("controller/status", "vehicle_adapter/status")),
-            request=("companion/record",
+            request=(*(f"companion/{name}" for name in _KEEPING),
                      *each(*(f"controller/{name}" for name in (*_DECIDING, "get_state"))))),
     }
 

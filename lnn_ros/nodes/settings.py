@@ -325,6 +325,23 @@ class CompanionSettings:
                           "own in it, named by date and time. Nobody on the network can set it.",
                           when=AT_START, fixed=False)
     record: bool = setting(False, "Record from activation on.", when="at activate", fixed=False)
+    robot: str = setting("", "Which robot it is, for the notes in recordings.")
+    topics: str = setting("*", "Names of topics to record, with * for anything, and spaces "
+                          "between; what a controller hears and says is recorded in any case.")
+    preroll_s: float = setting(10.0, "While nothing is recorded, so many seconds are kept in "
+                               "memory; a takeover, a fault or ~/mark begins a recording with "
+                               "them. 0: none.", 0.0, 120.0)
+    preroll_mb: float = setting(100.0, "The most that they may be, MB.", 1.0, 10_000.0)
+    after_s: float = setting(10.0, "A recording that an event began ends so long after the last "
+                             "one, s.", 0.0, 3600.0)
+    split_mb: float = setting(1000.0, "A recording goes on in another file above this, MB; 0: "
+                              "never.", 0.0, 1e6)
+    split_s: float = setting(600.0, "And after so long, s; 0: never.", 0.0, 1e6)
+    quota_mb: float = setting(0.0, "Above this, MB, the oldest recordings in the folder are "
+                              "removed that are not marked (by ~/mark, a takeover or a fault); 0: "
+                              "none is.", 0.0, 1e8)
+    reserve_mb: float = setting(500.0, "So much of the disk stays free, MB: recording ends before "
+                                "that is touched.", 0.0, 1e7)
     autostart: bool = _autostart()
 
     def __post_init__(self) -> None:

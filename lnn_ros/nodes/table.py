@@ -242,6 +242,7 @@ class _Table:
         # One for all: it records every topic there is.
         yield self._ours("companion", self.namespace, {
             **self.time, "autostart": True, "record": options.record,
+            **({"robot": options.robot} if options.robot else {}),
             "folder": str(Path(options.bag_folder).resolve()) if options.bag_folder else "",
         }, respawn=options.use_respawn, remaps=self.remaps)
         # What it shows are topics without a namespace: one for each drone, in the drone's.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 
 from rclpy.node import Node
@@ -54,7 +56,12 @@ class Topics:
     node : Node
         Where to subscribe.
     complaints : Complaints
-        Where topics that cannot be subscribed are counted and said.
+        Where topics that cannot be subscribed, and messages that are lost, are counted and said.
+
+    Attributes
+    ----------
+    lost : Counter of str
+        Messages that did not arrive, by topic, where it has one publisher.
     """
 
     def __init__(self, node: Node, complaints: Complaints) -> None:
@@ -62,13 +69,24 @@ class Topics:
         self._group = DrainedGroup()
         self._drains: dict[str, tuple[Found, Drain]] = {}
         self._refused: set[str] = set()
+        self._patterns: tuple[str, ...] = ("*",)
+        self._numbers: dict[str, int] = {}
+        self.lost: Counter[str] = Counter()
+
+    def choose(self, patterns: Sequence[str]) -> None:
+        """Subscribe only topics that match one of these, and those of controllers."""
+        self._patterns = tuple(patterns)
 
     def discover(self) -> list[Found]:
         """Subscribe what is new; return it. A topic whose offers changed is subscribed anew."""
         new = []
-        for name, kinds in self._node.get_topic_names_and_types():
+        offered = self._node.get_topic_names_and_types()
+        wanted = self._wanted([name for name, _ in offered])
+        for name, kinds in offered:
+            if name not in wanted or name in self._refused:
+                continue
             found = self._look(name, kinds[0])
-            if found is None or name in self._refused:
+            if found is None:
                 continue
             known = self._drains.get(name)
             if known is not None:
@@ -102,15 +120,53 @@ class Topics:
             drain.close()
         self._drains.clear()
         self._refused.clear()
+        self._numbers.clear()
 
     def found(self) -> list[Found]:
         """Return the topics that are subscribed."""
         return [found for found, _ in self._drains.values()]
 
+    def kind(self, name: str) -> str:
+        """Return the message type of a topic that is subscribed."""
+        return self._drains[name][0].kind
+
+    def _wanted(self, names: list[str]) -> set[str]:
+        """Return those that are to be subscribed."""
+        if "*" in self._patterns:
+            return set(names)
+        found = {name for name in names if any(fnmatch(name, p) for p in self._patterns)}
+        for name in names:
+            if not name.endswith("/trace"):
+                continue
+            for offer in self._node.get_publishers_info_by_topic(name):
+                who = offer.node_name, offer.node_namespace
+                try:
+                    found |= {topic for look in (self._node.get_publisher_names_and_types_by_node,
+                                                 self._node.get_subscriber_names_and_types_by_node)
+                              for topic, _ in look(*who)}
+                except RuntimeError:  # rclpy: no such node; it is rather new, or already gone
+                    continue
+        return found
+
     def _each(self) -> Iterator[tuple[int, str, bytes]]:
-        for name, (_, drain) in self._drains.items():
-            for payload, arrival in drain.take():
-                yield arrival, name, payload
+        for name, (found, drain) in self._drains.items():
+            for payload, information in drain.informed():
+                if len(found.offered) == 1:
+                    self._count(name, information.get("publication_sequence_number"))
+                yield int(information["received_timestamp"]), name, payload
+
+    def _count(self, name: str, number: int | None) -> None:
+        """Count what a topic's only publisher has sent, and nobody here has received."""
+        if number is None:  # of a middleware that does not tell
+            return
+        last = self._numbers.get(name, number)
+        if number > last + 1:
+            self.lost[name] += number - last - 1
+            self._complaints.report(name, "lost", f"{number - last - 1} messages were sent and did "
+                                    f"not arrive here")
+        else:
+            self._complaints.fine(name)
+        self._numbers[name] = number
 
     def _look(self, name: str, kind: str) -> Found | None:
         offers = self._node.get_publishers_info_by_topic(name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
 
-import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from mcap.reader import make_reader
 from rclpy.serialization import deserialize_message, serialize_message
 from ros import BEST_EFFORT, LATCHED, RELIABLE, pairs, read_cut
@@ -32,6 +33,12 @@ def read(bag: Path) -> dict[str, list[tuple[int, bytes]]]:
         for connection, log_ns, payload in reader.messages():
             found.setdefault(connection.topic, []).append((log_ns, bytes(payload)))
     return found
+
+
+def read_notes(bag: Path) -> dict[str, str]:
+    """Return what a complete recording says of itself."""
+    said = yaml.safe_load((bag / "metadata.yaml").read_text())
+    return said["rosbag2_bagfile_information"]["custom_data"]
 
 
 def test_recording_is_what_was_sent(bench, tmp_path):
@@ -136,13 +143,19 @@ def test_time_that_goes_back_begins_another_bag(bench, tmp_path):
             (s * 10**9, s) for s in seconds]
 
 
-@pytest.mark.parametrize("folder", ["/proc/nowhere", "~nobody_of_this_name/bags"])
-def test_folder_that_cannot_hold_a_recording_is_named(bench, folder, tmp_path):
-    process = bench.start("companion", folder=folder)
+def test_folder_that_cannot_hold_a_recording_is_named(bench):
+    process = bench.start("companion", folder="/proc/nowhere")
     answer = bench.set_bool("companion/record", True)
     assert not answer.success
-    assert folder in answer.message
+    assert "/proc/nowhere" in answer.message
     assert process.alive
+
+
+def test_folder_of_nobody_is_named_at_configure(bench):
+    status = bench.collect(DiagnosticStatus, "companion/status", LATCHED)
+    process = bench.start("companion", folder="~nobody_of_this_name/bags")
+    bench.until(lambda: status and "~nobody_of_this_name/bags" in status[-1].message, "its status")
+    assert status[-1].level == DiagnosticStatus.ERROR and process.alive
 
 
 def test_nobody_on_the_network_chooses_where_is_written(bench, tmp_path):
@@ -153,3 +166,142 @@ def test_nobody_on_the_network_chooses_where_is_written(bench, tmp_path):
     assert bench.set_bool("companion/record", True).success
     assert (tmp_path / "fine").exists()
     assert not (tmp_path / "elsewhere").exists()
+
+
+class Keeper:
+    """A companion, a counter that it records, and a controller's word that the test says."""
+
+    def __init__(self, bench, folder, readers=1, **parameters):
+        self.bench, self.folder = bench, folder
+        self.process = bench.start("companion", folder=folder, **parameters)
+        self.status = bench.collect(DiagnosticStatus, "companion/status", LATCHED)
+        self.counter = bench.publisher(Int64, "counter", RELIABLE, readers)
+        self.controller = bench.publisher(DiagnosticStatus, "controller/status", LATCHED, readers)
+        self.sent = []
+
+    def count(self, numbers=20):
+        for _ in range(numbers):
+            self.sent.append(len(self.sent))
+            self.counter.publish(Int64(data=self.sent[-1]))
+            self.bench.spin(0.002)
+        assert self.counter.wait_for_all_acked()
+
+    def say(self, mode, reason="a reason"):
+        values = {"mode": mode, "reason": reason, "policy": "0123456789abcdef"}
+        self.controller.publish(DiagnosticStatus(
+            name="controller: status",
+            values=[KeyValue(key=key, value=value) for key, value in values.items()]))
+        assert self.controller.wait_for_all_acked()
+
+    def told(self):
+        return pairs(self.status[-1]) if self.status else {}
+
+    def until(self, **wanted):
+        self.bench.until(lambda: all(self.told().get(key) == value
+                                     for key, value in wanted.items()), f"status {wanted}")
+
+    def counted(self, bag):
+        return [deserialize_message(p, Int64).data for _, p in read(bag)["/counter"]]
+
+
+def test_what_came_before_a_takeover_is_kept(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings", after_s=0.5, robot="crazyflie")
+    keeper.say("engaged")
+    keeper.count()
+    assert not (tmp_path / "recordings").exists()
+    keeper.say("takeover", "a person commands")
+    keeper.until(recording="true", marked="true")
+    keeper.count()
+    keeper.say("hold", "released")
+    keeper.until(recording="false")  # it ends by itself
+    (bag,) = bags(tmp_path / "recordings")
+    assert keeper.counted(bag) == keeper.sent
+    said = read_notes(bag)
+    assert said["policy"] == "0123456789abcdef" and said["robot"] == "crazyflie"
+    assert said["marked"] == "true" and said["outcome"] == "hold: released"
+    (takeover,) = json.loads(said["takeovers"])
+    assert takeover["controller"] == "/controller" and takeover["from_ns"] < takeover["to_ns"]
+    (event,) = json.loads(said["events"])
+    assert event["why"] == "takeover: a person commands"
+    assert len(read(bag)["/controller/status"]) == 3, "what was said before is there, once"
+
+
+def test_mark_keeps_the_past_and_no_memory_keeps_none(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings", readers=0, preroll_s=0.0)
+    assert bench.trigger("companion/mark").success
+    keeper.until(recording="true")
+    bench.until(lambda: keeper.counter.get_subscription_count() == 1, "a reader of the counter")
+    keeper.count()
+    assert bench.set_bool("companion/record", False).success
+    (bag,) = bags(tmp_path / "recordings")
+    assert keeper.counted(bag) == keeper.sent
+    assert read_notes(bag)["marked"] == "true"
+
+
+def test_pause_leaves_out_and_split_goes_on(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings")
+    for service in ("pause", "split"):
+        call = bench.set_bool if service == "pause" else lambda name, _: bench.trigger(name)
+        refused = call(f"companion/{service}", True)
+        assert not refused.success and "nothing is being recorded" in refused.message
+    assert bench.set_bool("companion/record", True).success
+    keeper.until(recording="true")
+    keeper.count(10)
+    assert bench.set_bool("companion/pause", True).success
+    keeper.count(10)
+    assert bench.set_bool("companion/pause", False).success
+    keeper.count(10)
+    answer = bench.trigger("companion/split")
+    assert answer.success and "file 2" in answer.message
+    keeper.count(10)
+    (bag,) = bags(tmp_path / "recordings")
+    assert bench.set_bool("companion/record", False).success
+    assert keeper.counted(bag) == [*range(10), *range(20, 40)]
+    assert len(list(bag.glob("*.mcap"))) == 2
+
+
+def test_a_start_completes_what_a_kill_has_left(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings", record=True)
+    keeper.until(recording="true")
+    keeper.count(100)
+    keeper.bench.until(lambda: int(keeper.told().get("messages", 0)) >= 100, "messages")
+    keeper.process.send(signal.SIGKILL)
+    keeper.process.wait()
+    (bag,) = bags(tmp_path / "recordings")
+    assert not (bag / "metadata.yaml").exists()
+    bench.start("companion", folder=tmp_path / "recordings")
+    bench.until(lambda: (bag / "metadata.yaml").exists(), "metadata")
+    found = keeper.counted(bag)
+    assert found == keeper.sent[:len(found)]
+
+
+def test_topics_can_be_chosen_and_what_the_controller_says_is_always_among_them(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings", readers=0, topics="/count* /nothing")
+    other = bench.node.create_publisher(Int64, "other", RELIABLE)
+    trace = bench.node.create_publisher(DiagnosticArray, "someone/trace", RELIABLE)
+    assert bench.set_bool("companion/record", True).success
+    bench.until(lambda: keeper.counter.get_subscription_count() == 1, "a reader of the counter")
+    keeper.count()
+    bench.until(lambda: trace.get_subscription_count() == 1, "a reader of the trace")
+    # Who publishes a trace is a controller: here the bench, with all that it hears and says.
+    bench.until(lambda: other.get_subscription_count() == 1, "a reader of the bench's topics")
+    assert bench.set_bool("companion/record", False).success
+    assert keeper.counted(bags(tmp_path / "recordings")[0]) == keeper.sent
+
+
+def test_best_effort_that_is_lost_is_counted_and_said(bench, tmp_path):
+    keeper = Keeper(bench, tmp_path / "recordings", record=True)
+    keeper.until(recording="true")
+    flood = bench.publisher(Image, "flood", BEST_EFFORT)
+    picture = Image(height=400, width=400, step=1200, encoding="rgb8")
+    picture.data.frombytes(bytes(480_000))
+    process = keeper.process
+    process.send(signal.SIGSTOP)
+    for _ in range(1200):  # more than a reader's queue holds
+        flood.publish(picture)
+    process.send(signal.SIGCONT)
+
+    def more():
+        flood.publish(picture)
+    bench.until(lambda: int(keeper.told().get("lost./flood", 0)) > 0, "losses counted", more)
+    assert "/flood: " in process.log and "did not arrive here" in process.log

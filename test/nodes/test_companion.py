@@ -205,7 +205,7 @@ class Keeper:
 
 
 def test_what_came_before_a_takeover_is_kept(bench, tmp_path):
-    keeper = Keeper(bench, tmp_path / "recordings", after_s=0.5, robot="crazyflie")
+    keeper = Keeper(bench, tmp_path / "recordings", after_s=3.0, robot="crazyflie")
     keeper.say("engaged")
     keeper.count()
     assert not (tmp_path / "recordings").exists()

@@ -208,11 +208,16 @@ class Recorder:
         Raises
         ------
         LnnError
-            When nothing is being recorded.
+            When nothing is being recorded, or it has ended for want of another file.
         """
         recording = self._need("split")
-        self._note(recording)
-        recording.split()
+        try:
+            self._note(recording)
+            recording.split()
+        except OSError as error:
+            self.recording, self.episode = None, self.episode.next()
+            raise LnnError(f"recording ended: {recording.path}: {error.strerror}: expected that "
+                           f"another file can be begun; lnn_ros recover completes it") from error
         self._began = now
 
     def mark(self, why: str, log_ns: int, now: float) -> Recording:

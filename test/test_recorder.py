@@ -220,3 +220,17 @@ def test_an_episode_says_who_flew_and_what_happened():
     assert episode.notes()["outcome"] == "arrived"
     after = episode.next().notes()
     assert after["policy"] == "b" and not {"events", "takeovers", "marked"} & after.keys()
+
+
+def test_no_other_file_can_be_begun(bench):
+    bench.recorder.begin(bench.log_ns, bench.now)
+    bench.go_on(50)
+    bag = bench.recorder.recording.path
+    bench.go_on(50)
+    (bag / f"{bag.name}_0.mcap").mkdir()  # in the way
+    with pytest.raises(LnnError, match="recording ended: .* lnn_ros recover completes it"):
+        bench.recorder.split(bench.now)
+    assert bench.recorder.recording is None
+    (bag / f"{bag.name}_0.mcap").rmdir()
+    bench.recorder.mend()
+    assert read(bag) == list(range(1, 101))

@@ -144,6 +144,7 @@ class Companion(ManagedNode[CompanionSettings]):
     def _answering(self, action: Callable[..., str]) -> Callable[..., Any]:
         """Make a service callback: what a person can correct is an answer."""
         def callback(request: Any, response: Any) -> Any:
+            recorded = self._recorder is not None and self._recorder.recording is not None
             try:
                 asked = (request.data,) if isinstance(request, SetBool.Request) else ()
                 response.message = action(*asked)
@@ -151,6 +152,9 @@ class Companion(ManagedNode[CompanionSettings]):
             except (LnnError, OSError) as error:
                 response.message = str(error)
                 self.get_logger().warning(response.message)
+                if recorded and self._recorder is not None and self._recorder.recording is None:
+                    self._problem = response.message
+                    self._say_status()
             return response
         return callback
 

@@ -228,7 +228,7 @@ def test_no_other_file_can_be_begun(bench):
     bag = bench.recorder.recording.path
     bench.go_on(50)
     (bag / f"{bag.name}_0.mcap").mkdir()  # in the way
-    with pytest.raises(LnnError, match="recording ended: .* lnn_ros recover completes it"):
+    with pytest.raises(LnnError, match=r"recording ended: .* lnn_ros recover completes it"):
         bench.recorder.split(bench.now)
     assert bench.recorder.recording is None
     (bag / f"{bag.name}_0.mcap").rmdir()

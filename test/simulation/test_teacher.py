@@ -70,6 +70,12 @@ def test_it_arrives_wherever_the_target_is_at_the_start():
     assert all(searched[0] for _, searched in behind)
 
 
+def test_it_finds_a_way_through_a_crowd_of_small_things():
+    """Over those that are low: a teacher that timed out there taught just that."""
+    flown = [fly(seed, [Shift("distractors", 150.0)])[0] for seed in range(300_000, 300_006)]
+    assert sum(outcome is Outcome.ARRIVED for outcome in flown) >= 5
+
+
 def test_what_its_camera_has_not_shown_changes_nothing():
     world = make_world(300_000, TASK)
     truth = standing(world, bearing(world))

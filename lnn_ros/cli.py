@@ -21,6 +21,8 @@ COMMANDS = {
              "Fly the shipped policy in the embedded simulator, as real ROS 2 nodes."),
     "doctor": ("lnn_ros.nodes.doctor.command",
                "Look at a running robot, and say what is wrong and how to mend it."),
+    "data": ("lnn_ros.learning.data_command",
+             "Look through recordings: what they hold, and whether a policy can learn from them."),
     "demonstrate": ("lnn_ros.learning.demonstrate",
                     "Record flights of the teacher, from which a policy learns."),
     "train": ("lnn_ros.learning.train",

@@ -94,11 +94,16 @@ class Bag:
             return {}
         return {str(key): str(value) for key, value in found.items()}
 
-    def topics(self, kinds: Collection[str]) -> list[Topic]:
-        """Topics of some types that have messages, by name."""
+    @property
+    def message_count(self) -> int:
+        """Messages of all topics."""
+        return int(self._reader.message_count)
+
+    def topics(self, kinds: Collection[str] | None = None) -> list[Topic]:
+        """Topics that have messages, of some types or of all, by name."""
         counts: dict[tuple[str, str], int] = {}
         for c in self._connections:  # a topic has one for each file, and for each QoS
-            if c.msgtype in kinds:
+            if kinds is None or c.msgtype in kinds:
                 key = (c.topic, c.msgtype)
                 counts[key] = counts.get(key, 0) + c.msgcount
         return [Topic(name, kind, count) for (name, kind), count in sorted(counts.items())]

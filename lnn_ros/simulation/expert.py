@@ -26,9 +26,8 @@ _TURN = 1.2  # rad/s, the fastest that it turns a drone
 MARGIN = 4.0
 """Metres of field around the populated area."""
 HEIGHTS, DRIVEN = (0.85, 2.1), (0.0, 0.4)
-"""A solid outside this band of heights, metres, is no obstacle, for a drone and for a rover. A drone
-flies at 1.3 m: what ends 0.2 m below it is flown over, as whoever goes round 150 of them finds no
-way."""
+"""A solid outside this band of heights, metres, is no obstacle, for a drone and for a rover. The
+drone flies at 1.3 m, over what ends 0.2 m below it: who goes round 150 such things finds no way."""
 _BACKING = 0.3  # metres: a rover that is nearer to an obstacle may back away from it
 
 

@@ -27,6 +27,8 @@ COMMANDS = {
                     "Record flights of the teacher, from which a policy learns."),
     "train": ("lnn_ros.learning.train",
               "Train a policy, and write it as a checkpoint."),
+    "finetune": ("lnn_ros.learning.finetune",
+                 "Fine-tune a policy on takeovers, such that it forgets little."),
     "tune": ("lnn_ros.learning.tune",
              "Choose learning rate, size and solver of a core by its loss on validation worlds."),
     "evaluate": ("lnn_ros.learning.evaluate",

@@ -60,7 +60,24 @@ class Trainer:
         decay: float = 0.0,
     ) -> None:
         torch.manual_seed(seed)
-        self.policy = TorchPolicy(spec, wiring, seed)
+        self._prepare(TorchPolicy(spec, wiring, seed), seed, bfloat16, decay)
+
+    @staticmethod
+    def of(checkpoint: Checkpoint, seed: int) -> Trainer:
+        """Return one that goes on from a policy, with an optimiser that knows nothing yet.
+
+        It learns commands alone: what reads the hints is not shipped, and would begin at random.
+        """
+        found = Trainer.__new__(Trainer)
+        torch.manual_seed(seed)
+        policy = TorchPolicy.from_arrays(checkpoint.spec, checkpoint.arrays)
+        found._prepare(policy, seed, False, 0.0)
+        found._hint_weight = 0.0
+        return found
+
+    def _prepare(self, policy: TorchPolicy, seed: int, bfloat16: bool, decay: float) -> None:
+        spec = policy.spec
+        self.policy = policy
         self.policy.encoder.in_bfloat16 = bfloat16
         self._seed = seed
         read = spec.core.read
@@ -77,6 +94,22 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(self._parameters, weight_decay=decay)
         self._scale = torch.tensor(SCALE)
         self._where = torch.tensor(WHERE_SCALE)
+        self._hint_weight = HINT_WEIGHT
+        self._anchor: list[tuple[nn.Parameter, Tensor, float]] = []
+
+    def hold(self, penalty: float) -> None:
+        """Let weights be drawn to what they are now, but for the encoder's.
+
+        The loss grows by ``penalty`` times the mean square of how far each is from there, by the
+        root mean square of its tensor (L2-SP: Li, Grandvalet and Davoine, ICML 2018).
+        """
+        tensors = [p for name, p in self.policy.named_parameters()
+                   if not name.startswith("encoder.")]
+        count = sum(p.numel() for p in tensors)
+        self._anchor = [
+            (p, p.detach().clone(), penalty / count / max(float(p.detach().square().mean()), 1e-8))
+            for p in tensors
+        ] if penalty else []
 
     def take_encoder(self, checkpoint: Checkpoint, source: str) -> None:
         """Start from the encoder of another policy.
@@ -123,7 +156,9 @@ class Trainer:
                 group["lr"] = rates[0] + (rates[1] - rates[0]) * step / reader.steps
             self._optimiser.zero_grad(set_to_none=True)
             loss, hints, state = self._loss(batch, state.detach(), rng)
-            (loss + HINT_WEIGHT * hints).backward()
+            held = sum((w * (p - p0).square().sum() for p, p0, w in self._anchor),
+                       torch.zeros(()))
+            (loss + self._hint_weight * hints + held).backward()
             nn.utils.clip_grad_norm_(self._parameters, 1.0)
             self._optimiser.step()
             losses.append(float(loss.detach()))

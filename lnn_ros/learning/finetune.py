@@ -151,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="on the way from the old weights (default: %(default)s)")
     add("--memory", type=int, default=usual.memory,
         help="most flights that are rehearsed (default: %(default)s)")
-    add("--seed", type=int, default=usual.seed)
+    add("--seed", type=int, default=usual.seed, help="of order and memory (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the course")
 
 
@@ -194,4 +194,3 @@ def _bags(folder: Path) -> list[Path]:
     if (folder / "metadata.yaml").is_file():
         return [folder]
     return find_flights(folder, deep=True)
-

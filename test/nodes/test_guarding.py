@@ -91,7 +91,7 @@ def test_engaging_waits_for_the_vehicle_and_ends_when_it_lands(bench):
 
 
 def test_a_person_takes_over_at_once_and_hands_back_by_service(bench):
-    flight = Guarded(bench, **SLEW, **BRAKE)
+    flight = Guarded(bench, **SLEW, **BRAKE, takeover__timeout=2.0)
     flight.until(lambda: flight.say().get("troubles") == "", "readiness")
     flight.push = (0.0, 0.0, 0.2, 0.0)
     flight.until(lambda: "engage first" in flight.process.log, "the refusal")
@@ -110,11 +110,14 @@ def test_a_person_takes_over_at_once_and_hands_back_by_service(bench):
     assert "a person has taken over" in refused.message
     flight.push = None  # the stick is let go
     flight.become("hold")
-    assert flight.say()["reason"] == "no takeover command for 0.5 s"
+    assert flight.say()["reason"] == "no takeover command for 2 s"
     flight.until(lambda: is_zero(flight.commands[-1]), "a standstill")
     flight.push = (0.1, 0.0, 0.0, 0.0)
     flight.become("takeover")
     flight.push = None
+    # Who still pushes takes over again: the last push must have been heard before the release.
+    assert flight.stick.wait_for_all_acked()
+    flight.more(2)
     assert bench.trigger("controller/release", flight.sensors).success
     flight.become("hold")
     assert flight.say()["reason"] == "released by service"

@@ -186,8 +186,8 @@ class Recorder:
         try:
             self._note(recording)
         finally:
-            recording.close()
             self.episode = self.episode.next()
+            recording.close()
             self._say(f"recorded {sum(recording.counts.values())} messages of "
                       f"{len(recording.counts)} topics: {recording.path}")
 
@@ -229,9 +229,7 @@ class Recorder:
             When there is no room, or no folder.
         """
         if self.recording is None:
-            before, self._kept = list(self._kept), deque()
-            self._kept_bytes = 0
-            self._open(log_ns, now, before)
+            self._open(log_ns, now, list(self._kept))
             self._until = now
         if self._until is not None:
             self._until = now + self._rules.after_s
@@ -243,8 +241,7 @@ class Recorder:
 
     def begin_anew(self, log_ns: int, now: float) -> None:
         """Go on in another bag, as time went back: in one, two episodes would lie on each other."""
-        self._kept.clear()
-        self._kept_bytes = 0
+        self._forget()
         if self.recording is not None:
             until = self._until
             self.end()
@@ -309,10 +306,16 @@ class Recorder:
                 recording.write(message.topic, begin_ns, message.payload)
         for message in before:
             recording.write(message.topic, message.log_ns, message.payload)
+        self._forget()
         self.recording, self._noted = recording, {}
         self._began = self._flushed = self._looked = now
         self._say(f"recording {recording.path}")
         return recording
+
+    def _forget(self) -> None:
+        """Keep nothing in memory of what came until now."""
+        self._kept.clear()
+        self._kept_bytes = 0
 
     def _note(self, recording: Recording) -> None:
         """Write down what is new about the episode."""

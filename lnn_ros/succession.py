@@ -234,7 +234,7 @@ class Succession:
             self._return("asked to")
             return
         self._free("rollback")
-        self._tolerance, self._trial_s = None, 0.0
+        self._tolerance = None
         self._begin(Stage.LOADING, lambda: Candidate(before.checkpoint, before.file,
                                                      self._build(before.checkpoint)))
 
@@ -317,11 +317,18 @@ class Succession:
         old = self.flying
         found = rehearse(newcomer.pilot, old.pilot, at_ns, old.ceilings, self._tolerance)
         self.flying, self._before, self._newcomer = newcomer, old, None
+        apart = (f"over {found.instants} instants the two were {_numbers(found.apart)} apart, "
+                 f"{_numbers(found.now)} at the last")
+        if self._tolerance is None:  # it flew before: no trial, and no way back to what failed
+            self._before = None
+            self.stage = Stage.SETTLED
+            self._tell(f"back from policy {old.digest} to {newcomer.digest} of {newcomer.file}: "
+                       f"{apart}")
+            return True
         # From the first command on: that one may be what trips the guard.
         self.stage, self._flown_ns = Stage.TRIAL, int(mode is Mode.ENGAGED)
         self._tell(f"policy {newcomer.digest} of {newcomer.file} flies in place of {old.digest}, "
-                   f"on trial for {self._trial_s:g} s: over {found.instants} instants the two were "
-                   f"{_numbers(found.apart)} apart, {_numbers(found.now)} at the last")
+                   f"on trial for {self._trial_s:g} s: {apart}")
         return True
 
     def _try(self, mode: Mode, since_ns: int) -> bool:

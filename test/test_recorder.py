@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -172,7 +174,7 @@ def test_recording_ends_where_all_that_is_left_is_marked(tmp_path):
     assert len(read(full.bags()[-1])) > 50, "what was recorded until then is complete"
 
 
-def test_recording_ends_before_the_disk_is_full(tmp_path):
+def test_recording_ends_before_the_disk_is_full(tmp_path, monkeypatch):
     bench = Bench(tmp_path / "recordings", replace(RULES, reserve_mb=1e9))
     with pytest.raises(LnnError, match=r"record refused: .* MB are free on the disk of"):
         bench.recorder.begin(bench.log_ns, bench.now)
@@ -180,6 +182,10 @@ def test_recording_ends_before_the_disk_is_full(tmp_path):
     bench.go_on(10)
     with pytest.raises(LnnError, match="expected at least reserve_mb"):
         bench.recorder.mark("anything", bench.log_ns, bench.now)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1e18))
+    bench.recorder.mark("again", bench.log_ns, bench.now)  # what was refused is still in memory
+    bench.recorder.end()
+    assert read(bench.bags()[0]) == list(range(1, 11))
 
 
 def test_half_a_removal_is_completed(tmp_path):

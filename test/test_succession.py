@@ -238,8 +238,10 @@ def test_one_can_go_back_at_once_and_later(flight):
     flight.until(Stage.SETTLED)
     assert flight.succession.flying is not first
     flight.succession.back()  # however far apart the two are
-    flight.until(Stage.TRIAL)
+    flight.until(Stage.SETTLED)
     assert flight.succession.flying.digest == first.digest
+    with pytest.raises(Refusal, match="no policy flew before"):
+        flight.succession.back()  # to what was gone back from
 
 
 @pytest.mark.parametrize("what", ["damaged", "missing", "far", "camera"])

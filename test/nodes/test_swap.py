@@ -93,10 +93,13 @@ def test_one_that_must_not_take_over_does_not(bench, flight, tmp_path):
 
 
 def test_after_going_back_a_reset_begins_with_the_policy_before(bench, flight, next_policy):
+    assert bench.set_parameters("controller", swap__trial_s=0.3).successful
     flight.swap(next_policy)
     flight.await_policy(next_policy)
+    flight.await_news("has stood its trial")
     assert bench.trigger("controller/disengage", flight.sensors).success
     assert bench.trigger("controller/rollback", flight.sensors).success
+    flight.await_policy(flight.policy)
     assert bench.trigger("controller/reset", flight.sensors).success
     flight.engage()
     flight.fly()

@@ -133,7 +133,7 @@ def settings_of(study: Study) -> dict[str, Any]:
     shifts = Task.load(study.given.task).shifts
     encoder = load(study.given.encoder).weights_digest()
     named = {"task": study.given.task, "parameters": study.given.parameters,
-             "encoder_weights": encoder, "strengths": {} if shifts is None else vars(shifts),
+             "encoder_weights": encoder, "strengths": shifts.stated,
              **{name: value for name, value in vars(study).items() if name != "given"}}
     return dict(json.loads(json.dumps(named)))
 

@@ -265,7 +265,7 @@ def test_tables_are_of_the_flights_that_all_have_flown(study: ModuleType) -> Non
     assert steps["fly"]["jobs"] - steps["fly"]["done"] == 4 and steps["train"]["left"] is None
     assert steps["fly"]["left"] == pytest.approx(0.04), "as long as those that are done"
     result = {"settings": {"cells": whole.cells, "seeds": 3,
-                           "strengths": vars(Task.load("fly_to_target").shifts)},
+                           "strengths": Task.load("fly_to_target").shifts.stated},
               "rows": found, "labels": {"25": of_labels}, "cells": report.cells(whole, runs),
               "budget": list(steps.values())}
     loses = {row for row in found if found["nominal"]["agents"]["feedforward"]["rate"]

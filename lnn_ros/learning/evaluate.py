@@ -16,7 +16,15 @@ from lnn_ros.learning import executors
 from lnn_ros.learning.executors import Executor
 from lnn_ros.learning.jobs import Progress, provenance, seed_range
 from lnn_ros.learning.statistics import bootstrap_difference
-from lnn_ros.learning.suite import FEEDFORWARD, POLICY, SUITES, columns, fly_suite, named_peers
+from lnn_ros.learning.suite import (
+    FEEDFORWARD,
+    POLICY,
+    SUITES,
+    columns,
+    fly_suite,
+    named_peers,
+    rows_of,
+)
 from lnn_ros.learning.suite_report import plot, tables
 from lnn_ros.learning.trials import CONTROLS, WITHOUT_POLICY, Trial, summarise, try_once
 from lnn_ros.liquid.checkpoint import load, save
@@ -209,7 +217,7 @@ def _run_suite(args: argparse.Namespace) -> int:
         peers = {FEEDFORWARD: _without_memory(args.feedforward), **peers}
     controls = CONTROLS if args.controls == [] else args.controls or ()
     agents = columns(policy, peers, controls)
-    rows = tuple(args.rows.split(",")) if args.rows else SUITES[args.suite]
+    rows = tuple(args.rows.split(",")) if args.rows else rows_of(args.suite, Task.load(args.task))
     seeds = args.seeds or final_worlds(agents[POLICY].weights, FINAL)
     result = fly_suite(rows, agents, seeds, args.task, executors.of(args), args.json)
     print(tables(result))

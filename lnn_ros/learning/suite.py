@@ -42,7 +42,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "timing": _TIMING,
     "robustness": (NOMINAL, *KINDS, *(name for name in _TIMING if name != NOMINAL)),
 }
-"""Rows by the suite's name. Families of shifts are at their task's standard strengths."""
+"""Rows by the suite's name. Families of shifts are at their task's standard strengths; ``rows_of``
+leaves out those that have none there."""
 WORLDS_PER_RUN = 20
 _OUTCOMES = {outcome.value[0]: outcome.value for outcome in Outcome}
 
@@ -70,6 +71,21 @@ class Run:
     def key(self) -> str:
         """Name in the file."""
         return f"{self.row}/{self.name}/{self.seeds.start}"
+
+
+def rows_of(suite: str, task: Task) -> tuple[str, ...]:
+    """Return the rows of a suite for a task: of the families, those that mean something to it.
+
+    Raises
+    ------
+    LnnError
+        When a suite of shifts is asked for and the task states no strength of any.
+    """
+    rows, stated = SUITES[suite], task.shifts.stated
+    if not stated and set(rows) & set(KINDS):
+        raise LnnError(f"--suite {suite}: task {task.name} states no standard strengths, "
+                       f"expected a section shifts in its file")
+    return tuple(row for row in rows if row not in KINDS or row in stated)
 
 
 def named_peers(texts: Sequence[str]) -> dict[str, str]:
@@ -258,7 +274,7 @@ def fly_suite(suite: Sequence[str], agents: Mapping[str, Column], seeds: range, 
     for row in suite:
         shifted(row, task=made)
     settings = {"task": task, "seeds": [seeds.start, seeds.stop], "worlds_per_run": WORLDS_PER_RUN,
-                "strengths": {} if made.shifts is None else vars(made.shifts)}
+                "strengths": made.shifts.stated}
     header = provenance(command or " ".join(["lnn_ros", *sys.argv[1:]]))
     training = load(agents[POLICY].policy).card["training"]
     jobs = [Run(row, name, column, range(at, min(at + WORLDS_PER_RUN, seeds.stop)), task)

@@ -81,7 +81,7 @@ def taught(task: Task, without: Collection[str] = ()) -> dict[str, tuple[float, 
     Parameters
     ----------
     task : Task
-        Its standard strengths are the strongest; one without any is taught without shifts.
+        Its standard strengths are the strongest; what has none is not taught.
     without : collection of str
         Families that are left out, and groups of them.
 
@@ -95,10 +95,8 @@ def taught(task: Task, without: Collection[str] = ()) -> dict[str, tuple[float, 
         if name not in known:
             raise LnnError(f"--without {name!r} found, expected families or groups of shifts: "
                            f"{', '.join(sorted(known))}")
-    if task.shifts is None:
-        return {}
-    return {name: (kind.usual, getattr(task.shifts, name)) for name, kind in KINDS.items()
-            if name not in KEPT_BACK and not {name, kind.group} & set(without)}
+    return {name: (KINDS[name].usual, strength) for name, strength in task.shifts.stated.items()
+            if name not in KEPT_BACK and not {name, KINDS[name].group} & set(without)}
 
 
 def random_shifts(rng: np.random.Generator, task: Task,

@@ -160,8 +160,8 @@ class Shift:
         if name not in KINDS:
             raise LnnError(f"shift {name!r} found, expected one of {', '.join(KINDS)}")
         kind = KINDS[name]
-        if not colon and task is not None and task.shifts is not None:
-            number = str(getattr(task.shifts, name))
+        if not colon and task is not None:
+            number = str(task.shifts.stated.get(name, ""))
         try:
             strength = float(number)
         except ValueError:

@@ -285,29 +285,37 @@ Goal = ArriveGoal | FollowGoal | LapGoal
 
 @dataclass(frozen=True)
 class ShiftsTask:
-    """Standard strength of each family of shifts: ``simulation/shifts.py`` says what it means."""
+    """Standard strength of each family of shifts: ``simulation/shifts.py`` says what it means.
 
-    noise: float
-    blur: float
-    dusk: float
-    flicker: float
-    glare: float
-    autumn: float
-    winter: float
-    fog: float
-    dirt: float
-    tilt: float
-    field_of_view: float
-    wind: float
-    gusts: float
-    imu_bias: float
-    drift: float
-    distractors: float
-    clutter: float
-    stones: float
-    range: float
-    behind: float
-    renderer: float
+    None is a family without: it means nothing to the task, as trees in the way on a road do.
+    """
+
+    noise: float | None = None
+    blur: float | None = None
+    dusk: float | None = None
+    flicker: float | None = None
+    glare: float | None = None
+    autumn: float | None = None
+    winter: float | None = None
+    fog: float | None = None
+    dirt: float | None = None
+    tilt: float | None = None
+    field_of_view: float | None = None
+    wind: float | None = None
+    gusts: float | None = None
+    imu_bias: float | None = None
+    drift: float | None = None
+    distractors: float | None = None
+    clutter: float | None = None
+    stones: float | None = None
+    range: float | None = None
+    behind: float | None = None
+    renderer: float | None = None
+
+    @property
+    def stated(self) -> dict[str, float]:
+        """Strengths by family, of those that have one."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -320,7 +328,7 @@ class Task:
     scene: Scene
     disturbances: DisturbancesTask
     success: Goal
-    shifts: ShiftsTask | None = None
+    shifts: ShiftsTask = ShiftsTask()
 
     @staticmethod
     def load(name: str) -> Task:
@@ -345,7 +353,7 @@ class Task:
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
             raise LnnError(f"task file {path} cannot be read: {reason}") from error
-        hints: dict[str, Any] = {**get_type_hints(Task), "shifts": ShiftsTask}
+        hints = get_type_hints(Task)
         sections = {f.name for f in dataclasses.fields(Task)} - {"name", "shifts"}
         found = set(data) if isinstance(data, dict) else set()
         if found - {"shifts"} != sections:

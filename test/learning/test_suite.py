@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from flyers import small_policy, small_task
 
 from lnn_ros.cli import main
+from lnn_ros.errors import LnnError
 from lnn_ros.learning import suite
 from lnn_ros.learning.suite import unpack
 from lnn_ros.learning.suite_report import tables
 from lnn_ros.learning.trials import Trial, try_once
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.simulation.seeds import REPORTED, final_worlds
-from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.task import ShiftsTask, Task
 
 TASK = Task.load("fly_to_target")
 FIRST = 300_030
@@ -219,11 +221,21 @@ def test_rows_are_judged_by_their_goals_and_by_who_loses_there() -> None:
         "nominal": "seen", "fog": "seen", "dusk": "unseen strength",
         "glare": "unseen strength", "stones": "unseen family",
         "drop_25": "seen", "drop_50": "unseen strength"}  # fmt: skip
-    table = tables({"rows": rows, "settings": {"strengths": vars(TASK.shifts)}})
+    table = tables({"rows": rows, "settings": {"strengths": TASK.shifts.stated}})
     assert "Goal missed: dusk." in table, "85.8 is below 88; 82.2 is above 80"
     assert "Need memory (feedforward loses 15 points or more): dusk." in table
     assert "Without effect (costs no baseline 5 points): fog." in table, "glare: nobody knows"
     assert "| fog 0.112 | seen | 200 |" in table and "88: reached |" in table
+
+
+def test_a_suite_flies_the_families_that_the_task_has() -> None:
+    rows = suite.rows_of("robustness", Task.load("lane"))
+    assert {"nominal", "noise", "drop_25"} <= set(rows) and "clutter" not in rows
+    assert suite.rows_of("robustness", TASK) == suite.SUITES["robustness"]
+    bare = replace(TASK, shifts=ShiftsTask())
+    assert suite.rows_of("timing", bare) == suite.SUITES["timing"]
+    with pytest.raises(LnnError, match="states no standard strengths, expected a section shifts"):
+        suite.rows_of("robustness", bare)
 
 
 def test_the_final_worlds_follow_from_the_weights() -> None:

@@ -343,9 +343,17 @@ def test_standard_strengths_are_the_tasks(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text(text[:text.index("\nshifts:")], encoding="utf-8")
     task = Task.load(str(own))
-    assert task.shifts is None and task.disturbances == TASK.disturbances
+    assert task.shifts.stated == {} and task.disturbances == TASK.disturbances
     with pytest.raises(LnnError, match="strength of shift fog is ''"):
         shifted_options("fog", task=task)
     own.write_text(text.replace("  drift:", "  rain:"), encoding="utf-8")
-    with pytest.raises(LnnError, match=r"section shifts: missing keys \['drift'\], unknown"):
+    with pytest.raises(LnnError, match=r"shifts: missing keys \[\], unknown keys \['rain'\]"):
         Task.load(str(own))
+
+
+def test_a_task_states_strengths_of_what_means_something_to_it():
+    lane = Task.load("lane")
+    assert "noise" in lane.shifts.stated and "clutter" not in lane.shifts.stated
+    assert Shift.parse("noise", lane).strength == pytest.approx(math.sqrt(0.3), abs=1e-3)
+    with pytest.raises(LnnError, match="strength of shift clutter is ''"):
+        Shift.parse("clutter", lane)

@@ -9,31 +9,31 @@ to be judged before it flies.
 
 from __future__ import annotations
 
-import argparse
+import hashlib
 import json
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
-from lnn_ros import policies
 from lnn_ros.errors import LnnError
-from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning.dataset import Recording
-from lnn_ros.learning.flights import find_flights, notes
-from lnn_ros.learning.jobs import provenance
-from lnn_ros.learning.sequences import read_sequence
+from lnn_ros.learning.flights import notes
 from lnn_ros.learning.trainer import Trainer, cosine
-from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+from lnn_ros.liquid.checkpoint import Checkpoint
 
 LANES, WINDOW = 4, 32
 """Small batches: a minute of help is about 1,200 updates."""
-Features = NDArray[np.float32]
+Say = Callable[[Mapping[str, Any]], None]
+"""Takes what is to be told of the progress: its stage, how much is done of how much, and more."""
+
+
+def silent(progress: Mapping[str, Any]) -> None:
+    """Tell nobody."""
+
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def stratified(bags: Sequence[Path], count: int, seed: int) -> list[Path]:
 
 
 def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Recording],
-             recipe: Recipe) -> tuple[Checkpoint, list[dict[str, float]]]:
+             recipe: Recipe, state: Path | None = None, say: Say = silent,
+             rest: Callable[[], None] = lambda: None,
+             ) -> tuple[Checkpoint, list[dict[str, float]]]:
     """Return a candidate, with the card of the policy that it comes from, and its course.
 
     Parameters
@@ -93,6 +95,13 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     new, old : sequence of Recording
         What is to be learned, and what is rehearsed.
     recipe : Recipe
+    state : Path, optional
+        Keeps what is done after every epoch. If it is there, of the same policy, recordings and
+        recipe, it is gone on from there, and what comes of it is the same.
+    say : callable
+        Is told how far it is.
+    rest : callable
+        Called after every step of work.
 
     Raises
     ------
@@ -104,15 +113,25 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
                        f"person on takeover")
     trainer = Trainer.of(checkpoint, recipe.seed)
     trainer.hold(recipe.penalty)
-    features = {id(one): trainer.features(one) for one in (*new, *old)}
-    rng = np.random.default_rng((recipe.seed, 0xF1E))
-    course = []
-    for epoch in range(recipe.epochs):
+    course: list[dict[str, float]] = []
+    of = _fingerprint(checkpoint, [*new, *old], recipe)
+    if state is not None and state.exists():
+        course = _taken_up(trainer, state, of)
+    features = {}
+    for k, one in enumerate((*new, *old), 1):
+        features[id(one)] = trainer.features(one)
+        say({"stage": "looking", "done": k, "of": len(new) + len(old)})
+        rest()
+    for epoch in range(len(course), recipe.epochs):
+        rng = np.random.default_rng((recipe.seed, 0xF1E, epoch))
         sequences = [*new, *_share(old, sum(map(len, new)), rng)]
         rates = tuple(recipe.rate * cosine((epoch + end) / recipe.epochs) for end in (0, 1))
         loss = trainer.epoch(sequences, (epoch,), (rates[0], rates[1]), min(LANES, len(sequences)),
-                             WINDOW, [features[id(one)] for one in sequences])
+                             WINDOW, [features[id(one)] for one in sequences], rest)
         course.append({"epoch": epoch, "loss": loss})
+        if state is not None:
+            trainer.save(state, {"of": of, "course": course})
+        say({"stage": "learning", "done": epoch + 1, "of": recipe.epochs, "loss": loss})
     after = {"new": new, "old": old}
     for name, group in after.items():
         if group:
@@ -124,6 +143,27 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
                       checkpoint.novelty), course
 
 
+def _fingerprint(checkpoint: Checkpoint, recordings: Sequence[Recording], recipe: Recipe) -> str:
+    """Return a digest of everything that decides what comes of it."""
+    found = hashlib.sha256(checkpoint.weights_digest().encode())
+    found.update(json.dumps(asdict(recipe), sort_keys=True).encode())
+    for one in recordings:
+        for values in (one.frames, one.where, one.summaries, one.labels, one.weights):
+            found.update(np.ascontiguousarray(values).data)
+    return found.hexdigest()
+
+
+def _taken_up(trainer: Trainer, state: Path, of: str) -> list[dict[str, float]]:
+    """Go on from a state; return the course until there, none where it is of something else."""
+    try:
+        with safe_open(state, "pt") as saved:
+            if json.loads(saved.metadata()["progress"])["of"] != of:
+                return []
+        return list(trainer.load(state)["course"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return []  # half a state is none: it is begun anew
+
+
 def _share(old: Sequence[Recording], updates: int, rng: np.random.Generator) -> list[Recording]:
     """Draw as much of the old as there is new, another part in every epoch."""
     chosen, have = [], 0
@@ -133,64 +173,3 @@ def _share(old: Sequence[Recording], updates: int, rng: np.random.Generator) -> 
         chosen.append(old[k])
         have += len(old[k])
     return chosen
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    usual = Recipe()
-    add = parser.add_argument
-    add("data", type=Path, nargs="+", help="recordings with takeovers, or folders of them, of one "
-        "robot or of many")
-    add("--policy", required=True, help="to begin with: one that ships, or a file")
-    add("--out", type=Path, required=True, help="file of the candidate")
-    add("--rehearsal", type=Path, help="run folder or folder of demonstrations that the policy "
-        "learned from; without it, only the penalty keeps what it could")
-    add("--epochs", type=int, default=usual.epochs, help="(default: %(default)s)")
-    add("--rate", type=float, default=usual.rate, help="learning rate (default: %(default)s)")
-    add("--penalty", type=float, default=usual.penalty,
-        help="on the way from the old weights (default: %(default)s)")
-    add("--memory", type=int, default=usual.memory,
-        help="most flights that are rehearsed (default: %(default)s)")
-    add("--seed", type=int, default=usual.seed, help="of order and memory (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write the course")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Fine-tune, and write the candidate."""
-    torch.set_num_threads(1)
-    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory, args.seed)
-    if recipe.epochs < 1 or not recipe.rate > 0.0 or recipe.penalty < 0.0 or recipe.memory < 0:
-        raise LnnError(f"--epochs {recipe.epochs}, --rate {recipe.rate}, --penalty "
-                       f"{recipe.penalty}, --memory {recipe.memory} found, expected an epoch or "
-                       f"more, a rate above 0, and neither of the others below")
-    began = time.monotonic()
-    checkpoint = load(policies.find(args.policy))
-    camera = VirtualCamera.from_card(checkpoint.card)
-    bags = [bag for folder in args.data for bag in _bags(folder)]
-    new = [one for one in (read_sequence(bag, camera) for bag in bags) if one.weights.any()]
-    chosen = stratified(_bags(args.rehearsal), recipe.memory, recipe.seed) if args.rehearsal else []
-    old = [read_sequence(bag, camera) for bag in chosen]
-    candidate, course = finetune(checkpoint, new, old, recipe)
-    card = candidate.card
-    card["training"] = {
-        **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
-        "parent": checkpoint.weights_digest(), "of_parent": checkpoint.card["training"],
-        "recordings": [bag.name for bag in bags], "rehearsed": len(old), **vars(recipe),
-        "last": course[-1], "seconds": round(time.monotonic() - began)}
-    card["evaluation"] = {}
-    save(args.out, candidate)
-    labels = sum(int((one.weights[:, 0] > 0).sum()) for one in new)
-    print(f"{args.out}: {labels} labels of {len(new)} recordings, {len(old)} flights rehearsed; "
-          f"loss {course[0]['loss']:.4f} in the first epoch, {course[-1]['loss']:.4f} in the last; "
-          f"{time.monotonic() - began:.0f} s")
-    if args.json:
-        args.json.write_text(json.dumps({**card["training"], "course": course}, indent=1) + "\n",
-                             encoding="utf-8")
-    return 0
-
-
-def _bags(folder: Path) -> list[Path]:
-    """Return the bags of a folder, or the bag that it is."""
-    if (folder / "metadata.yaml").is_file():
-        return [folder]
-    return find_flights(folder, deep=True)

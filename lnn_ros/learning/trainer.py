@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +140,14 @@ class Trainer:
         lanes: int,
         window: int,
         features: Sequence[NDArray[np.float32]] | None = None,
+        after_step: Callable[[], None] | None = None,
     ) -> float:
         """Go through all sequences once; return the mean command loss.
 
         The learning rate moves evenly between the two ``rates``. ``key`` names the epoch and
         seeds its order. ``lanes`` sequences make a batch, of ``window`` frames each. With
-        ``features`` the encoder stays as it is, and is not run.
+        ``features`` the encoder stays as it is, and is not run. ``after_step`` is called after
+        each batch.
         """
         rng = np.random.default_rng((self._seed, *key))
         reader = Lanes(sequences, lanes, window, rng, features=features)
@@ -162,6 +164,8 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters, 1.0)
             self._optimiser.step()
             losses.append(float(loss.detach()))
+            if after_step is not None:
+                after_step()
         return float(np.mean(losses))
 
     def loss(

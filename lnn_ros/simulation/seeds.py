@@ -6,6 +6,8 @@ TRAIN = range(100_000)
 """Worlds that policies learn from."""
 VALIDATION = range(100_000, 200_000)
 """Worlds on which a version is chosen."""
+JUDGED = range(180_000, 190_000)
+"""Of these, the worlds in which a candidate of fine-tuning is judged."""
 REPORTED = range(200_000, 300_000)
 """Worlds behind every success rate that the project reports."""
 # Higher seeds belong to nobody: demos and tests fly there.

@@ -110,6 +110,35 @@ def test_the_memory_is_drawn_evenly_from_all_strata(tmp_path):
     assert stratified(bags, 99, 0) == bags and stratified(bags, 0, 0) == []
 
 
+def test_who_was_killed_goes_on_and_ends_with_the_same_weights(taught, tmp_path):
+    new, old = [changed(100), changed(101)], [lesson(0), lesson(1)]
+    recipe = replace(RECIPE, epochs=4, penalty=1.0)
+    whole, course = finetune(taught, new, old, recipe)
+    state, told = tmp_path / "state", []
+
+    class Killed(BaseException):
+        pass
+
+    def say(progress):
+        told.append(progress)
+        if progress["stage"] == "learning" and progress["done"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        finetune(taught, new, old, recipe, state, say)
+    again, found = finetune(taught, new, old, recipe, state, told.append)
+    assert again.weights_digest() == whole.weights_digest() and found == course
+    learned = [one["done"] for one in told if one["stage"] == "learning"]
+    assert learned == [1, 2, 3, 4], "what was done was not done again"
+    # The state is of these recordings and this recipe, and of no others.
+    for others in ((new[:1], old, recipe), (new, old, replace(recipe, penalty=2.0))):
+        assert finetune(taught, *others, state)[0].weights_digest() == (
+            finetune(taught, *others)[0].weights_digest())
+        finetune(taught, new, old, recipe, state)
+    state.write_bytes(state.read_bytes()[:1000])
+    assert finetune(taught, new, old, recipe, state)[0].weights_digest() == whole.weights_digest()
+
+
 def test_command_makes_a_candidate_of_recordings(taught, tmp_path, capsys):
     policy = tmp_path / "policy.safetensors"
     taught.card["camera"] = {**taught.card["camera"], "width": CAMERA.width,
@@ -121,9 +150,13 @@ def test_command_makes_a_candidate_of_recordings(taught, tmp_path, capsys):
     out, course = tmp_path / "candidate.safetensors", tmp_path / "course.json"
     words = ["finetune", str(tmp_path / "help"), "--policy", str(policy), "--rehearsal",
              str(tmp_path / "old"), "--out", str(out), "--epochs", "2", "--json", str(course)]
-    assert main(words) == 0
+    assert main(words) == 1, "too little is held out to say that it is better"
+    said = load(out).card["training"]["verdict"]["said"]
+    assert said.startswith("refused: 0 episodes of help are held out, expected 4 or more; 0 fl")
+    assert main([*words, "--unjudged"]) == 0
     assert "labels of 2 recordings, 1 flights rehearsed" in capsys.readouterr().out
     said = load(out).card["training"]
+    assert "verdict" not in said and not list(tmp_path.glob(".*")), "no state is left behind"
     assert said["parent"] == taught.weights_digest() and said["recordings"] == ["bag", "bag"]
     assert [one["epoch"] for one in json.loads(course.read_text())["course"]] == [0, 1]
     assert main([*words[:2], "--policy", str(policy), "--out", str(out), "--epochs", "0"]) == 2

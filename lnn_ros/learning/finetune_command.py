@@ -1,0 +1,200 @@
+"""Fine-tune a policy on takeovers, judge what comes of it, and let it fly if it is better.
+
+Of the recordings and of the rehearsal, every third is held out, and judges. A candidate that is
+refused is kept, says so on its card, and does not fly. On a robot the companion runs this command,
+with ``--store``, ``--cpu`` and ``--memory-mb``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lnn_ros import policies
+from lnn_ros.errors import LnnError
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning.allowance import Allowance, step_back
+from lnn_ros.learning.dataset import Recording
+from lnn_ros.learning.finetune import Recipe, finetune, stratified
+from lnn_ros.learning.flights import find_flights
+from lnn_ros.learning.jobs import provenance
+from lnn_ros.learning.judge import Rules, Verdict, fly_both, held_out, judge
+from lnn_ros.learning.sequences import read_sequence
+from lnn_ros.learning.store import Store
+from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    usual, rules = Recipe(), Rules()
+    add = parser.add_argument
+    add("data", type=Path, nargs="+", help="recordings with takeovers, or folders of them, of one "
+        "robot or of many")
+    add("--policy", required=True, help="to begin with: one that ships, or a file")
+    add("--out", type=Path, required=True, help="file of the candidate")
+    add("--rehearsal", type=Path, help="run folder or folder of demonstrations that the policy "
+        "learned from; without it only the penalty keeps what it could, and nothing is accepted")
+    add("--epochs", type=int, default=usual.epochs, help="(default: %(default)s)")
+    add("--rate", type=float, default=usual.rate, help="learning rate (default: %(default)s)")
+    add("--penalty", type=float, default=usual.penalty,
+        help="on the way from the old weights (default: %(default)s)")
+    add("--memory", type=int, default=usual.memory,
+        help="most flights that are rehearsed, and judge (default: %(default)s)")
+    add("--seed", type=int, default=usual.seed, help="of order and memory (default: %(default)s)")
+    add("--unjudged", action="store_true", help="learn from all recordings, and judge nothing")
+    add("--margin", type=float, default=rules.margin, help="share by which the loss on rehearsal "
+        "may grow (default: %(default)s)")
+    add("--worlds", type=int, default=rules.worlds, help="to fly in before it is accepted, where "
+        "the embedded simulator is installed (default: %(default)s)")
+    add("--store", type=Path, metavar="DIR", help="policy store that keeps the candidate, and lets "
+        "it fly if it is accepted")
+    add("--cpu", type=float, default=1.0, help="share of one core that is used (default: "
+        "%(default)s)")
+    add("--memory-mb", type=float, default=0.0, help="the most memory, MB, and: let every other "
+        "process run first; 0: no bound (default: %(default)s)")
+    add("--progress", action="store_true", help="tell the progress as lines of JSON, in place of "
+        "words")
+    add("--json", type=Path, metavar="FILE", help="write course and verdict")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fine-tune, judge, and write the candidate; the exit status is 1 if it is refused."""
+    torch.set_num_threads(1)
+    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory, args.seed)
+    if recipe.epochs < 1 or not 0.0 < recipe.rate < math.inf or (
+            not 0.0 <= recipe.penalty < math.inf) or recipe.memory < 0:
+        raise LnnError(f"--epochs {recipe.epochs}, --rate {recipe.rate}, --penalty "
+                       f"{recipe.penalty}, --memory {recipe.memory} found, expected an epoch or "
+                       f"more, a rate above 0, and neither of the others below")
+    rules = replace(Rules(), margin=args.margin, worlds=args.worlds)
+    allowance = Allowance(args.cpu)
+    if args.memory_mb:
+        step_back(args.memory_mb)
+    try:
+        return _Work(args, recipe, rules, allowance).run()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's
+            raise
+        raise LnnError(f"memory: more than --memory-mb {args.memory_mb:g} needed, expected less: "
+                       f"fewer recordings, or a smaller --memory") from None
+
+
+class _Work:
+    """One fine-tuning."""
+
+    def __init__(self, args: argparse.Namespace, recipe: Recipe, rules: Rules,
+                 allowance: Allowance) -> None:
+        self._args, self._recipe, self._rules = args, recipe, rules
+        self._allowance = allowance
+        self._began = time.monotonic()
+        self._left_out: list[str] = []
+        self._file = policies.find(args.policy)
+        self._parent = load(self._file)
+        self._camera = VirtualCamera.from_card(self._parent.card)
+
+    def run(self) -> int:
+        args, recipe = self._args, self._recipe
+        helped = [bag for folder in args.data for bag in _bags(folder)]
+        known = _bags(args.rehearsal) if args.rehearsal else []
+        old = stratified(known, recipe.memory, recipe.seed)
+        new = [(bag, one) for bag, one in self._read(helped) if one.weights.any()]
+        learn, held = (new, []) if args.unjudged else held_out(new)
+        rehearse, kept = (old, []) if args.unjudged else held_out(old)
+        state = args.out.with_name(f".{args.out.name}.state")
+        rehearsed = [one for _, one in self._read(rehearse)]
+        candidate, course = finetune(self._parent, [one for _, one in learn], rehearsed, recipe,
+                                     state, self._say, self._allowance.rest)
+        candidate.card["training"] = {
+            **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
+            "parent": self._parent.weights_digest(), "of_parent": self._parent.card["training"],
+            "recordings": [bag.name for bag, _ in learn], "left_out": self._left_out,
+            "rehearsed": len(rehearse), **vars(recipe), "last": course[-1],
+            "seconds": round(time.monotonic() - self._began)}
+        candidate.card["evaluation"] = {}
+        save(args.out, candidate)
+        verdict = None
+        if not args.unjudged:
+            verdict = self._judge(candidate, [bag for bag, _ in held], kept)
+            candidate.card["training"]["verdict"] = verdict.as_dict()
+            save(args.out, candidate)
+        if args.store:
+            self._keep(verdict)
+        state.unlink(missing_ok=True)
+        self._tell(candidate, learn, rehearsed, course, verdict)
+        return int(verdict is not None and not verdict.accepted)
+
+    def _read(self, bags: list[Path], vary: bool = True) -> list[tuple[Path, Recording]]:
+        """Read what can be read; the rest is named."""
+        found = []
+        for k, bag in enumerate(bags, 1):
+            try:
+                found.append((bag, read_sequence(bag, self._camera, vary)))
+            except LnnError as error:
+                self._left_out.append(str(error))
+                sys.stderr.write(f"lnn_ros: left out: {error}\n")
+            self._say({"stage": "reading", "done": k, "of": len(bags)})
+            self._allowance.rest()
+        return found
+
+    def _judge(self, candidate: Checkpoint, held: list[Path], kept: list[Path]) -> Verdict:
+        """Judge by what was held out, as it was recorded, then by flights."""
+        args, rest = self._args, self._allowance.rest
+        self._say({"stage": "judging", "done": 0, "of": 1})
+        help_, rehearsal = ([one for _, one in self._read(bags, vary=False)]
+                            for bags in (held, kept))
+        findings = judge(self._parent, candidate, help_, rehearsal, self._rules, rest)
+        if all(finding.passed for finding in findings):  # else flights would change nothing
+            findings.append(fly_both(self._file, args.out, str(candidate.card["task"]),
+                                     candidate.weights_digest(), self._rules, rest))
+        self._say({"stage": "judging", "done": 1, "of": 1})
+        return Verdict(tuple(findings))
+
+    def _keep(self, verdict: Verdict | None) -> None:
+        """Take both into the store, and let the candidate fly if it may."""
+        store = Store(self._args.store)
+        parent = store.add(self._file)
+        about = {} if verdict is None else {"verdict": verdict.as_dict()}
+        digest = store.add(self._args.out, parent, about)
+        if store.live is None:
+            store.promote(parent, "flew when fine-tuning began")
+        if verdict is not None and verdict.accepted:
+            store.promote(digest, verdict.said, verdict.as_dict())
+
+    def _say(self, progress: Mapping[str, Any]) -> None:
+        if self._args.progress:
+            print(json.dumps(dict(progress)), flush=True)
+
+    def _tell(self, candidate: Checkpoint, learn: list[tuple[Path, Recording]],
+              rehearsed: list[Recording], course: list[dict[str, float]],
+              verdict: Verdict | None) -> None:
+        """Say what came of it."""
+        labels = sum(int((one.weights[:, 0] > 0).sum()) for _, one in learn)
+        seconds = time.monotonic() - self._began
+        said = "not judged" if verdict is None else verdict.said
+        if self._args.progress:
+            self._say({"stage": "done", "file": str(self._args.out), "said": said,
+                       "digest": candidate.weights_digest(),
+                       "accepted": verdict is not None and verdict.accepted})
+        else:
+            print(f"{self._args.out}: {labels} labels of {len(learn)} recordings, "
+                  f"{len(rehearsed)} flights rehearsed; loss {course[0]['loss']:.4f} in the first "
+                  f"epoch, {course[-1]['loss']:.4f} in the last; {seconds:.0f} s\n{said}")
+        if self._args.json:
+            words = json.dumps({**candidate.card["training"], "course": course}, indent=1)
+            self._args.json.write_text(words + "\n", encoding="utf-8")
+
+
+def _bags(folder: Path) -> list[Path]:
+    """Return the bags of a folder, or the bag that it is."""
+    if (folder / "metadata.yaml").is_file():
+        return [folder]
+    return find_flights(folder, deep=True)

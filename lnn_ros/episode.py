@@ -94,6 +94,11 @@ class Episode:
         self._events.append({"at_ns": log_ns, "why": why})
 
     @property
+    def takeovers(self) -> int:
+        """How many are over."""
+        return len(self._takeovers)
+
+    @property
     def marked(self) -> bool:
         """Whether something has happened for whose sake it must not be removed."""
         return bool(self._events)

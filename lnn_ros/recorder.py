@@ -240,7 +240,7 @@ class Recorder:
         return self.recording
 
     def begin_anew(self, log_ns: int, now: float) -> None:
-        """Go on in another bag, as time went back: in one, two episodes would lie on each other."""
+        """Go on in another bag: time went back, or what there is of this one is to be read."""
         self._forget()
         if self.recording is not None:
             until = self._until

@@ -71,7 +71,7 @@ def unfinished(folder: Path) -> list[Path]:
         raise LnnError(f"{folder}: no folder found, expected a recording, or one with recordings")
     bags = sorted({file.parent for pattern in ("*.mcap", "*/*.mcap") for file in
                    folder.glob(pattern) if not file.parent.name.startswith(".")})
-    return [bag for bag in bags if not _is_complete(bag) and not _is_written(bag)]
+    return [bag for bag in bags if not _is_complete(bag) and not is_written(bag)]
 
 
 def recover(bag: Path) -> Recovered:
@@ -82,7 +82,7 @@ def recover(bag: Path) -> Recovered:
     LnnError
         When somebody writes it, or it cannot be written.
     """
-    if _is_written(bag):
+    if is_written(bag):
         raise LnnError(f"{bag}: somebody is writing it, expected a recording that is over")
     try:
         return _recover(bag)
@@ -134,7 +134,7 @@ def _is_complete(bag: Path) -> bool:
         return False
 
 
-def _is_written(bag: Path) -> bool:
+def is_written(bag: Path) -> bool:
     """Whether a process holds one of its files."""
     for file in bag.glob("*.mcap"):
         with file.open("rb") as stream:

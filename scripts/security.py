@@ -73,7 +73,7 @@ _LIFECYCLE = _NODE + Permissions(
         "change_state", "get_available_states", "get_available_transitions", "get_state",
         "get_transition_graph")))
 _DECIDING = ("engage", "disengage", "release", "reset", "rollback")
-_KEEPING = ("record", "pause", "split", "mark")
+_KEEPING = ("record", "pause", "split", "mark", "finetune")
 
 
 def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]:
@@ -101,10 +101,12 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
         "vehicle_adapter": _NODE + Permissions(
             publish=(*spoken_to.takes, *told, "~/status", "/diagnostics"),
             subscribe=("cmd_vel", *spoken_to.says)),
-        # It records whatever there is, and says nothing that anybody obeys.
+        # It records whatever there is, and says nothing that anybody obeys; but it may ask the
+        # controller to read its policy again, when a better one is there.
         "companion": _LIFECYCLE + Permissions(
-            publish=("~/status",), subscribe=("/*",),
-            reply=tuple(f"~/{name}" for name in _KEEPING)),
+            publish=("~/status", "~/progress"), subscribe=("/*",),
+            reply=tuple(f"~/{name}" for name in _KEEPING),
+            request=("controller/swap",)),
         # Commands come from the adapter; in lock-step, where there is none, from the controller.
         "simulator": _NODE + Permissions(
             publish=("/clock", *each("image", "camera_info", "imu", "odom", "ground_truth",
@@ -113,7 +115,7 @@ def permissions(vehicle: str, drones: tuple[str, ...]) -> dict[str, Permissions]
         # A person: engages and stops, takes over, reads what the nodes say. No parameters.
         "operator": Permissions(
             publish=("/rosout", "/parameter_events", *each("takeover", "deadman")),
-            subscribe=("/diagnostics", "/rosout", "companion/status",
+            subscribe=("/diagnostics", "/rosout", "companion/status", "companion/progress",
                        *each("controller/status", "vehicle_adapter/status")),
             request=(*(f"companion/{name}" for name in _KEEPING),
                      *each(*(f"controller/{name}" for name in (*_DECIDING, "get_state"))))),

@@ -37,17 +37,14 @@ class Allowance:
         self._used, self._since = time.process_time(), time.monotonic()
 
 
-def step_back(memory_mb: float) -> None:
-    """Let everybody else run first, and bound this process's memory.
-
-    Parameters
-    ----------
-    memory_mb : float
-        The most that it may hold, MB; what is beyond raises MemoryError. 0: no bound.
-    """
+def step_back() -> None:
+    """Let every other process run first."""
     os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    if memory_mb:
-        most = round(memory_mb * 1e6)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def bound_memory(megabytes: float) -> None:
+    """Let this process hold no more than this, MB; what is beyond raises MemoryError."""
+    most = round(megabytes * 1e6)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))

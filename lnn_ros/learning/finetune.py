@@ -35,7 +35,6 @@ def silent(progress: Mapping[str, Any]) -> None:
     """Tell nobody."""
 
 
-
 @dataclass(frozen=True)
 class Recipe:
     """How to fine-tune.

@@ -2,7 +2,7 @@
 
 Of the recordings and of the rehearsal, every third is held out, and judges. A candidate that is
 refused is kept, says so on its card, and does not fly. On a robot the companion runs this command,
-with ``--store``, ``--cpu`` and ``--memory-mb``.
+with ``--store``, ``--cpu``, ``--memory-mb`` and ``--idle``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
-from lnn_ros.learning.allowance import Allowance, step_back
+from lnn_ros.learning.allowance import Allowance, bound_memory, step_back
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.finetune import Recipe, finetune, stratified
 from lnn_ros.learning.flights import find_flights
@@ -31,6 +31,7 @@ from lnn_ros.learning.judge import Rules, Verdict, fly_both, held_out, judge
 from lnn_ros.learning.sequences import read_sequence
 from lnn_ros.learning.store import Store
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
+from lnn_ros.recovery import is_written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it fly if it is accepted")
     add("--cpu", type=float, default=1.0, help="share of one core that is used (default: "
         "%(default)s)")
-    add("--memory-mb", type=float, default=0.0, help="the most memory, MB, and: let every other "
-        "process run first; 0: no bound (default: %(default)s)")
+    add("--memory-mb", type=float, default=0.0, help="the most memory, MB; 0: no bound (default: "
+        "%(default)s)")
+    add("--idle", action="store_true", help="run only while no other process wants to")
     add("--progress", action="store_true", help="tell the progress as lines of JSON, in place of "
         "words")
     add("--json", type=Path, metavar="FILE", help="write course and verdict")
@@ -77,8 +79,10 @@ def run(args: argparse.Namespace) -> int:
                        f"more, a rate above 0, and neither of the others below")
     rules = replace(Rules(), margin=args.margin, worlds=args.worlds)
     allowance = Allowance(args.cpu)
+    if args.idle:
+        step_back()
     if args.memory_mb:
-        step_back(args.memory_mb)
+        bound_memory(args.memory_mb)
     try:
         return _Work(args, recipe, rules, allowance).run()
     except (MemoryError, RuntimeError) as error:
@@ -137,6 +141,8 @@ class _Work:
         found = []
         for k, bag in enumerate(bags, 1):
             try:
+                if is_written(bag):
+                    raise LnnError(f"bag {bag} is still being written")
                 found.append((bag, read_sequence(bag, self._camera, vary)))
             except LnnError as error:
                 self._left_out.append(str(error))

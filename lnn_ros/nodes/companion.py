@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import process, qos
 from lnn_ros.nodes.diagnostics import ERROR, OK, Complaints, status
+from lnn_ros.nodes.finetuning import Finetuning
 from lnn_ros.nodes.lifecycle import ManagedNode
 from lnn_ros.nodes.settings import CompanionSettings
 from lnn_ros.nodes.topics import Topics
@@ -41,6 +42,7 @@ class Companion(ManagedNode[CompanionSettings]):
 
     def __init__(self) -> None:
         self._recorder: Recorder | None = None
+        self._finetuning: Finetuning | None = None
         self._problem = ""
         self._simulated_ns = 0
         self._timer: Timer | None = None
@@ -61,9 +63,11 @@ class Companion(ManagedNode[CompanionSettings]):
         self._recorder = Recorder(folder, rules, self.get_logger().info, settings.robot)
         self._topics.choose(settings.topics.split())
         self._recorder.mend()
+        self._finetuning = Finetuning(self, settings.finetune, folder)
         for kind, name, action in (
             (SetBool, "record", self._record), (SetBool, "pause", self._pause),
             (Trigger, "split", self._split), (Trigger, "mark", self._mark),
+            (SetBool, "finetune", self._finetune),
         ):
             self._services.append(self.create_service(kind, f"~/{name}", self._answering(action)))
 
@@ -81,6 +85,8 @@ class Companion(ManagedNode[CompanionSettings]):
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
+        if self._finetuning is not None:
+            self._finetuning.stop()
         self._end()
         self._topics.close()
 
@@ -88,6 +94,9 @@ class Companion(ManagedNode[CompanionSettings]):
         """Close the services."""
         while self._services:
             self.destroy_service(self._services.pop())
+        if self._finetuning is not None:
+            self._finetuning.close()
+            self._finetuning = None
         self._recorder = None
 
     def changed(self, problem: str) -> None:
@@ -136,6 +145,15 @@ class Companion(ManagedNode[CompanionSettings]):
         self._take()
         return f"kept in {self._keep('marked by service')}"
 
+    def _finetune(self, on: bool) -> str:
+        recorder = self._ready("finetune")
+        assert self._finetuning is not None
+        if not on:
+            return self._finetuning.stop()
+        self._take()
+        recorder.begin_anew(self._now_ns(), time.monotonic())  # what is there can be read now
+        return self._finetuning.start()
+
     def _ready(self, what: str) -> Recorder:
         if not self.active or self._recorder is None:
             raise LnnError(f"{what} refused: the companion is not active")
@@ -173,6 +191,13 @@ class Companion(ManagedNode[CompanionSettings]):
             self._topics.close()
         was = recorder.recording
         recorder.tick(now)
+        if self._finetuning is not None:
+            self._finetuning.tick()
+            if self._finetuning.due(self.parameters.settings().finetune.after_takeovers):
+                try:
+                    self._finetune(True)
+                except (LnnError, OSError) as error:
+                    self._finetuning.fail(str(error))
         if now - self._said >= _STATUS_S or recorder.recording is not was:
             self._say_status()
 
@@ -247,7 +272,12 @@ class Companion(ManagedNode[CompanionSettings]):
             self._complaints.report(topic, "undecodable", f"{len(payload)} bytes are no status")
             return
         values = {pair.key: pair.value for pair in message.values}
+        takeovers = self._recorder.episode.takeovers
         happened = self._recorder.episode.status(topic.rpartition("/")[0], log_ns, values)
+        if self._finetuning is not None:
+            self._finetuning.controller_said(topic, values)
+            if self._recorder.episode.takeovers > takeovers:
+                self._finetuning.takeover()
         if happened and (self._recorder.recording is not None
                          or self.parameters.settings().preroll_s > 0):
             try:

@@ -318,6 +318,36 @@ class ControllerSettings:
 
 
 @dataclass(frozen=True)
+class FinetuneSettings:
+    """The companion's fine-tuning on board."""
+
+    rehearsal: str = setting("", "Folder of flights of what the policy can already, as lnn_ros "
+                             "demonstrate makes them: without it nothing is learned on board.",
+                             when=AT_START, fixed=False)
+    store: str = setting("~/lnn_ros_policies", "Policy store: keeps every candidate and why it "
+                         "may fly or may not.", when=AT_START, fixed=False)
+    policy: str = setting("fly_to_target", "To begin with, while the store has none that flies.",
+                          when=AT_START, fixed=False)
+    after_takeovers: int = setting(0, "It begins by itself after so many takeovers; 0: when asked "
+                                   "to.", 0, 10_000, "at once", False)
+    cpu: float = setting(0.5, "The most of one core that it takes.", 0.05, 1.0)
+    memory_mb: float = setting(2000.0, "The most memory that it takes, MB.", 100.0, 1e6)
+    idle: bool = setting(True, "It runs only while no other process wants to (SCHED_IDLE): on a "
+                         "computer that is always busy it never ends.")
+    worlds: int = setting(60, "The embedded simulator flies policy and candidate through so many "
+                          "worlds before the candidate is accepted; 0: none.", 0, 1000)
+    controller: str = setting("controller", "Name of the controller that is asked to let an "
+                              "accepted candidate fly, on trial; empty: nobody is, and it is "
+                              "only kept.")
+
+    def __post_init__(self) -> None:
+        """Check what the single values do not show."""
+        if not self.store.strip() or not self.policy.strip():
+            raise LnnError(f"parameters finetune.store and finetune.policy are {self.store!r} and "
+                           f"{self.policy!r}: expected a folder and a policy")
+
+
+@dataclass(frozen=True)
 class CompanionSettings:
     """Parameters of the companion."""
 
@@ -342,6 +372,7 @@ class CompanionSettings:
                               "none is.", 0.0, 1e8)
     reserve_mb: float = setting(500.0, "So much of the disk stays free, MB: recording ends before "
                                 "that is touched.", 0.0, 1e7)
+    finetune: FinetuneSettings = dataclasses.field(default_factory=FinetuneSettings)
     autostart: bool = _autostart()
 
     def __post_init__(self) -> None:

@@ -42,12 +42,13 @@ def test_parameter_file_has_only_known_names_and_possible_values():
             # The file shows the defaults, but for what a drone can do: a node knows no vehicle.
             assert shown == row.default or name.startswith(("normal.", "braking."))
     # Who copies the file shall find everything in it that is not a person's decision, but of the
-    # guard only what every drone has: the rest is in the reference, as the file says.
+    # guard, of changing policies and of learning only what everybody has to know: the rest is in
+    # the reference, as the file says.
     rest = {name for name in set(known) - set(given_values) if "." not in name}
     assert rest == {"engage"}
     groups = {name.partition(".")[0] for name in set(known) - set(given_values) - rest}
     assert groups <= {"limits", "stopping", "obstacles", "fence", "novelty", "modes", "swap",
-                      *SENSORS}
+                      "finetune", *SENSORS}
 
 
 @ROW

@@ -144,8 +144,10 @@ def test_nobody_but_its_adapter_may_speak_to_a_vehicle(words: tuple[str, ...]) -
             names = set().union(*policy[f"{drone}/{node}"].values())
             assert not [name for name in names for other in drones
                         if other != drone and name.startswith(f"{other}/")]
+    run = "/fleet" if words else ""
     assert [node for node in policy if policy[node]["request"]] == [
-        "/fleet/operator" if words else "/operator"]
+        f"{run}/companion", f"{run}/operator"]
+    assert policy[f"{run}/companion"]["request"] == {f"{run}/controller/swap"}
 
 
 @pytest.mark.parametrize("running", [ONE], indirect=True, ids=["one drone"])

@@ -1,0 +1,206 @@
+"""The companion learns on board: in another process, bounded, and only what is better flies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commander import command
+from diagnostic_msgs.msg import DiagnosticStatus
+from flight import Flight
+from flights_for_tests import arrays, write
+from geometry_msgs.msg import TwistStamped
+from random_policy import random_policy
+from ros import LATCHED, pairs
+from std_srvs.srv import SetBool
+
+from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning.store import LIVE, Store
+from lnn_ros.liquid.checkpoint import load
+
+CAMERA = VirtualCamera(64, 48, np.pi / 2)
+NOBODY = '""'  # an empty text, as the command line takes it
+
+
+def recorded(bag: Path, seed: int, label=None) -> None:
+    """Write a flight in which somebody says what to do: at random, or always the same."""
+    data = arrays(seed, 1.0)
+    rng = np.random.default_rng(seed)
+    data["frames"] = rng.integers(0, 256, (len(data["frames"]), 48, 64, 3), dtype=np.uint8)
+    if label is not None:
+        data["labels"][:] = label
+    write(bag, data, camera=CAMERA)
+
+
+class Learning:
+    """A companion with recordings, old flights and a policy, that learns when it is asked to."""
+
+    def __init__(self, bench, folder: Path, episodes: int = 12, **parameters: object) -> None:
+        self.bench, self.folder = bench, folder
+        self.recordings, self.rehearsal = folder / "recordings", folder / "old"
+        for k in range(episodes):
+            recorded(self.recordings / f"2026-01-01_{k:02}", k, (0.4, 0.0, 0.0, 0.2))
+        for k in range(6):
+            recorded(self.rehearsal / f"{k:02}", 100 + k)
+        self.policy = random_policy(folder / "policy.safetensors")
+        self.store = Store(folder / "store")
+        self.progress = bench.collect(DiagnosticStatus, "companion/progress", LATCHED)
+        self.process = bench.start("companion", **{
+            "folder": self.recordings, "finetune__rehearsal": self.rehearsal,
+            "finetune__store": folder / "store", "finetune__policy": self.policy,
+            "finetune__worlds": 0, "finetune__cpu": 1.0,
+            # Tests keep the computer busy: who waits for the others would wait long.
+            "finetune__idle": False, **parameters})
+        bench.until(lambda: self.stages()[-1:] == ["idle"], "a companion that could learn")
+
+    def stages(self) -> list[str]:
+        """Return what it was at, step by step, without repeating."""
+        said = [pairs(message)["stage"] for message in self.progress]
+        return [stage for k, stage in enumerate(said) if said[k - 1 : k] != [stage]]
+
+    def ask(self, on: bool = True):
+        return self.bench.set_bool("companion/finetune", on)
+
+    def until(self, stage: str, meanwhile=None):
+        """Await a stage; return what was said with it."""
+        self.bench.until(lambda: stage in self.stages(), f"stage {stage}", meanwhile)
+        return next(m for m in reversed(self.progress) if pairs(m)["stage"] == stage)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that are still there."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_it_learns_when_asked_and_stores_what_it_makes_with_the_reason(bench, tmp_path):
+    learning = Learning(bench, tmp_path, finetune__controller=NOBODY)
+    assert learning.ask().success
+    again = learning.ask()
+    assert not again.success and "is under way" in again.message
+    done = learning.until("done")
+    assert pairs(done)["accepted"] == "true", done.message
+    assert done.message.startswith("accepted: loss on help from")
+    assert [s for s in learning.stages() if s != "idle"] == [
+        "begun", "reading", "looking", "learning", "judging", "reading", "judging", "done"]
+    parent, candidate = learning.store.digests()
+    assert learning.store.live == candidate and learning.store.lineage(candidate)[1] == parent
+    assert load(learning.store.path(candidate)).weights_digest() == pairs(done)["digest"]
+    # The next one begins with what flies now, and with what has been recorded since.
+    assert learning.ask().success
+    bench.until(lambda: learning.stages().count("done") == 2, "another end")
+    third = next(d for d in learning.store.digests() if d not in (parent, candidate))
+    assert learning.store.lineage(third) == [third, candidate, parent]
+
+
+def test_what_is_refused_is_kept_and_does_not_fly(bench, tmp_path):
+    learning = Learning(bench, tmp_path, episodes=6, finetune__controller=NOBODY)
+    assert learning.ask().success
+    done = learning.until("done")
+    assert pairs(done)["accepted"] == "false"
+    assert "2 episodes of help are held out, expected 4 or more" in done.message
+    parent, candidate = learning.store.digests()
+    assert learning.store.live == parent
+    assert learning.store.papers(candidate)["verdict"]["accepted"] is False
+
+
+def test_it_is_stopped_and_goes_on_and_dies_with_the_companion(bench, tmp_path):
+    learning = Learning(bench, tmp_path, finetune__controller=NOBODY, finetune__cpu=0.3)
+    assert bench.set_bool("companion/finetune", False).message == "nothing was under way"
+    assert learning.ask().success
+    learning.until("learning")
+    (child,) = children(learning.process.pid)
+    limits = Path(f"/proc/{child}/limits").read_text().splitlines()
+    assert next(line for line in limits if "data size" in line).split()[3] == "2000000000"
+    assert learning.ask(False).message == "stopped: the next start goes on"
+    assert not children(learning.process.pid)
+    before = max(int(pairs(m)["done"]) for m in learning.progress
+                 if pairs(m)["stage"] == "learning")
+    count = len(learning.progress)
+    assert learning.ask().success
+    bench.until(lambda: any(pairs(m)["stage"] == "learning" for m in learning.progress[count:]),
+                "more to be learned")
+    after = next(int(pairs(m)["done"]) for m in learning.progress[count:]
+                 if pairs(m)["stage"] == "learning")
+    assert after == before + 1, "what was done was not done again"
+    (child,) = children(learning.process.pid)
+    learning.process.send(signal.SIGKILL)
+    learning.process.wait()
+    bench.until(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
+
+
+def test_it_lets_every_other_process_run_first(bench, tmp_path):
+    learning = Learning(bench, tmp_path, finetune__idle=True)
+    assert learning.ask().success
+    (child,) = children(learning.process.pid)
+    bench.until(lambda: os.sched_getscheduler(child) == os.SCHED_IDLE, "its stepping back")
+    assert os.getpriority(os.PRIO_PROCESS, child) == 19
+    assert learning.ask(False).success
+
+
+@pytest.mark.parametrize("parameters, sentence", [
+    ({"finetune__rehearsal": NOBODY}, "parameter finetune.rehearsal is empty: expected a folder"),
+    ({"finetune__rehearsal": "/nowhere"}, "parameter finetune.rehearsal is '/nowhere': expected"),
+    ({"finetune__policy": "no_such_policy"}, "policy 'no_such_policy' does not ship"),
+    ({"finetune__memory_mb": 100.0}, "more than --memory-mb 100 needed"),
+])
+def test_what_stands_in_its_way_is_said_in_a_sentence(bench, tmp_path, parameters, sentence):
+    learning = Learning(bench, tmp_path, episodes=1, **parameters)
+    answer = learning.ask()
+    if answer.success:
+        failed = learning.until("failed")
+        assert failed.level == DiagnosticStatus.ERROR
+        assert sentence in failed.message, failed.message
+    else:
+        assert sentence in answer.message
+    assert learning.process.alive
+
+
+def test_after_so_many_takeovers_it_begins_and_the_candidate_flies_on_trial(bench, tmp_path):
+    policy = random_policy(bench.folder / "policy.safetensors")
+    store = Store(tmp_path / "store")
+    store.promote(store.add(policy), "to begin with")
+    flight = Flight(bench, engage=True, policy=tmp_path / "store" / LIVE)
+    flight.fly()
+    learning = Learning(bench, tmp_path, finetune__after_takeovers=1)
+    takeover = bench.publisher(TwistStamped, "takeover")
+    kept = bench.collect(DiagnosticStatus, "companion/status", LATCHED)
+
+    def person():
+        flight.sensors()
+        takeover.publish(command((0.3, 0.0, 0.0, 0.1)))
+
+    bench.until(lambda: flight.say()["mode"] == "takeover", "a takeover", person)
+    bench.until(lambda: kept and pairs(kept[-1])["recording"] == "true", "its recording", person)
+    release = bench.trigger("controller/release", flight.sensors)
+    assert release.success, release.message
+    done = learning.until("done", flight.sensors)
+    assert pairs(done)["accepted"] == "true", done.message
+    weights = pairs(done)["digest"][:16]
+    assert bench.trigger("controller/engage", flight.sensors).success
+    flight.until(lambda: flight.say()["policy"] == weights, "the candidate in flight")
+    assert "on trial" in flight.say()["swap"] and learning.store.live is not None
+    again = bench.call(SetBool, "companion/finetune", SetBool.Request(data=True), flight.sensors)
+    assert not again.success and f"policy {weights} is on trial in flight" in again.message
+    # The controller goes back, and so does the store.
+    live = learning.store.live
+    assert bench.trigger("controller/rollback", flight.sensors).success
+    link = tmp_path / "store" / LIVE  # what flies after a start
+    flight.until(lambda: link.resolve().stem != live, "another policy in the store")
+    assert learning.store.history()[-1].rollback
+    assert load(link.resolve()).weights_digest() == load(policy).weights_digest()
+
+
+def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_path):
+    flight = Flight(bench, engage=True)
+    flight.fly()
+    learning = Learning(bench, tmp_path)
+    bench.until(lambda: bench.node.get_client_names_and_types_by_node("companion", "/"),
+                "its client", flight.sensors)
+    assert bench.call(SetBool, "companion/finetune", SetBool.Request(data=True),
+                      flight.sensors).success
+    failed = learning.until("failed", flight.sensors)
+    assert f"expected '{learning.folder / 'store' / LIVE}', so that it flies" in failed.message
+    assert flight.say()["swap"].startswith("settled"), "nobody asked"

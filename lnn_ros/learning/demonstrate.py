@@ -90,25 +90,35 @@ class Episode:
 
 
 class Recorder:
-    """Note what comes in a flight, as it was measured, and at every tick the teacher's wish."""
+    """Note what comes in a flight, as it was measured, and at every tick the teacher's wish.
+
+    Attributes
+    ----------
+    heard : list of Note
+        All but the hints.
+    """
 
     def __init__(self) -> None:
-        self._heard: list[Note] = []
+        self.heard: list[Note] = []
         self._track: list[tuple[float, ...]] = []
 
     def observe(self, delivery: Delivery) -> None:
         """Take a sample, in whatever order."""
         topic = IMAGE if delivery.stream == "camera" else IMU
-        self._heard.append(Note(delivery.arrival_ns, topic, delivery.stamp_ns, delivery.value))
+        self.heard.append(Note(delivery.arrival_ns, topic, delivery.stamp_ns, delivery.value))
 
     def label(self, truth: Truth, wish: NDArray[np.float64]) -> None:
         """Note where the vehicle is and what the teacher would do there."""
         self._track.append((truth.stamp_ns, *truth.position.tolist(), truth.yaw))
-        self._heard.append(Note(truth.stamp_ns, LABEL, truth.stamp_ns, wish))
+        self.wish(truth.stamp_ns, wish)
+
+    def wish(self, at_ns: int, wish: NDArray[np.float64]) -> None:
+        """Note what the teacher would do, or a person does."""
+        self.heard.append(Note(at_ns, LABEL, at_ns, wish))
 
     def fly(self, at_ns: int, command: NDArray[np.float64]) -> None:
         """Note what is flown from now on."""
-        self._heard.append(Note(at_ns, COMMAND, at_ns, command.copy()))
+        self.heard.append(Note(at_ns, COMMAND, at_ns, command.copy()))
 
     def notes(self, hinter: Hinter, lost: Callable[[int], Lost | None]) -> list[Note]:
         """Everything noted, and the hints of every frame.
@@ -117,14 +127,14 @@ class Recorder:
         """
         track = np.array(self._track)
         track[:, 4] = np.unwrap(track[:, 4])
-        frames = sorted((note for note in self._heard if note.topic == IMAGE),
+        frames = sorted((note for note in self.heard if note.topic == IMAGE),
                         key=lambda note: note.stamp_ns)  # fmt: skip
         stamps = np.array([note.stamp_ns for note in frames], np.int64)
         poses = np.stack([np.interp(stamps, track[:, 0], c) for c in track[:, 1:].T], 1)
         at_s = (stamps - START_NS) * 1e-9
         hints = np.stack([hinter(*row) for row in np.column_stack([poses, at_s])])
         hints[[lost(stamp) is Lost.TARGET for stamp in stamps.tolist()], COLUMNS] = 0.0
-        return self._heard + [Note(frame.arrival_ns, HINT, frame.stamp_ns, row)
+        return self.heard + [Note(frame.arrival_ns, HINT, frame.stamp_ns, row)
                               for frame, row in zip(frames, hints, strict=True)]  # fmt: skip
 
 

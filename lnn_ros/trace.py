@@ -150,6 +150,8 @@ class Trace:
         As published: vx, vy, vz (m/s), yaw rate (rad/s).
     settings : str
         The controller's parameters as JSON; empty in most traces.
+    novelty : float or None
+        How unlike its training the policy's input was; None where it does not say.
     """
 
     at_ns: int
@@ -164,6 +166,7 @@ class Trace:
     acceleration: Four
     command: Four
     settings: str
+    novelty: float | None = None
 
     @property
     def stopped(self) -> bool:
@@ -220,7 +223,8 @@ def parse(message: Any, log_ns: int) -> Trace:
             at_ns, log_ns, Mode(said["mode"]), said["policy"], int(said["reset"]),
             int(said["stops"]), {name: _taken(said, name) for name in STREAMS},
             _four(said["wish"]) if said["wish"] else None, decision, _four(said["acceleration"]),
-            _four(said["command"]), said.get("settings", ""))
+            _four(said["command"]), said.get("settings", ""),
+            float(said["novelty"]) if said.get("novelty") else None)
     except KeyError as error:
         raise LnnError(f"trace at {at_ns} ns has no {error}: expected what this version's "
                        f"controller writes") from error

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 from lnn_ros import policies
+from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning import trend
 from lnn_ros.learning.survey import Outline, Survey, as_json, outline, recordings, survey
 from lnn_ros.liquid.checkpoint import load
 
-ACTIONS = ("list", "show", "check")
+ACTIONS = ("list", "show", "check", "trend")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS,
                         help="list: a line for each recording, from what it says of itself; show: "
                              "topics, rates, gaps and takeovers; check: whether a policy can learn "
-                             "from each, and why not")
+                             "from each, and why not; trend: whether learning helps, by takeovers, "
+                             "novelty and error against takeovers, flight by flight")
     parser.add_argument("folder", type=Path, help="a recording, or a folder of recordings")
     parser.add_argument("--policy", default="fly_to_target",
                         help="that is to learn from them: it says what its camera sees (default: "
                              "%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what is found (show, "
-                        "check)")
+                        "check, trend)")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the trend")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         for bag in bags:
             sys.stdout.write(_line(outline(bag)) + "\n")
         return 0
+    if args.action == "trend":
+        return _trend(bags, args)
     camera = VirtualCamera.from_card(load(policies.find(args.policy)).card)
     found = []
     for bag in bags:
@@ -51,6 +57,25 @@ def run(args: argparse.Namespace) -> int:
         args.json.write_text(json.dumps([as_json(one) for one in found], indent=1) + "\n",
                              encoding="utf-8")
     return int(args.action == "check" and any(one.troubles for one in found))
+
+
+def _trend(bags: list[Path], args: argparse.Namespace) -> int:
+    """Tell what every policy did in every recording, and altogether."""
+    found: list[trend.Leg] = []
+    for bag in bags:
+        try:
+            found += trend.legs(bag)
+        except LnnError as error:
+            sys.stderr.write(_printable(f"left out: {error}") + "\n")
+    found.sort(key=lambda leg: leg.begin_ns)
+    for line in (*trend.lines(found, "recording"), "", *trend.lines(trend.by_policy(found), "")):
+        sys.stdout.write(_printable(line) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps([leg.as_dict() for leg in found], indent=1) + "\n",
+                             encoding="utf-8")
+    if args.figure:
+        trend.draw(found, args.figure)
+    return 0
 
 
 def _line(about: Outline) -> str:

@@ -29,7 +29,7 @@ EVERY = 3
 """Of so many episodes one is held out, in the order in which they were recorded: an episode that a
 policy was once judged by is never learned from, however many follow."""
 LEAST_MARGIN = 0.01
-"""Loss may always grow by so little: a tenth of a typical error, ``trainer.SCALE``."""
+"""Loss may always grow by so little: a tenth of a typical error, ``dataset.SCALE``."""
 
 
 @dataclass(frozen=True)

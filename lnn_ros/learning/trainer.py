@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.dataset import Batch, Glimpser, Lanes, Recording
+from lnn_ros.learning.dataset import SCALE, Batch, Glimpser, Lanes, Recording
 from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.liquid.spec import CAMERA_PRESENT, PolicySpec
@@ -26,8 +26,6 @@ from lnn_ros.liquid.torch_cell import OPS
 from lnn_ros.liquid.torch_policy import TorchPolicy
 from lnn_ros.liquid.wiring import Wiring
 
-SCALE = (0.5, 0.3, 0.15, 0.4)
-"""Size of a typical error per output, m/s and rad/s: what the loss weighs equally."""
 HUBER = 0.5
 SLOW_WEIGHT = 1.5
 """Extra weight of instants at which the expert flies slowly: near obstacles and the target."""

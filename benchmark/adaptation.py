@@ -40,15 +40,17 @@ from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning import executors
+from lnn_ros.learning.consistency import consistent
 from lnn_ros.learning.finetune import Recipe, finetune, stratified
-from lnn_ros.learning.flights import find_flights
+from lnn_ros.learning.flights import find_flights, read_flight
 from lnn_ros.learning.helping import Helped, HelpRule, fly_helped
 from lnn_ros.learning.jobs import provenance, seed_range
-from lnn_ros.learning.judge import Rules, Verdict, fly_both, held_out, judge
+from lnn_ros.learning.judge import Rules, fly_both, held_out, judge
 from lnn_ros.learning.results import locked, stored, write
 from lnn_ros.learning.sequences import read_sequence
 from lnn_ros.learning.statistics import bootstrap_difference, wilson
 from lnn_ros.learning.trials import Trial, try_once
+from lnn_ros.learning.verdict import Verdict
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.simulation.conditions import NOMINAL, shifted
 from lnn_ros.simulation.seeds import REPORTED
@@ -169,8 +171,9 @@ class Bench:
         if method != "judged":
             return candidate, None
         rules = Rules()
-        findings = judge(parent, candidate, *([self._sequence(bag, False) for bag in part]
-                                              for part in (held, kept)), rules)
+        findings = consistent([read_flight(bag, self._camera, motion=True) for bag in bags])
+        findings += judge(parent, candidate, *([self._sequence(bag, False) for bag in part]
+                                               for part in (held, kept)), rules)
         if all(finding.passed for finding in findings):
             findings.append(fly_both(Path(before), file, self._asked.task,
                                      candidate.weights_digest(), rules))

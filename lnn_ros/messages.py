@@ -176,6 +176,17 @@ def odometry_pose(message: Any) -> Pose:
     return Pose(position, *angles("odometry", (float(q.w), float(q.x), float(q.y), float(q.z))))
 
 
+def odometry_motion(message: Any) -> NDArray[np.float64]:
+    """Decode the motion of a ``nav_msgs/Odometry``: vx, vy, vz (m/s) and yaw rate (rad/s), body.
+
+    Raises
+    ------
+    LnnError
+        When a number is not finite.
+    """
+    return twist_vector(message.twist.twist)
+
+
 def angles(what: str, orientation: tuple[float, float, float, float]
            ) -> tuple[float, float, float]:
     """Return roll, pitch and yaw (rad, as in ``Pose``) of a quaternion w, x, y, z.

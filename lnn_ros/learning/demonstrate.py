@@ -135,7 +135,7 @@ class Recorder:
         hints = np.stack([hinter(*row) for row in np.column_stack([poses, at_s])])
         hints[[lost(stamp) is Lost.TARGET for stamp in stamps.tolist()], COLUMNS] = 0.0
         return self.heard + [Note(frame.arrival_ns, HINT, frame.stamp_ns, row)
-                              for frame, row in zip(frames, hints, strict=True)]  # fmt: skip
+                             for frame, row in zip(frames, hints, strict=True)]  # fmt: skip
 
 
 @lru_cache(maxsize=1)

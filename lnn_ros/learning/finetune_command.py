@@ -23,13 +23,15 @@ from lnn_ros import policies
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning.allowance import Allowance, bound_memory, step_back
+from lnn_ros.learning.consistency import consistent
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.finetune import Recipe, finetune, stratified
-from lnn_ros.learning.flights import find_flights
+from lnn_ros.learning.flights import find_flights, read_flight
 from lnn_ros.learning.jobs import provenance
-from lnn_ros.learning.judge import Rules, Verdict, fly_both, held_out, judge
+from lnn_ros.learning.judge import Rules, fly_both, held_out, judge
 from lnn_ros.learning.sequences import read_sequence
 from lnn_ros.learning.store import Store
+from lnn_ros.learning.verdict import Verdict
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.recovery import is_written
 
@@ -127,7 +129,8 @@ class _Work:
         save(args.out, candidate)
         verdict = None
         if not args.unjudged:
-            verdict = self._judge(candidate, [bag for bag, _ in held], kept)
+            verdict = self._judge(candidate, [bag for bag, _ in new],
+                                  [bag for bag, _ in held], kept)
             candidate.card["training"]["verdict"] = verdict.as_dict()
             save(args.out, candidate)
         if args.store:
@@ -151,13 +154,20 @@ class _Work:
             self._allowance.rest()
         return found
 
-    def _judge(self, candidate: Checkpoint, held: list[Path], kept: list[Path]) -> Verdict:
-        """Judge by what was held out, as it was recorded, then by flights."""
+    def _judge(self, candidate: Checkpoint, helped: list[Path], held: list[Path],
+               kept: list[Path]) -> Verdict:
+        """Judge the recordings, the candidate by what was held out of them, then by flights."""
         args, rest = self._args, self._allowance.rest
         self._say({"stage": "judging", "done": 0, "of": 1})
+        flights = []
+        for bag in helped:
+            flights.append(read_flight(bag, self._camera, motion=True))
+            rest()
+        findings = consistent(flights)
+        del flights
         help_, rehearsal = ([one for _, one in self._read(bags, vary=False)]
                             for bags in (held, kept))
-        findings = judge(self._parent, candidate, help_, rehearsal, self._rules, rest)
+        findings += judge(self._parent, candidate, help_, rehearsal, self._rules, rest)
         if all(finding.passed for finding in findings):  # else flights would change nothing
             findings.append(fly_both(self._file, args.out, str(candidate.card["task"]),
                                      candidate.weights_digest(), self._rules, rest))

@@ -28,10 +28,11 @@ from lnn_ros.learning.hints import NAMES
 from lnn_ros.recording import Recording
 
 IMAGE, INFO, IMU = "/image", "/camera_info", "/imu"
-COMMAND, LABEL, HINT = "/cmd_vel", "/takeover", "/hints"
+COMMAND, LABEL, HINT, ODOM = "/cmd_vel", "/takeover", "/hints", "/odom"
 _TWIST, _JOINTS = "geometry_msgs/msg/TwistStamped", "sensor_msgs/msg/JointState"
 _KINDS = {IMAGE: "sensor_msgs/msg/Image", INFO: "sensor_msgs/msg/CameraInfo",
-          IMU: "sensor_msgs/msg/Imu", COMMAND: _TWIST, LABEL: _TWIST, HINT: _JOINTS}  # fmt: skip
+          IMU: "sensor_msgs/msg/Imu", COMMAND: _TWIST, LABEL: _TWIST, HINT: _JOINTS,
+          ODOM: "nav_msgs/msg/Odometry"}  # fmt: skip
 _NEVER = QosTime(0, 0)
 _LATCHED = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
                _NEVER, _NEVER, QosLiveliness.AUTOMATIC, _NEVER, False)  # fmt: skip
@@ -69,7 +70,9 @@ def write_flight(bag: Path, heard: Iterable[Note], camera: VirtualCamera,
         parameters = json.dumps({"camera.pitch": camera.tilt})
         for key, text in {"parameters": parameters, **about}.items():
             recording.note(key, text)
-        for topic, kind in _KINDS.items():
+        heard = list(heard)
+        used = {note.topic for note in heard} | {INFO}
+        for topic, kind in ((topic, kind) for topic, kind in _KINDS.items() if topic in used):
             recording.add_topic(topic, kind, [_LATCHED] if topic == INFO else [])
         scribe = _Scribe(camera)
         for note in _with_info(sorted(heard, key=lambda note: note.arrival_ns)):
@@ -116,11 +119,18 @@ class _Scribe:
                                    zero, still(), zero),
             COMMAND: twist, LABEL: twist,
             HINT: make[_JOINTS](header, list(NAMES), nothing, nothing, nothing),
+            ODOM: make[_KINDS[ODOM]](
+                header, "", make["geometry_msgs/msg/PoseWithCovariance"](
+                    make["geometry_msgs/msg/Pose"](
+                        make["geometry_msgs/msg/Point"](0.0, 0.0, 0.0),
+                        rotation(0.0, 0.0, 0.0, 1.0)), np.zeros(36)),
+                make["geometry_msgs/msg/TwistWithCovariance"](
+                    make["geometry_msgs/msg/Twist"](still(), still()), np.zeros(36))),
         }  # fmt: skip
         self._camera = camera
         self._fill: dict[str, Callable[[Any, Note], None]] = {
             IMAGE: self._image, INFO: self._info, IMU: self._imu, COMMAND: self._command,
-            LABEL: self._command, HINT: self._hints}  # fmt: skip
+            LABEL: self._command, HINT: self._hints, ODOM: self._odometry}  # fmt: skip
 
     def __call__(self, note: Note) -> bytes:
         """Return the message."""
@@ -144,6 +154,12 @@ class _Scribe:
 
     def _command(self, message: Any, note: Note) -> None:
         messages.fill_command(message, note.value, note.stamp_ns, "base_link")
+
+    def _odometry(self, message: Any, note: Note) -> None:
+        """Fill from position, rotation (row by row), velocity and angular rate: 18 numbers."""
+        value = note.value
+        messages.fill_odometry(message, value[:3], value[3:12].reshape(3, 3), value[12:15],
+                               value[15:], note.stamp_ns, "odom", "base_link")
 
     def _hints(self, message: Any, note: Note) -> None:
         messages.set_time(message.header.stamp, note.stamp_ns)

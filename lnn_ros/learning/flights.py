@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,14 @@ NOTES = {
 }
 """What ``custom_data`` says of a demonstration."""
 _TWIST, _STAMPED = "geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"
-_JOINTS = "sensor_msgs/msg/JointState"
+_JOINTS, _ODOMETRY = "sensor_msgs/msg/JointState", "nav_msgs/msg/Odometry"
 _SENSORS = {"camera": ("image", "compressed"), "imu": ("imu",)}
 """Last parts of the names of their topics; other names will do where they are alone."""
+
+_Reader = Callable[[Any, int], tuple[int, NDArray[np.float64]]]
+_Kinds = tuple[tuple[str, ...], _Reader]
+"""Message types that are read, and by what."""
+_MOTION = ("cmd_vel", "odom")
 
 Samples = dict[int, NDArray[Any]]
 """Values by stamp, ns."""
@@ -66,6 +71,10 @@ class Flight:
         Angular rate, then specific force.
     label_stamps, labels : ndarray (M,) int64, (M, 4) float32
         What the teacher would have done, or a person did.
+    flown_stamps, flown : ndarray (N,) int64, (N, 4) float32
+        What was commanded; none where it was not recorded.
+    motion_stamps, motion : ndarray (Q,) int64, (Q, 4) float32
+        What odometry says of it: m/s and rad/s, body frame; none where it was not recorded.
     seed : int
         Of its world; of a robot's flight a number that is made of its frames.
     sided : bool
@@ -79,6 +88,10 @@ class Flight:
     imu: NDArray[np.float32]
     label_stamps: NDArray[np.int64]
     labels: NDArray[np.float32]
+    flown_stamps: NDArray[np.int64]
+    flown: NDArray[np.float32]
+    motion_stamps: NDArray[np.int64]
+    motion: NDArray[np.float32]
     seed: int
     sided: bool
 
@@ -112,7 +125,7 @@ def notes(bag: Path) -> dict[str, str]:
         return opened.notes
 
 
-def read_flight(path: Path, camera: VirtualCamera) -> Flight:
+def read_flight(path: Path, camera: VirtualCamera, motion: bool = False) -> Flight:
     """Read a demonstration, or a robot's recording.
 
     Messages that cannot be used are left out, as a controller leaves them out.
@@ -123,6 +136,8 @@ def read_flight(path: Path, camera: VirtualCamera) -> Flight:
         The bag.
     camera : VirtualCamera
         Of the policy: the frames are shown as it would have taken them.
+    motion : bool
+        Read what was flown and how the vehicle moved, too; no policy learns from that.
 
     Raises
     ------
@@ -133,7 +148,8 @@ def read_flight(path: Path, camera: VirtualCamera) -> Flight:
     with Bag(path) as bag:
         said = bag.notes
         decoder = _decoder(bag, camera)
-        found = _read(bag, decoder)
+        found = _read(bag, decoder, {name: reader for name, reader in _READERS.items()
+                                     if motion or name not in _MOTION})
     frame_stamps, frames = _columns(found["camera"], (camera.height, camera.width, 3))
     if not len(frames):
         raise LnnError(f"bag {path} has no frame that can be used "
@@ -145,12 +161,15 @@ def read_flight(path: Path, camera: VirtualCamera) -> Flight:
     hints = np.stack([found["hints"].get(stamp, unknown) for stamp in frame_stamps.tolist()])
     imu_stamps, imu = _columns(found["imu"], (6,))
     label_stamps, labels = _columns(found["takeover"], (4,))
+    flown_stamps, flown = _columns(found.get("cmd_vel", {}), (4,))
+    moved_stamps, moved = _columns(found.get("odom", {}), (4,))
     seed = _seed(path, said)
     if seed is None:
         content = frame_stamps.tobytes() + frames[0].tobytes()
         seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
     return Flight(frame_stamps, frames, hints.astype(np.float32), imu_stamps,
-                  imu.astype(np.float32), label_stamps, labels.astype(np.float32), seed,
+                  imu.astype(np.float32), label_stamps, labels.astype(np.float32), flown_stamps,
+                  flown.astype(np.float32), moved_stamps, moved.astype(np.float32), seed,
                   said.get("sided", "true").lower() == "true")  # fmt: skip
 
 
@@ -174,10 +193,10 @@ def _decoder(bag: Bag, camera: VirtualCamera) -> Decoder:
     return Decoder(bag, topics, camera, settings)
 
 
-def _read(bag: Bag, decoder: Decoder) -> dict[str, Samples]:
+def _read(bag: Bag, decoder: Decoder, readers: Mapping[str, _Kinds]) -> dict[str, Samples]:
     """Read the samples of the sensors, labels and hints, each by its stamp."""
     found: dict[str, Samples] = {name: {} for name in ("camera", "imu", *_READERS)}
-    others = {topic: name for name, (kinds, _) in _READERS.items()
+    others = {topic: name for name, (kinds, _) in readers.items()
               if (topic := _named(bag, kinds, (name,))) is not None}  # fmt: skip
     for log_ns, topic, payload in bag.messages([*decoder.topics, *others]):
         name = others.get(topic)
@@ -191,7 +210,7 @@ def _read(bag: Bag, decoder: Decoder) -> dict[str, Samples]:
         try:
             stamp_ns, value = _READERS[name][1](bag.decode(topic, payload), log_ns)
         except LnnError as error:
-            if name == "takeover":
+            if name != "hints":  # of the simulator, which makes no mistakes
                 continue
             raise LnnError(f"bag {bag.path}: topic {topic.name!r}: {error}") from error
         found[name][stamp_ns] = value
@@ -224,6 +243,10 @@ def _label(message: Any, log_ns: int) -> tuple[int, NDArray[np.float64]]:
     return log_ns, messages.twist_vector(message)
 
 
+def _moved(message: Any, log_ns: int) -> tuple[int, NDArray[np.float64]]:
+    return messages.stamp_ns(message), messages.odometry_motion(message)
+
+
 def _hint(message: Any, log_ns: int) -> tuple[int, NDArray[np.float64]]:
     values = np.asarray(message.position, np.float64)
     if tuple(message.name) != NAMES or values.shape != (HINTS,) or not np.isfinite(values).all():
@@ -232,10 +255,11 @@ def _hint(message: Any, log_ns: int) -> tuple[int, NDArray[np.float64]]:
     return messages.stamp_ns(message), values
 
 
-_Reader = Callable[[Any, int], tuple[int, NDArray[np.float64]]]
-_READERS: dict[str, tuple[tuple[str, ...], _Reader]] = {
+_READERS: dict[str, _Kinds] = {
     "takeover": ((_STAMPED, _TWIST), _label),
     "hints": ((_JOINTS,), _hint),
+    "cmd_vel": ((_STAMPED, _TWIST), _label),
+    "odom": ((_ODOMETRY,), _moved),
 }
 
 

@@ -12,9 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lnn_ros.learning.architecture import virtual_camera
 from lnn_ros.learning.demonstrate import Recorder
-from lnn_ros.learning.flight_writer import write_flight
+from lnn_ros.learning.flight_writer import ODOM, Note, write_flight
 from lnn_ros.learning.flights import notes
 from lnn_ros.learning.hints import Hinter
 from lnn_ros.pilot import Pilot
@@ -29,6 +31,7 @@ from lnn_ros.simulation.simulator import (
     Truth,
 )
 from lnn_ros.simulation.task import Task
+from lnn_ros.simulation.world import World, distance_to
 from lnn_ros.simulation.worlds import make_world
 
 _AHEAD = (0.25, 0.5, 0.75, 1.0)
@@ -87,10 +90,21 @@ class Helped:
 
 
 class Hand:
-    """Decides when somebody helps."""
+    """Decides when somebody helps.
 
-    def __init__(self, rule: HelpRule, hinter: Hinter, radius: float) -> None:
-        self._rule, self._hinter, self._radius = rule, hinter, radius
+    Parameters
+    ----------
+    rule : HelpRule
+    world : World
+    horizontal_fov : float
+        Of the camera, rad.
+    radius : float
+        Of the vehicle, m.
+    """
+
+    def __init__(self, rule: HelpRule, world: World, horizontal_fov: float, radius: float) -> None:
+        self._rule, self._radius = rule, radius
+        self._hinter, self._target = Hinter(world, horizontal_fov), world.target
         self._until_ns = 0
         self._nearest, self._nearest_ns = float("inf"), 0
         self.takeovers, self.helped_ns = 0, 0
@@ -129,7 +143,8 @@ class Hand:
 
     def _room(self, place: Any) -> float:
         x, y, z = place.tolist()
-        return self._hinter.room(x, y, z, self._radius)
+        room = self._hinter.room(x, y, z, self._radius)  # which knows no target
+        return min(room, distance_to(self._target, (x, y, z)) - self._radius)
 
 
 @lru_cache(maxsize=1)
@@ -155,7 +170,7 @@ def fly_helped(what: Helped) -> dict[str, Any]:
     pilot = _pilot(what.policy, Path(what.policy).stat().st_mtime_ns)
     pilot.reset()
     expert, recorder = make_expert(world, sim.task), Recorder()
-    hand = Hand(what.rule, Hinter(world, sim.geometry.horizontal_fov), task.vehicle.radius)
+    hand = Hand(what.rule, world, sim.geometry.horizontal_fov, task.vehicle.radius)
     tick = 0
     while sim.outcome is Outcome.FLYING:
         tick += 1
@@ -164,6 +179,8 @@ def fly_helped(what: Helped) -> dict[str, Any]:
             pilot.observe(delivery.stream, delivery.stamp_ns, delivery.value, sim.time_ns)
         now, truth = sim.time_ns, sim.truth
         wish, asked = expert.command(truth), pilot.command(now)
+        recorder.heard.append(Note(now, ODOM, now, np.concatenate([
+            truth.position, truth.rotation.ravel(), sim.estimate, truth.angular_velocity])))
         helps = hand.helps(truth, float(sim.distance))
         if helps:
             recorder.wish(now, wish)

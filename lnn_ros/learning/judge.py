@@ -1,6 +1,7 @@
 """Judge a fine-tuned candidate: it may fly only if it is better, and nowhere worse.
 
-Three questions, each answered in numbers. On help that was held out, by episode, is it better than
+Three questions, each answered in numbers, besides those that ``consistency`` asks of the
+recordings. On help that was held out, by episode, is it better than
 the policy that flies? On rehearsal flights that were held out, is it no worse than by a stated
 margin? In the embedded simulator, where it is installed, does it arrive in as many of the same
 worlds, but for a stated few? Any no, and what cannot be answered for want of data, keeps it from
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.statistics import bootstrap_difference
 from lnn_ros.learning.trainer import Trainer
+from lnn_ros.learning.verdict import Finding
 from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.simulation.seeds import JUDGED
 
@@ -59,41 +61,6 @@ class Rules:
                 not 0 <= self.worse <= 1):
             raise LnnError(f"{self} found, expected two episodes or more, a margin of 0 or more, "
                            f"at most {len(JUDGED)} worlds and a share worse from 0 to 1")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One answer: of what, whether it speaks for the candidate, in a sentence and in numbers."""
-
-    name: str
-    passed: bool
-    said: str
-    numbers: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All answers."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the candidate may fly."""
-        return all(finding.passed for finding in self.findings)
-
-    @property
-    def said(self) -> str:
-        """The decision in one sentence."""
-        against = [f.said for f in self.findings if not f.passed]
-        if against:
-            return f"refused: {'; '.join(against)}"
-        return f"accepted: {'; '.join(f.said for f in self.findings)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"accepted": self.accepted, "said": self.said,
-                "findings": [asdict(finding) for finding in self.findings]}
 
 
 def held_out(episodes: Sequence[T]) -> tuple[list[T], list[T]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
+from lnn_ros.learning.consistency import consistent
 from lnn_ros.learning.flights import Flight, read_flight
 from lnn_ros.recovery import unfinished
 from lnn_ros.replay.bag import Bag
@@ -151,7 +152,7 @@ def survey(bag: Path, camera: VirtualCamera) -> Survey:
     topics: list[Line] = []
     try:
         topics = _topics(bag)
-        flight = read_flight(bag, camera)
+        flight = read_flight(bag, camera, motion=True)
     except LnnError as error:
         return Survey(about, tuple(topics), (), 0, (str(error),), ())
     with Bag(bag) as opened:
@@ -220,4 +221,5 @@ def _judged(flight: Flight,
     rate = len(flight.imu_stamps) / span if span else 0.0
     if rate < IMU_HZ:
         remarks.append(f"{rate:.1f} inertial samples a second: expected at least {IMU_HZ:g}")
+    remarks += [finding.said for finding in consistent([flight]) if not finding.passed]
     return troubles, remarks

@@ -32,7 +32,7 @@ def truth(at_s, position, velocity=(0.0, 0.0, 0.0)):
 
 @pytest.fixture
 def hand():
-    return Hand(RULE, Hinter(WORLD, 1.5), RADIUS)
+    return Hand(RULE, WORLD, 1.5, RADIUS)
 
 
 def beside(room):
@@ -65,6 +65,15 @@ def test_it_helps_near_an_obstacle_or_before_a_contact(hand):
     assert hand.takeovers == 2
 
 
+def test_it_helps_before_the_target_is_touched_and_lets_stand_beside_it(hand):
+    x, y, _ = WORLD.target.position
+    reach = WORLD.target.size[0] + RADIUS
+    stands = np.array([x + reach + 0.6, y, 1.3])
+    assert not hand.helps(truth(0.0, stands), 0.85)
+    assert hand.helps(truth(1.0, stands, (-1.0, 0.0, 0.0)), 0.85)
+    assert hand.helps(truth(9.0, (x + reach + 0.1, y, 1.3)), 0.35)
+
+
 def test_it_helps_so_long_at_least_and_that_is_one_takeover(hand):
     near, _ = beside(RULE.near_m - 0.05)
     far, _ = beside(1.0)
@@ -81,7 +90,7 @@ def test_who_comes_no_nearer_is_helped_on(hand):
     assert hand.helps(truth(RULE.stuck_s + RULE.stuck_help_s, place), 7.0)
     assert not hand.helps(truth(RULE.stuck_s + RULE.stuck_help_s + 0.2, place), 6.0)
     # At the target nobody gets nearer.
-    calm = Hand(RULE, Hinter(WORLD, 1.5), RADIUS)
+    calm = Hand(RULE, WORLD, 1.5, RADIUS)
     assert not any(calm.helps(truth(t, place), 0.3) for t in range(60))
 
 

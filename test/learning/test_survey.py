@@ -31,6 +31,7 @@ def between(data: dict[str, np.ndarray], stream: str, *spans: tuple[float, float
 
 def test_takeovers_topics_rates_and_gaps_are_told(tmp_path):
     data = arrays(seconds=6.0, frame_ms=(50, 51))
+    data["imu"][:, :3] = 0.0  # pictures at random do not turn
     between(data, "label", (1.0, 2.0), (4.0, 5.5))
     between(data, "frame", (0.0, 2.5), (3.2, 9.0))
     bag = write(tmp_path / "one", data, takeovers="[1, 2]")
@@ -49,6 +50,7 @@ def test_takeovers_topics_rates_and_gaps_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(("what", "trouble", "remark"), [
+    ("another camera", "", "pictures turn with the gyroscope by a correlation of"),
     ("no labels", "no command of a person in it", ""),
     ("another clock", "no command of a person has a frame", ""),
     ("half blind", "", "% of the person's commands have a frame"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from lnn_ros.liquid.checkpoint import Checkpoint
 
 LANES, WINDOW = 4, 32
 """Small batches: a minute of help is about 1,200 updates."""
+CONTEXT = 64
+"""Updates before what is labelled, about 3 s."""
 Say = Callable[[Mapping[str, Any]], None]
 """Takes what is to be told of the progress: its stage, how much is done of how much, and more."""
 
@@ -81,6 +83,31 @@ def stratified(bags: Sequence[Path], count: int, seed: int) -> list[Path]:
     return sorted(chosen)
 
 
+def excerpts(recording: Recording) -> list[Recording]:
+    """Cut out what is labelled, each time with what came shortly before.
+
+    Of a flight in which somebody helped for seconds, the rest teaches nothing; but the network has
+    to have seen what went before.
+    """
+    labelled = np.flatnonzero(recording.weights.any(1))
+    found: list[Recording] = []
+    while len(labelled):
+        # What lies no farther apart than what has to go before goes together.
+        breaks = np.flatnonzero(np.diff(labelled) > CONTEXT)
+        last = labelled[breaks[0]] if len(breaks) else labelled[-1]
+        part = slice(max(0, labelled[0] - CONTEXT), last + 1)
+        where = recording.where[part]
+        shown, places = np.unique(where[where >= 0], return_inverse=True)
+        remapped = np.full(len(where), -1, np.int32)
+        remapped[where >= 0] = places
+        found.append(replace(
+            recording, frames=recording.frames[shown], where=remapped,
+            **{name: getattr(recording, name)[part]
+               for name in ("summaries", "reads", "taken", "labels", "weights", "hints")}))
+        labelled = labelled[labelled > last]
+    return found
+
+
 def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Recording],
              recipe: Recipe, state: Path | None = None, say: Say = silent,
              rest: Callable[[], None] = lambda: None,
@@ -110,6 +137,7 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     if not any(one.weights.any() for one in new):
         raise LnnError(f"nothing to learn from in {len(new)} recordings: expected commands of a "
                        f"person on takeover")
+    new = [part for one in new for part in excerpts(one)]
     trainer = Trainer.of(checkpoint, recipe.seed)
     trainer.hold(recipe.penalty)
     course: list[dict[str, float]] = []

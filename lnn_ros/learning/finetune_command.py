@@ -24,14 +24,13 @@ from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning.allowance import Allowance, bound_memory, step_back
 from lnn_ros.learning.consistency import consistent
-from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.finetune import Recipe, finetune, stratified
-from lnn_ros.learning.flights import find_flights, read_flight
+from lnn_ros.learning.flights import Flight, find_flights, read_flight
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.judge import Rules, fly_both, held_out, judge
-from lnn_ros.learning.sequences import read_sequence
+from lnn_ros.learning.sequences import as_sequence
 from lnn_ros.learning.store import Store
-from lnn_ros.learning.verdict import Verdict
+from lnn_ros.learning.verdict import Finding, Verdict
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.recovery import is_written
 
@@ -112,41 +111,43 @@ class _Work:
         helped = [bag for folder in args.data for bag in _bags(folder)]
         known = _bags(args.rehearsal) if args.rehearsal else []
         old = stratified(known, recipe.memory, recipe.seed)
-        new = [(bag, one) for bag, one in self._read(helped) if one.weights.any()]
+        new = [(bag, flight) for bag, flight in self._read(helped) if len(flight.labels)]
+        fits: list[Finding] = []
+        if new and not args.unjudged:
+            fits = consistent([flight for _, flight in new])
+            if not Verdict(tuple(fits)).accepted:  # whatever was learned of it could not fly
+                return self._end(None, Verdict(tuple(fits)), [])
         learn, held = (new, []) if args.unjudged else held_out(new)
         rehearse, kept = (old, []) if args.unjudged else held_out(old)
         state = args.out.with_name(f".{args.out.name}.state")
-        rehearsed = [one for _, one in self._read(rehearse)]
-        candidate, course = finetune(self._parent, [one for _, one in learn], rehearsed, recipe,
-                                     state, self._say, self._allowance.rest)
+        rehearsed = [as_sequence(flight) for _, flight in self._read(rehearse)]
+        candidate, course = finetune(self._parent, [as_sequence(flight) for _, flight in learn],
+                                     rehearsed, recipe, state, self._say, self._allowance.rest)
         candidate.card["training"] = {
             **provenance(" ".join(["lnn_ros", *sys.argv[1:]])),
             "parent": self._parent.weights_digest(), "of_parent": self._parent.card["training"],
             "recordings": [bag.name for bag, _ in learn], "left_out": self._left_out,
+            "labels": sum(len(flight.labels) for _, flight in learn),
             "rehearsed": len(rehearse), **vars(recipe), "last": course[-1],
             "seconds": round(time.monotonic() - self._began)}
         candidate.card["evaluation"] = {}
         save(args.out, candidate)
         verdict = None
         if not args.unjudged:
-            verdict = self._judge(candidate, [bag for bag, _ in new],
-                                  [bag for bag, _ in held], kept)
+            verdict = self._judge(candidate, fits, [flight for _, flight in held], kept)
             candidate.card["training"]["verdict"] = verdict.as_dict()
             save(args.out, candidate)
-        if args.store:
-            self._keep(verdict)
         state.unlink(missing_ok=True)
-        self._tell(candidate, learn, rehearsed, course, verdict)
-        return int(verdict is not None and not verdict.accepted)
+        return self._end(candidate, verdict, course)
 
-    def _read(self, bags: list[Path], vary: bool = True) -> list[tuple[Path, Recording]]:
+    def _read(self, bags: list[Path]) -> list[tuple[Path, Flight]]:
         """Read what can be read; the rest is named."""
         found = []
         for k, bag in enumerate(bags, 1):
             try:
                 if is_written(bag):
                     raise LnnError(f"bag {bag} is still being written")
-                found.append((bag, read_sequence(bag, self._camera, vary)))
+                found.append((bag, read_flight(bag, self._camera, motion=True)))
             except LnnError as error:
                 self._left_out.append(str(error))
                 sys.stderr.write(f"lnn_ros: left out: {error}\n")
@@ -154,59 +155,62 @@ class _Work:
             self._allowance.rest()
         return found
 
-    def _judge(self, candidate: Checkpoint, helped: list[Path], held: list[Path],
+    def _judge(self, candidate: Checkpoint, fits: list[Finding], held: list[Flight],
                kept: list[Path]) -> Verdict:
-        """Judge the recordings, the candidate by what was held out of them, then by flights."""
+        """Judge the candidate by what was held out, as it was recorded, then by flights."""
         args, rest = self._args, self._allowance.rest
+        remembered = [flight for _, flight in self._read(kept)]
         self._say({"stage": "judging", "done": 0, "of": 1})
-        flights = []
-        for bag in helped:
-            flights.append(read_flight(bag, self._camera, motion=True))
-            rest()
-        findings = consistent(flights)
-        del flights
-        help_, rehearsal = ([one for _, one in self._read(bags, vary=False)]
-                            for bags in (held, kept))
-        findings += judge(self._parent, candidate, help_, rehearsal, self._rules, rest)
+        help_, rehearsal = ([as_sequence(flight, vary=False) for flight in flights]
+                            for flights in (held, remembered))
+        findings = fits + judge(self._parent, candidate, help_, rehearsal, self._rules, rest)
         if all(finding.passed for finding in findings):  # else flights would change nothing
             findings.append(fly_both(self._file, args.out, str(candidate.card["task"]),
                                      candidate.weights_digest(), self._rules, rest))
         self._say({"stage": "judging", "done": 1, "of": 1})
         return Verdict(tuple(findings))
 
-    def _keep(self, verdict: Verdict | None) -> None:
-        """Take both into the store, and let the candidate fly if it may."""
+    def _end(self, candidate: Checkpoint | None, verdict: Verdict | None,
+             course: list[dict[str, float]]) -> int:
+        """Keep what there is, let the candidate fly if it may, and say what came of it."""
+        args = self._args
+        if args.store:
+            self._keep(candidate is not None, verdict)
+        said = "not judged" if verdict is None else verdict.said
+        accepted = verdict is not None and verdict.accepted
+        card = {} if candidate is None else candidate.card["training"]
+        seconds = time.monotonic() - self._began
+        if args.progress:
+            self._say({"stage": "done", "said": said, "accepted": accepted,
+                       "digest": "" if candidate is None else candidate.weights_digest()})
+        elif candidate is None:
+            print(f"{said}; nothing was learned; {seconds:.0f} s")
+        else:
+            print(f"{args.out}: {card['labels']} labels of {len(card['recordings'])} recordings, "
+                  f"{card['rehearsed']} flights rehearsed; loss {course[0]['loss']:.4f} in the "
+                  f"first epoch, {course[-1]['loss']:.4f} in the last; {seconds:.0f} s\n{said}")
+        if args.json:
+            found = {**card, "verdict": None if verdict is None else verdict.as_dict(),
+                     "course": course}
+            args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return int(verdict is not None and not accepted)
+
+    def _keep(self, made: bool, verdict: Verdict | None) -> None:
+        """Take both into the store with the verdict."""
         store = Store(self._args.store)
         parent = store.add(self._file)
-        about = {} if verdict is None else {"verdict": verdict.as_dict()}
-        digest = store.add(self._args.out, parent, about)
         if store.live is None:
             store.promote(parent, "flew when fine-tuning began")
-        if verdict is not None and verdict.accepted:
-            store.promote(digest, verdict.said, verdict.as_dict())
+        about = {} if verdict is None else {"verdict": verdict.as_dict()}
+        digest = store.add(self._args.out, parent, about) if made else None
+        if verdict is not None:
+            store.decide(verdict.as_dict(), digest)
+            if verdict.accepted and digest is not None:
+                store.promote(digest, verdict.said, verdict.as_dict())
 
     def _say(self, progress: Mapping[str, Any]) -> None:
         if self._args.progress:
             print(json.dumps(dict(progress)), flush=True)
-
-    def _tell(self, candidate: Checkpoint, learn: list[tuple[Path, Recording]],
-              rehearsed: list[Recording], course: list[dict[str, float]],
-              verdict: Verdict | None) -> None:
-        """Say what came of it."""
-        labels = sum(int((one.weights[:, 0] > 0).sum()) for _, one in learn)
-        seconds = time.monotonic() - self._began
-        said = "not judged" if verdict is None else verdict.said
-        if self._args.progress:
-            self._say({"stage": "done", "file": str(self._args.out), "said": said,
-                       "digest": candidate.weights_digest(),
-                       "accepted": verdict is not None and verdict.accepted})
-        else:
-            print(f"{self._args.out}: {labels} labels of {len(learn)} recordings, "
-                  f"{len(rehearsed)} flights rehearsed; loss {course[0]['loss']:.4f} in the first "
-                  f"epoch, {course[-1]['loss']:.4f} in the last; {seconds:.0f} s\n{said}")
-        if self._args.json:
-            words = json.dumps({**candidate.card["training"], "course": course}, indent=1)
-            self._args.json.write_text(words + "\n", encoding="utf-8")
 
 
 def _bags(folder: Path) -> list[Path]:

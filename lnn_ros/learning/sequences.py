@@ -21,7 +21,7 @@ from lnn_ros.errors import LnnError
 from lnn_ros.geometry import VirtualCamera
 from lnn_ros.learning.architecture import FIRST_INTERVAL
 from lnn_ros.learning.dataset import Recording
-from lnn_ros.learning.flights import find_flights, notes, read_flight
+from lnn_ros.learning.flights import Flight, find_flights, notes, read_flight
 from lnn_ros.liquid.spec import SUMMARY
 from lnn_ros.timeline.intervals import Carry, cut, onward
 from lnn_ros.timeline.samples import Reading, Track, reading
@@ -52,7 +52,11 @@ def read_sequence(bag: Path, camera: VirtualCamera, vary: bool = True) -> Record
     LnnError
         When the bag is damaged or holds no flight.
     """
-    flight = read_flight(bag, camera)
+    return as_sequence(read_flight(bag, camera), vary)
+
+
+def as_sequence(flight: Flight, vary: bool = True) -> Recording:
+    """Return a flight as a sequence; see ``read_sequence``."""
     rng = np.random.default_rng((flight.seed, 0x5E0))
     stamps, imu_stamps = flight.frame_stamps, flight.imu_stamps
     kept = np.ones(len(stamps), bool)

@@ -3,9 +3,10 @@
 A folder. ``policies/DIGEST.safetensors`` are the policies, named by the SHA-256 of their bytes, so
 that a name never means two things and a damaged file is found out; beside each, ``DIGEST.json``
 says where it comes from. ``history.jsonl`` has a line for every change of the policy that flies,
-and is the truth about it; ``live.safetensors`` is a link to that policy, for who wants just a path,
-such as the parameter ``policy`` of the controller. Everything is written whole or not at all: a
-kill at any instant leaves the state before or the state after.
+and is the truth about it; ``decisions.jsonl`` has one for every verdict on a candidate;
+``live.safetensors`` is a link to that policy, for who wants just a path, such as the parameter
+``policy`` of the controller. Everything is written whole or not at all: a kill at any instant
+leaves the state before or the state after.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Store:
         self.folder = folder
         self._files = folder / "policies"
         self._log = folder / "history.jsonl"
+        self._decided = folder / "decisions.jsonl"
         try:
             self._files.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -166,7 +168,20 @@ class Store:
         history = self.history()
         return history[-1].policy if history else None
 
+    def decisions(self) -> list[dict[str, Any]]:
+        """Return every verdict on a candidate, in order; see ``decide``."""
+        try:
+            lines = self._decided.read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            return []
+        return [dict(json.loads(line)) for line in lines[:-1]]
+
     # What changes it
+
+    def decide(self, verdict: Mapping[str, Any], candidate: str | None) -> None:
+        """Note a verdict, plain data, on a candidate; None: it did not come to one."""
+        with self._alone():
+            _append(self._decided, {"time": _now(), "candidate": candidate, **verdict})
 
     def add(self, file: Path, parent: str | None = None,
             about: Mapping[str, Any] | None = None) -> str:
@@ -269,12 +284,7 @@ class Store:
     def _change(self, digest: str, rollback: bool, why: str,
                 numbers: Mapping[str, Any] | None) -> Change:
         change = Change(_now(), digest, self.live, rollback, why, dict(numbers or {}))
-        line = json.dumps(asdict(change)) + "\n"
-        with self._log.open("a+b") as log:
-            _drop_half_a_line(log)
-            log.write(line.encode())
-            log.flush()
-            os.fsync(log.fileno())
+        _append(self._log, asdict(change))
         self._point(digest)
         return change
 
@@ -303,6 +313,15 @@ class Store:
     def _alone(self) -> Iterator[None]:
         with locked(self._log, wait=True):
             yield
+
+
+def _append(file: Path, what: Mapping[str, Any]) -> None:
+    """Add a line that is on the disk when this returns."""
+    with file.open("a+b") as log:
+        _drop_half_a_line(log)
+        log.write((json.dumps(what) + "\n").encode())
+        log.flush()
+        os.fsync(log.fileno())
 
 
 def _drop_half_a_line(log: Any) -> None:

@@ -15,7 +15,7 @@ from policies_for_tests import small_checkpoint, small_spec, small_wiring
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.finetune import Recipe, finetune, stratified
+from lnn_ros.learning.finetune import CONTEXT, Recipe, excerpts, finetune, stratified
 from lnn_ros.learning.trainer import Trainer
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.liquid.spec import SUMMARY
@@ -110,6 +110,26 @@ def test_the_memory_is_drawn_evenly_from_all_strata(tmp_path):
     assert stratified(bags, 99, 0) == bags and stratified(bags, 0, 0) == []
 
 
+def test_only_what_is_labelled_is_cut_out_with_what_came_before():
+    one = lesson(3, count=500)
+    weights = np.zeros_like(one.weights)
+    weights[100:110], weights[150:155], weights[400:402], weights[20:22] = 1.0, 1.0, 1.0, 1.0
+    where = one.where.copy()
+    where[::3] = -1
+    one = replace(one, weights=weights, where=where)
+    parts = excerpts(one)
+    assert [len(part) for part in parts] == [22, 155 - (100 - CONTEXT), 402 - (400 - CONTEXT)]
+    assert sum(part.weights.sum() for part in parts) == weights.sum()
+    begin = 100 - CONTEXT
+    for k, place in enumerate(parts[1].where):
+        assert (place < 0) == (where[begin + k] < 0)
+        if place >= 0:
+            assert np.array_equal(parts[1].frames[place], one.frames[where[begin + k]])
+    assert np.array_equal(parts[1].labels, one.labels[begin:155])
+    assert len(parts[1].frames) == (parts[1].where >= 0).sum(), "no other is looked at"
+    assert excerpts(replace(one, weights=0 * weights)) == []
+
+
 def test_who_was_killed_goes_on_and_ends_with_the_same_weights(taught, tmp_path):
     new, old = [changed(100), changed(101)], [lesson(0), lesson(1)]
     recipe = replace(RECIPE, epochs=4, penalty=1.0)
@@ -145,7 +165,9 @@ def test_command_makes_a_candidate_of_recordings(taught, tmp_path, capsys):
                              "height": CAMERA.height, "fov": CAMERA.horizontal_fov}
     save(policy, taught)
     for robot in ("one", "other"):
-        write(tmp_path / "help" / robot / "bag", arrays(seconds=2.0))
+        helped = arrays(seconds=2.0)
+        helped["imu"][:, :3] = 0.0  # pictures at random do not turn
+        write(tmp_path / "help" / robot / "bag", helped)
     write(tmp_path / "old" / "flight", arrays(5, 2.0))
     out, course = tmp_path / "candidate.safetensors", tmp_path / "course.json"
     words = ["finetune", str(tmp_path / "help"), "--policy", str(policy), "--rehearsal",

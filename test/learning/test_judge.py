@@ -165,3 +165,22 @@ def test_the_command_stores_every_candidate_and_lets_only_the_accepted_fly(taugh
     assert there.live == there.digests()[2] and there.lineage(there.live)[1] == there.digests()[0]
     why = there.history()[-1].why
     assert why.startswith("accepted: ") and "loss on help from" in why
+    assert [one["candidate"] for one in there.decisions()] == there.digests()[1:]
+
+
+def test_help_that_does_not_fit_itself_is_not_even_learned_from(taught, tmp_path, capsys):
+    policy, store, out = (tmp_path / name for name in ("p.safetensors", "store", "c.safetensors"))
+    taught.card["camera"] = {**taught.card["camera"], "width": CAMERA.width,
+                             "height": CAMERA.height, "fov": CAMERA.horizontal_fov}
+    save(policy, taught)
+    for k in range(4):  # pictures at random do not turn as the gyroscope says
+        write(tmp_path / "help" / f"{k:02}", arrays(k, 1.5))
+    words = ["finetune", str(tmp_path / "help"), "--policy", str(policy), "--out", str(out),
+             "--store", str(store), "--json", str(tmp_path / "found.json")]
+    assert main(words) == 1 and not out.exists()
+    assert "refused: pictures turn with the gyroscope" in capsys.readouterr().out
+    there = Store(store)
+    (decision,) = there.decisions()
+    assert decision["candidate"] is None and decision["accepted"] is False
+    assert len(there.digests()) == 1 and there.live == there.digests()[0]
+    assert json.loads((tmp_path / "found.json").read_text())["verdict"]["accepted"] is False

@@ -28,8 +28,8 @@ MOVED = 0.5
 """Least correlation of a command with the motion that follows, where it varies."""
 VARIES = 0.25
 """A command varies if its standard deviation is so many typical errors."""
-LEAST = 60
-"""Commands, or pairs of pictures, of which something can be said."""
+LEAST = 150
+"""Commands, or pairs of pictures, of which something can be said: about 5 s."""
 TURNED = 0.3
 """Least correlation of the pictures' shift with the gyroscope."""
 _PAIR_S = 0.15
@@ -150,7 +150,10 @@ def _turned(flights: Sequence[Flight]) -> Finding:
 
 
 def _shift(first: Floats, second: Floats) -> float:
-    """By how many columns a picture has moved to the right: a turn to the left."""
+    """By how many columns a picture has moved to the right: a turn to the left.
+
+    Between columns, where a parabola through the best and its neighbours is least.
+    """
     most = len(first) // 6
     one, other = np.diff(first), np.diff(second)
     scores = []
@@ -158,4 +161,9 @@ def _shift(first: Floats, second: Floats) -> float:
         a = one[max(0, -by) : len(one) - max(0, by)]
         b = other[max(0, by) : len(other) - max(0, -by)]
         scores.append(float(np.abs(a - b).mean()))
-    return float(np.argmin(scores) - most)
+    at = int(np.argmin(scores))
+    if not 0 < at < 2 * most:
+        return float(at - most)
+    before, least, after = scores[at - 1 : at + 2]
+    bend = before - 2.0 * least + after
+    return at - most + (0.5 * (before - after) / bend if bend > 0.0 else 0.0)

@@ -22,6 +22,7 @@ from lnn_ros.nodes import (  # noqa: E402
     settings,
     table,
 )
+from lnn_ros.nodes.parameter_rows import rows  # noqa: E402
 from lnn_ros.simulation.conditions import CONDITIONS  # noqa: E402
 from lnn_ros.simulation.shifts import KINDS  # noqa: E402
 from lnn_ros.simulation.task import Task  # noqa: E402
@@ -42,7 +43,7 @@ def parameters() -> str:
     for node, dataclass in settings.SETTINGS.items():
         lines += [f"## {node}", "", "| Name | Default | Must be | When | What |",
                   "|---|---|---|---|---|"]
-        for row in settings.rows(dataclass):
+        for row in rows(dataclass):
             default = str(row.default).lower() if isinstance(row.default, bool) else row.default
             when = row.when + (", unconfigured only" if row.fixed else "")
             lines.append(f"| `{row.name}` | `{default}` | {row.constraint} | {when} | "

@@ -13,7 +13,8 @@ from pathlib import Path
 from lnn_ros import parameter_files, policies
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import distributions, robots
-from lnn_ros.nodes.settings import SimulatorSettings, rows
+from lnn_ros.nodes.parameter_rows import rows
+from lnn_ros.nodes.settings import SimulatorSettings
 from lnn_ros.simulation.gazebo import running
 from lnn_ros.simulation.gazebo.releases import RELEASES, of_ros
 

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes.settings import AT_START, Row, Value, build, rows
+from lnn_ros.nodes.parameter_rows import AT_START, Row, Value, build, rows
 
 S = TypeVar("S")
 

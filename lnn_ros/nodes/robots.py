@@ -23,7 +23,8 @@ from typing import Any
 
 from lnn_ros import parameter_files, vehicles
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes.settings import SENSORS, SETTINGS, Value, build, rows
+from lnn_ros.nodes.parameter_rows import Value, build, rows
+from lnn_ros.nodes.settings import SENSORS, SETTINGS
 from lnn_ros.resources import share_path
 
 FOLDER = "config/robots"

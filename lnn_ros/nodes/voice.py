@@ -24,7 +24,8 @@ from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.modes import Mode
 from lnn_ros.nodes import cdr, qos
 from lnn_ros.nodes.diagnostics import status
-from lnn_ros.nodes.settings import ControllerSettings, Value
+from lnn_ros.nodes.parameter_rows import Value
+from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.pilot import Pilot
 from lnn_ros.trace import Seen
 

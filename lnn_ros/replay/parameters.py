@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lnn_ros import parameter_files
 from lnn_ros.errors import LnnError
-from lnn_ros.nodes.settings import ControllerSettings, build, rows
+from lnn_ros.nodes.parameter_rows import build, rows
+from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.trace import read_settings as read_settings_text
 
 

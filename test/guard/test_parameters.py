@@ -20,7 +20,7 @@ from lnn_ros.guard.parameters import (
     StoppingParameters,
     TakeoverParameters,
 )
-from lnn_ros.nodes.settings import rows
+from lnn_ros.nodes.parameter_rows import rows
 
 GROUPS = (LimitParameters, SlewParameters, StoppingParameters, ObstacleParameters,
           SensorParameters, FenceParameters, ModeParameters, TakeoverParameters,

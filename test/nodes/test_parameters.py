@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnn_ros.errors import LnnError
+from lnn_ros.nodes.parameter_rows import build, rows
 from lnn_ros.nodes.parameters import descriptor
-from lnn_ros.nodes.settings import SENSORS, SETTINGS, SimulatorSettings, build, rows
+from lnn_ros.nodes.settings import SENSORS, SETTINGS, SimulatorSettings
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.simulator import SimulatorOptions
 

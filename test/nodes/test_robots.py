@@ -11,7 +11,8 @@ import yaml
 from lnn_ros import vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import robots
-from lnn_ros.nodes.settings import SETTINGS, rows
+from lnn_ros.nodes.parameter_rows import rows
+from lnn_ros.nodes.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("ardupilot", "crazyflie", "diff_drive", "gazebo_multicopter", "gazebo_rover", "mavros",

@@ -17,7 +17,8 @@ from lnn_ros import parameter_files, vehicles
 from lnn_ros.errors import LnnError
 from lnn_ros.nodes import robots, table
 from lnn_ros.nodes.options import SIMULATORS, NodeOptions
-from lnn_ros.nodes.settings import SETTINGS, rows
+from lnn_ros.nodes.parameter_rows import rows
+from lnn_ros.nodes.settings import SETTINGS
 from lnn_ros.nodes.table import nodes
 from lnn_ros.resources import share_path
 from lnn_ros.simulation.task import Task

@@ -20,7 +20,8 @@ from lnn_ros.guard.chain import Guard
 from lnn_ros.guard.parameters import LimitParameters, ModeParameters, SlewParameters
 from lnn_ros.liquid.checkpoint import load, save
 from lnn_ros.messages import set_time
-from lnn_ros.nodes.settings import ControllerSettings, rows
+from lnn_ros.nodes.parameter_rows import rows
+from lnn_ros.nodes.settings import ControllerSettings
 from lnn_ros.pilot import Pilot, ceilings
 from lnn_ros.timeline.samples import STREAMS, digest
 from lnn_ros.trace import Seen

@@ -42,7 +42,8 @@ from lnn_ros.nodes.doctor.snapshot import (
 from lnn_ros.nodes.doctor.status import grown
 from lnn_ros.nodes.draining import DrainedGroup
 from lnn_ros.nodes.message_types import message_type
-from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings, rows
+from lnn_ros.nodes.parameter_rows import rows
+from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings
 
 _TURN_S = 0.02
 _LOOK_S = 0.25  # between two looks at the graph

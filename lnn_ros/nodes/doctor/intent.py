@@ -12,14 +12,8 @@ from lnn_ros.geometry import VirtualCamera
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes.doctor.snapshot import Input, Policy, Quality
 from lnn_ros.nodes.options import NodeOptions
-from lnn_ros.nodes.settings import (
-    SENSORS,
-    ControllerSettings,
-    Value,
-    VehicleAdapterSettings,
-    build,
-    rows,
-)
+from lnn_ros.nodes.parameter_rows import Value, build, rows
+from lnn_ros.nodes.settings import SENSORS, ControllerSettings, VehicleAdapterSettings
 from lnn_ros.nodes.table import nodes
 
 S = TypeVar("S")

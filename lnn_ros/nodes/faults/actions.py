@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lnn_ros.nodes.faults.relay import Order
 from lnn_ros.nodes.faults.stage import Stage
-from lnn_ros.nodes.settings import Value
+from lnn_ros.nodes.parameter_rows import Value
 
 _COUNT = 1000
 _RATE_HZ = 500.0

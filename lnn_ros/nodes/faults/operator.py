@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from lnn_ros.nodes.settings import Value
+from lnn_ros.nodes.parameter_rows import Value
 
 _TURN_S = 0.01
 

@@ -21,7 +21,8 @@ from lnn_ros.nodes.doctor.snapshot import (
     System,
     Topic,
 )
-from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings, build
+from lnn_ros.nodes.parameter_rows import build
+from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings
 
 BEST, RELIABLE = Quality(reliable=False), Quality()
 IMAGE, INFO, IMU = (f"sensor_msgs/msg/{name}" for name in ("Image", "CameraInfo", "Imu"))

@@ -29,7 +29,8 @@ from verdicts import bad, only
 from lnn_ros.nodes.doctor.checks import judge
 from lnn_ros.nodes.doctor.findings import Verdict, worst
 from lnn_ros.nodes.doctor.snapshot import Endpoint, Heard, Quality, Topic
-from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings, build
+from lnn_ros.nodes.parameter_rows import build
+from lnn_ros.nodes.settings import ControllerSettings, VehicleAdapterSettings
 
 
 def test_robot_that_is_well_has_nothing_to_mend() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from seen_robots import VIRTUAL
 
 from lnn_ros.nodes.doctor import intent
-from lnn_ros.nodes.settings import SENSORS, ControllerSettings, VehicleAdapterSettings, build
+from lnn_ros.nodes.parameter_rows import build
+from lnn_ros.nodes.settings import SENSORS, ControllerSettings, VehicleAdapterSettings
 
 
 def test_virtual_camera_of_these_tests_is_the_shipped_policys() -> None:

@@ -75,8 +75,12 @@ def schedule(args: argparse.Namespace) -> list[Step]:
     for number in range(args.rounds + 1):
         last = number == args.rounds
         flights = args.round_flights if number else args.flights
-        # The student flies half of the time at first, and all of it in the end.
+        # The student flies half of the time at first, and all of it in the end; one that can fly
+        # already flies all of it from the beginning.
         share = min(1.0, 0.5 + 0.5 * (number - 1) / max(1, args.rounds - 2)) if number else 0.0
+        share = 1.0 if args.start and number else share
+        if not flights:
+            continue
         steps.append(Step("fly", number, seeds=range(at, at + flights), share=share))
         at += flights
         # Again half-way: by then there are pictures of what goes wrong.
@@ -84,6 +88,8 @@ def schedule(args: argparse.Namespace) -> list[Step]:
             steps.append(Step("look", number))
         epochs = args.last_epochs if last else args.round_epochs if number else args.epochs
         steps += [Step("core", number, i, epochs) for i in range(epochs)]
+    if not steps:
+        raise LnnError("--flights 0 with no rounds found, expected flights to learn from")
     steps += [Step("whole", args.rounds, i, args.whole_epochs) for i in range(args.whole_epochs)]
     if args.first_seed not in TRAIN or at - 1 not in TRAIN:
         raise LnnError(
@@ -114,7 +120,16 @@ class _Training:
             args.core, self.task, args.seed, args.timeless,
             self.chosen.shape if args.tuned else None,
         )
-        self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16, self.chosen.decay)
+        if args.start:
+            begun = load(args.start)
+            if begun.spec != spec or not all(np.array_equal(begun.arrays[name], mask)
+                                             for name, mask in wiring.masks().items()):
+                raise LnnError(f"--start {args.start}: another architecture or wiring found, "
+                               f"expected that of --task {args.task} --core {args.core} --seed "
+                               f"{args.seed}")
+            self.trainer = Trainer.of(begun, args.seed, True, args.bfloat16, self.chosen.decay)
+        else:
+            self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16, self.chosen.decay)
         if args.encoder:
             self.trainer.take_encoder(load(args.encoder), str(args.encoder))
         self.state_file = args.out / "state.safetensors"
@@ -249,6 +264,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--first-seed", type=int, default=0, help="first training world")
     add("--flights", type=int, default=300, help="of the teacher alone")
     add("--encoder", type=Path, help="policy file whose encoder to start from (then --look 0)")
+    add("--start", type=Path, help="policy file to go on from, whole: its student flies from the "
+        "first round on (then --look 0, and --flights 0 for no flights of the teacher alone)")
     add("--look", type=int, default=600_000, help="frames from which the encoder learns alone")
     add("--epochs", type=int, default=15, help="of the core, over the teacher's flights")
     add("--rounds", type=int, default=8, help="of DAgger")

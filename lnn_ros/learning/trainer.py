@@ -61,16 +61,18 @@ class Trainer:
         self._prepare(TorchPolicy(spec, wiring, seed), seed, bfloat16, decay)
 
     @staticmethod
-    def of(checkpoint: Checkpoint, seed: int) -> Trainer:
+    def of(checkpoint: Checkpoint, seed: int, hints: bool = False, bfloat16: bool = False,
+           decay: float = 0.0) -> Trainer:
         """Return one that goes on from a policy, with an optimiser that knows nothing yet.
 
-        It learns commands alone: what reads the hints is not shipped, and would begin at random.
+        What reads the hints is not shipped, and begins at random: without ``hints`` it learns
+        commands alone. The rest is as of the class.
         """
         found = Trainer.__new__(Trainer)
         torch.manual_seed(seed)
         policy = TorchPolicy.from_arrays(checkpoint.spec, checkpoint.arrays)
-        found._prepare(policy, seed, False, 0.0)
-        found._hint_weight = 0.0
+        found._prepare(policy, seed, bfloat16, decay)
+        found._hint_weight = HINT_WEIGHT if hints else 0.0
         return found
 
     def _prepare(self, policy: TorchPolicy, seed: int, bfloat16: bool, decay: float) -> None:

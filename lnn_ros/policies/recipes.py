@@ -32,8 +32,8 @@ class Recipe:
 
 RECIPES = {
     "fly_to_target": Recipe(
-        "--flights 300 --look 500000 --epochs 12 --rounds 6 --round-flights 100 --round-epochs 5 "
-        "--last-epochs 12 --whole-epochs 4 --bfloat16", novelty=True),
+        "--flights 600 --look 1200000 --epochs 30 --rounds 8 --round-flights 120 --round-epochs 10 "
+        "--last-epochs 30 --whole-epochs 14 --bfloat16", novelty=True),
     "lane": Recipe(
         "--task lane --core flow --flights 50 --look 150000 --epochs 100 --rounds 5 "
         "--round-flights 16 --round-epochs 30 --last-epochs 120 --whole-epochs 6"),

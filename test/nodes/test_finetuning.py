@@ -125,7 +125,8 @@ def test_it_is_stopped_and_goes_on_and_dies_with_the_companion(bench, tmp_path):
                 "more to be learned")
     after = next(int(pairs(m)["done"]) for m in learning.progress[count:]
                  if pairs(m)["stage"] == "learning")
-    assert after == before + 1, "what was done was not done again"
+    # What was done was not done again; of the last epoch it may have had no time to tell.
+    assert before < after <= before + 2
     (child,) = children(learning.process.pid)
     learning.process.send(signal.SIGKILL)
     learning.process.wait()

@@ -1,0 +1,59 @@
+"""The training command: what is done in which order, and from which policy it begins."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+from flyers import small_task
+
+from lnn_ros.cli import main
+from lnn_ros.errors import LnnError
+from lnn_ros.learning.train import add_arguments, schedule
+from lnn_ros.liquid.checkpoint import load
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["--out", "x", *words])
+
+
+def test_the_student_flies_more_and_more_and_one_that_can_fly_flies_at_once():
+    words = ["--rounds", "4", "--flights", "3", "--round-flights", "2"]
+    usual = [step for step in schedule(parsed(*words)) if step.kind == "fly"]
+    assert [step.share for step in usual] == [0.0, 0.5, 0.75, 1.0, 1.0]
+    assert [step.seeds for step in usual] == [
+        range(3), range(3, 5), range(5, 7), range(7, 9), range(9, 11)]
+    begun = [step for step in schedule(parsed(*words, "--start", "policy.safetensors"))
+             if step.kind == "fly"]
+    assert [step.share for step in begun] == [0.0, 1.0, 1.0, 1.0, 1.0]
+    alone = schedule(parsed("--rounds", "1", "--flights", "0", "--round-flights", "2", "--look",
+                            "0", "--last-epochs", "1", "--whole-epochs", "0"))
+    assert [(step.kind, step.round) for step in alone] == [("fly", 1), ("core", 1)]
+    with pytest.raises(LnnError, match="--flights 0 with no rounds found"):
+        schedule(parsed("--rounds", "0", "--flights", "0"))
+
+
+def test_a_training_goes_on_from_a_policy(tmp_path, capsys):
+    task = small_task(tmp_path, 1.5)
+    words = ["train", "--task", task, "--look", "64", "--flights", "2", "--epochs", "1",
+             "--last-epochs", "1", "--whole-epochs", "0"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*words, "--out", str(first), "--rounds", "0"]) == 0
+    start = first / "policy.safetensors"
+    again = ["train", "--task", task, "--look", "0", "--flights", "0", "--rounds", "1",
+             "--round-flights", "2", "--last-epochs", "1", "--whole-epochs", "0", "--first-seed",
+             "2", "--start", str(start), "--out"]
+    assert main([*again, str(second)]) == 0
+    # It is the student of the first round, and what its eyes have learned stays.
+    student, made = load(second / "student_1.safetensors"), load(second / "policy.safetensors")
+    before = load(start)
+    assert student.weights_digest() == before.weights_digest() != made.weights_digest()
+    for name, array in made.arrays.items():
+        if name.startswith("encoder."):
+            np.testing.assert_array_equal(array, before.arrays[name])
+    assert made.card["training"]["worlds"] == [2, 4]
+    assert main([*again, str(tmp_path / "third"), "--seed", "1"]) == 2
+    assert "another architecture or wiring found, expected that of" in capsys.readouterr().err

@@ -174,7 +174,7 @@ def test_help_that_does_not_fit_itself_is_not_even_learned_from(taught, tmp_path
                              "height": CAMERA.height, "fov": CAMERA.horizontal_fov}
     save(policy, taught)
     for k in range(4):  # pictures at random do not turn as the gyroscope says
-        write(tmp_path / "help" / f"{k:02}", arrays(k, 1.5))
+        write(tmp_path / "help" / f"{k:02}", arrays(k, 4.0))
     words = ["finetune", str(tmp_path / "help"), "--policy", str(policy), "--out", str(out),
              "--store", str(store), "--json", str(tmp_path / "found.json")]
     assert main(words) == 1 and not out.exists()

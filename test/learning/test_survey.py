@@ -58,7 +58,8 @@ def test_takeovers_topics_rates_and_gaps_are_told(tmp_path):
     ("no imu", "", "0.0 inertial samples a second"),
 ])
 def test_what_stands_against_learning_is_said(tmp_path, what, trouble, remark):
-    data = arrays(seconds=4.0, imu_ms=200 if what == "slow imu" else 5)
+    data = arrays(seconds=12.0 if what == "another camera" else 4.0,
+                  imu_ms=200 if what == "slow imu" else 5)
     if what == "no labels":
         between(data, "label")
     if what == "another clock":

@@ -273,7 +273,8 @@ class Controller(ManagedNode[ControllerSettings]):
         about = {"active": str(self.active).lower(),
                  "policy": "none" if loop is None else loop.digest,
                  "policy_file": self._settings.policy if loop is None else str(loop.policy_file),
-                 "policy_parameter": self.parameters.settings().policy,
+                 # Also while other parameters are impossible, and of a wrong type.
+                 "policy_parameter": self.get_parameter("policy").value,
                  "swap": "" if loop is None else loop.succession}
         self._speaker.say(mode, reason, troubles, level, about, now)
 

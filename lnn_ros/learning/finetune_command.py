@@ -174,14 +174,14 @@ class _Work:
              course: list[dict[str, float]]) -> int:
         """Keep what there is, let the candidate fly if it may, and say what came of it."""
         args = self._args
-        if args.store:
-            self._keep(candidate is not None, verdict)
+        promoted = bool(args.store) and self._keep(candidate is not None, verdict)
         said = "not judged" if verdict is None else verdict.said
         accepted = verdict is not None and verdict.accepted
         card = {} if candidate is None else candidate.card["training"]
         seconds = time.monotonic() - self._began
         if args.progress:
             self._say({"stage": "done", "said": said, "accepted": accepted,
+                       "promoted": promoted,
                        "digest": "" if candidate is None else candidate.weights_digest()})
         elif candidate is None:
             print(f"{said}; nothing was learned; {seconds:.0f} s")
@@ -195,18 +195,24 @@ class _Work:
             args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return int(verdict is not None and not accepted)
 
-    def _keep(self, made: bool, verdict: Verdict | None) -> None:
-        """Take both into the store with the verdict."""
+    def _keep(self, made: bool, verdict: Verdict | None) -> bool:
+        """Take both into the store with the verdict; return whether the candidate is to fly.
+
+        After one has been gone back from, a person decides (``lnn_ros store DIR promote``).
+        """
         store = Store(self._args.store)
         parent = store.add(self._file)
         if store.live is None:
             store.promote(parent, "flew when fine-tuning began")
         about = {} if verdict is None else {"verdict": verdict.as_dict()}
         digest = store.add(self._args.out, parent, about) if made else None
-        if verdict is not None:
-            store.decide(verdict.as_dict(), digest)
-            if verdict.accepted and digest is not None:
-                store.promote(digest, verdict.said, verdict.as_dict())
+        if verdict is None:
+            return False
+        store.decide(verdict.as_dict(), digest)
+        if not verdict.accepted or digest is None or store.history()[-1].rollback:
+            return False
+        store.promote(digest, verdict.said, verdict.as_dict())
+        return True
 
     def _say(self, progress: Mapping[str, Any]) -> None:
         if self._args.progress:

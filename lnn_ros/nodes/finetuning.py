@@ -26,7 +26,7 @@ class Finetuning:
 
     The controller's parameter ``policy`` is the store's link to what flies, so that ``~/swap``
     makes it fly the candidate, on trial; if it goes back to the policy before, so does the store,
-    and no other candidate flies until a person sets the parameter to the link again.
+    and no other candidate flies until a person promotes one and sets the parameter to the link.
 
     Parameters
     ----------
@@ -102,8 +102,11 @@ class Finetuning:
             self._tell(progress)
             if progress["stage"] == "done":
                 self._node.get_logger().info(f"fine-tuning: {progress.get('said')}")
-                if progress.get("accepted") is True:
+                if progress.get("promoted") is True:
                     self._let_fly(str(progress.get("digest", "")))
+                elif progress.get("accepted") is True:
+                    self.fail("accepted, but the one before had to be gone back from: it is kept "
+                              "until a person promotes it (lnn_ros store)")
 
     def controller_said(self, topic: str, values: Mapping[str, str]) -> None:
         """Take what a controller says of itself: how the trial of a candidate goes."""

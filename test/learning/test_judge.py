@@ -166,6 +166,13 @@ def test_the_command_stores_every_candidate_and_lets_only_the_accepted_fly(taugh
     why = there.history()[-1].why
     assert why.startswith("accepted: ") and "loss on help from" in why
     assert [one["candidate"] for one in there.decisions()] == there.digests()[1:]
+    # Once one has been gone back from, others are kept and do not fly, until a person says so.
+    before = there.rollback("it failed in flight").policy
+    again = [*words, "--margin", "1000", "--seed", "1"]
+    assert main(again) == 0 and there.live == before
+    there.promote(there.decisions()[-1]["candidate"], "by hand")
+    assert main(again) == 0
+    assert there.live == there.decisions()[-1]["candidate"] != before
 
 
 def test_help_that_does_not_fit_itself_is_not_even_learned_from(taught, tmp_path, capsys):

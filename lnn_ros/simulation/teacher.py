@@ -38,9 +38,10 @@ SEARCH_AHEAD_S, SEARCH_AHEAD_M = 3.0, 9.0
 """Who searches flies ahead for so long, as if the target were so far ahead."""
 SEARCH_YAW_RATE, SEARCH_HEIGHT = 1.2, 1.9
 """Then it turns to the left at this rate, rad/s, while climbing to this height, m."""
-_TURN_S = 1.5 * math.pi / SEARCH_YAW_RATE
-"""After three quarters of a turn a camera of 90 degrees has looked all around; the next way ahead
-leads to the side of the last one: what one tree hides, another place may show."""
+_TURN_S = 2.0 * math.pi / SEARCH_YAW_RATE
+"""A whole turn, so that the next way ahead goes on in the direction of the last one: what one tree
+hides, another place shows. After three quarters a camera of 90 degrees has looked all around, too,
+but the ways then lead round a square, back to where nothing was seen."""
 _PATH_M = 6.0
 """Of its last plan the teacher keeps to this much of the way, if a new one is hardly better."""
 

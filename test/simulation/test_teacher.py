@@ -136,11 +136,24 @@ def test_a_target_is_remembered_for_a_while_then_searched_by_the_rule():
     x, y, _ = world.start
     high = teacher.command(standing(world, away, late, (x, y, SEARCH_HEIGHT)))
     assert high[2] == pytest.approx(0.0)
-    over = late + 1.5 * math.pi / SEARCH_YAW_RATE
+    over = late + 2.0 * math.pi / SEARCH_YAW_RATE
     teacher.look(standing(world, away, over))
     assert teacher.searches and not teacher.turns
     teacher.look(standing(world, yaw, over + 0.1))
     assert not teacher.searches
+
+
+def test_its_search_leads_on_and_not_round_in_a_square():
+    world = make_world(300_000, TASK)
+    world = replace(world, solids=(world.target,))
+    simulator, teacher = Simulator(world, BLIND, task=TASK), Teacher(world, CAMERA, task=TASK)
+    start, gone = simulator.position, []
+    while simulator.outcome is Outcome.FLYING:
+        teacher.look(simulator.truth, Lost.TARGET)
+        simulator.command(teacher.command(simulator.truth))
+        simulator.advance(simulator.time_ns + CONTROL_PERIOD_NS)
+        gone.append(float(np.linalg.norm(simulator.position[:2] - start[:2])))
+    assert gone[-1] > 0.95 * max(gone) > 10.0
 
 
 def test_a_target_hidden_by_the_camera_is_not_seen():

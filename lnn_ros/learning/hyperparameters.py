@@ -18,6 +18,8 @@ DECAY = (1e-5, 1e-1)
 """Weight decay, likewise."""
 INTER, COMMAND = (16, 48), (12, 32)
 """Neurons by layer, in steps of 4."""
+LEAST_NEURONS = 8
+"""In each of the two."""
 OPTIONS: dict[str, dict[str, tuple[float, float]]] = {
     "flow": {"rate_max": (10.0, 200.0), "frequency_max": (2.0, 20.0)},
     # The solver: its first sub-step, s, and how much longer each next one is.
@@ -95,9 +97,9 @@ class Hyperparameters:
             raise LnnError(f"{path}: {error!r} found, expected choices of lnn_ros tune") from error
         if of != core:
             raise LnnError(f"{path}: choices for core {of} found, expected {core}")
-        if not usable or not chosen.rate or min(chosen.inter, chosen.command) < 8:
-            raise LnnError(f"{path}: {best} found, expected numbers above 0 and 8 neurons or more "
-                           f"in each layer")
+        if not usable or not chosen.rate or min(chosen.inter, chosen.command) < LEAST_NEURONS:
+            raise LnnError(f"{path}: {best} found, expected numbers above 0 and {LEAST_NEURONS} "
+                           f"neurons or more in each layer")
         return chosen
 
     def as_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from lnn_ros.learning.architecture import CORES, camera_card, make_policy, virtu
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.demonstrate import record_all
 from lnn_ros.learning.flights import find_flights
-from lnn_ros.learning.hyperparameters import USUAL, Hyperparameters
+from lnn_ros.learning.hyperparameters import LEAST_NEURONS, USUAL, Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.sequences import read_folder, recorded_shifts
 from lnn_ros.learning.trainer import Trainer, cosine
@@ -116,10 +116,11 @@ class _Training:
             self.shifts = recorded_shifts(bag for one in rounds for bag in find_flights(one))
         self.steps = schedule(args)
         self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
-        spec, wiring = make_policy(
-            args.core, self.task, args.seed, args.timeless,
-            self.chosen.shape if args.tuned else None,
-        )
+        shape = self.chosen.shape if args.tuned else None
+        if args.neurons:
+            shape = replace(self.chosen, **dict(zip(("inter", "command"), args.neurons,
+                                                    strict=True))).shape
+        spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless, shape)
         if args.start:
             begun = load(args.start)
             if begun.spec != spec or not all(np.array_equal(begun.arrays[name], mask)
@@ -276,11 +277,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--without", default="", metavar="NAME[,NAME...]",
         help="families of shifts, or groups of them, that it is not taught with")
     add("--tuned", type=Path, help="choices of `lnn_ros tune`, its best.json, for this core")
+    add("--neurons", type=_neurons, metavar="INTER,COMMAND",
+        help="of the core's first two layers, in place of the usual or the tuned ones")
     add("--data", type=Path, help="run folder whose flights to learn from, in place of own ones")
     add("--bfloat16", action="store_true", help="compute the encoder in bfloat16 while training")
     add("--threads", type=int, default=1, help="of torch, while training")
     executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="write the course of the training here")
+
+
+def _neurons(text: str) -> tuple[int, int]:
+    """Read INTER,COMMAND."""
+    try:
+        inter, command = (int(number) for number in text.split(","))
+    except ValueError:
+        inter = command = 0
+    if min(inter, command) < LEAST_NEURONS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} found, expected two numbers of {LEAST_NEURONS} or more, as 28,24")
+    return inter, command
 
 
 def run(args: argparse.Namespace) -> int:

@@ -91,6 +91,9 @@ def schedule(args: argparse.Namespace) -> list[Step]:
     if not steps:
         raise LnnError("--flights 0 with no rounds found, expected flights to learn from")
     steps += [Step("whole", args.rounds, i, args.whole_epochs) for i in range(args.whole_epochs)]
+    if not any(step.kind in ("core", "whole") for step in steps):
+        raise LnnError("--epochs, --round-epochs, --last-epochs and --whole-epochs found that "
+                       "train nothing, expected one or more in some round")
     if args.first_seed not in TRAIN or at - 1 not in TRAIN:
         raise LnnError(
             f"worlds {args.first_seed} to {at - 1} asked for, expected training worlds, "
@@ -131,8 +134,12 @@ class _Training:
             self.trainer = Trainer.of(begun, args.seed, True, args.bfloat16, self.chosen.decay)
         else:
             self.trainer = Trainer(spec, wiring, args.seed, args.bfloat16, self.chosen.decay)
+        self.eyes: dict[str, Any] = {}
         if args.encoder:
-            self.trainer.take_encoder(load(args.encoder), str(args.encoder))
+            encoder = load(args.encoder)
+            self.trainer.take_encoder(encoder, str(args.encoder))
+            self.eyes = {"encoder": {"weights_sha256": encoder.weights_digest(),
+                                     "training": encoder.card["training"]}}
         self.state_file = args.out / "state.safetensors"
         free = ("out", "threads", "workers", "ray", "json", "command")
         self.arguments = {k: str(v) for k, v in sorted(vars(args).items()) if k not in free}
@@ -234,6 +241,7 @@ class _Training:
             "camera": camera_card(self.task),
             "training": {
                 **provenance(command()),
+                **self.eyes,
                 "seed": self.args.seed,
                 "worlds": [flown[0].seeds.start, flown[-1].seeds.stop],
                 "rounds": [{"flights": len(s.seeds), "share": round(s.share, 3)} for s in flown],

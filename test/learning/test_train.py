@@ -34,6 +34,21 @@ def test_the_student_flies_more_and_more_and_one_that_can_fly_flies_at_once():
     assert [(step.kind, step.round) for step in alone] == [("fly", 1), ("core", 1)]
     with pytest.raises(LnnError, match="--flights 0 with no rounds found"):
         schedule(parsed("--rounds", "0", "--flights", "0"))
+    with pytest.raises(LnnError, match="found that train nothing, expected one or more"):
+        schedule(parsed("--rounds", "0", "--last-epochs", "0", "--whole-epochs", "0"))
+
+
+def test_who_trains_says_how_large_the_core_is(tmp_path, capsys):
+    task, out = small_task(tmp_path, 1.5), tmp_path / "run"
+    words = ["train", "--task", task, "--look", "0", "--flights", "2", "--rounds", "0",
+             "--last-epochs", "1", "--whole-epochs", "0", "--core", "gru", "--out", str(out)]
+    assert main([*words, "--neurons", "12,10"]) == 0
+    made = load(out / "policy.safetensors")
+    assert [layer.units for layer in made.spec.core.layers][:2] == [12, 10]
+    for bad in ("12", "12,x", "12,10,8", "7,12"):
+        with pytest.raises(SystemExit):
+            main([*words, "--neurons", bad])
+        assert f"{bad!r} found, expected two numbers of 8 or more" in capsys.readouterr().err
 
 
 def test_a_training_goes_on_from_a_policy(tmp_path, capsys):
@@ -57,3 +72,10 @@ def test_a_training_goes_on_from_a_policy(tmp_path, capsys):
     assert made.card["training"]["worlds"] == [2, 4]
     assert main([*again, str(tmp_path / "third"), "--seed", "1"]) == 2
     assert "another architecture or wiring found, expected that of" in capsys.readouterr().err
+    # Another core may see with its eyes, and says whose they are.
+    seeing = [*words[:3], "--look", "0", "--data", str(first), "--encoder", str(start), *words[5:],
+              "--core", "gru", "--rounds", "0", "--out", str(tmp_path / "fourth")]
+    assert main(seeing) == 0
+    eyes = load(tmp_path / "fourth/policy.safetensors").card["training"]["encoder"]
+    assert eyes == {"weights_sha256": before.weights_digest(),
+                    "training": before.card["training"]}

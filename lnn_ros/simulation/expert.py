@@ -28,6 +28,9 @@ MARGIN = 4.0
 HEIGHTS, DRIVEN = (0.85, 2.1), (0.0, 0.4)
 """A solid outside this band of heights, metres, is no obstacle, for a drone and for a rover. The
 drone flies at 1.3 m, over what ends 0.2 m below it: who goes round 150 such things finds no way."""
+_APPROACH = 2.0
+"""1/s: speed at the target for a distance from where it hovers. By half of it, gusts and a drift of
+the estimated velocity carry it into the column."""
 _BACKING = 0.3  # metres: a rover that is nearer to an obstacle may back away from it
 
 
@@ -163,7 +166,7 @@ class Expert:
         speed *= max(0.15, 0.5 + 0.5 * math.cos(min(1.5 * abs(drift), math.pi)))
         velocity = course * speed
         if left < 1.6:  # brake: constant deceleration, then proportional, also backwards
-            reach = min(0.9 * left, math.sqrt(max(0.9 * left, 0.0)), speed)
+            reach = min(_APPROACH * left, math.sqrt(max(0.9 * left, 0.0)), speed)
             velocity = (course if left > 0.3 else to_target / max(away, 1e-6)) * reach
         if free < 0.3:  # get away from what is too near
             velocity = velocity + 1.2 * (0.3 - free) * -self._free.downhill(x, y)

@@ -34,14 +34,17 @@ MEMORY_S = 5.0
 """For so long after it was last seen the target is where it was."""
 PLAN_NS = 300_000_000
 """Least time between two plans, ns."""
-SEARCH_AHEAD_S, SEARCH_AHEAD_M = 3.0, 9.0
-"""Who searches flies ahead for so long, as if the target were so far ahead."""
+SEARCH_GOES_M, SEARCH_AHEAD_M = 3.0, 9.0
+"""Who searches goes on for so long a way, as if the target were so far ahead."""
 SEARCH_YAW_RATE, SEARCH_HEIGHT = 1.2, 1.9
 """Then it turns to the left at this rate, rad/s, while climbing to this height, m."""
-_TURN_S = 2.0 * math.pi / SEARCH_YAW_RATE
-"""A whole turn, so that the next way ahead goes on in the direction of the last one: what one tree
-hides, another place shows. After three quarters a camera of 90 degrees has looked all around, too,
-but the ways then lead round a square, back to where nothing was seen."""
+SEARCH_TURN = 2.0 * math.pi
+"""It turns all around, rad, and goes on in the direction of the last way: what one tree hides,
+another place shows. After three quarters a camera of 90 degrees has looked all around, too, but the
+ways then lead round a square, back to where nothing was seen."""
+_ASTRAY = 0.8
+"""Who looks so far (rad) away from where it meant to go goes where it looks: one way is as good as
+another."""
 _PATH_M = 6.0
 """Of its last plan the teacher keeps to this much of the way, if a new one is hardly better."""
 
@@ -79,20 +82,19 @@ class Teacher:
         self._ahead: Solid | None = None
         self._now_ns = self._planned_ns = 0
         self._seen_ns: int | None = None  # when the target was last seen; None: nobody knows where
-        self._since_ns: int | None = None  # since when it searches
+        self._searches = self._turns = False
+        self._done = 0.0  # of the search's way (m) or turn (rad), what the vehicle has done
+        self._pose: tuple[float, float, float] | None = None  # of the last look: x, y, yaw
 
     @property
     def searches(self) -> bool:
         """Whether it does not know where the target is."""
-        return self._since_ns is not None
+        return self._searches
 
     @property
     def turns(self) -> bool:
         """Whether it turns to the left to search; nothing else that it does is of one side."""
-        if self._since_ns is None:
-            return False
-        into = (self._now_ns - self._since_ns) * 1e-9 % (_TURN_S + SEARCH_AHEAD_S)
-        return into >= SEARCH_AHEAD_S
+        return self._searches and self._turns
 
     def look(self, truth: Truth, lost: Lost | None = None) -> None:
         """Put on the map what the camera shows now; to be called before every command.
@@ -108,32 +110,50 @@ class Teacher:
         if lost is not Lost.FRAMES:
             told = self._sight.told(truth)
             if lost is not Lost.TARGET and told[self._target] >= IN_VIEW_PIXELS:
-                self._seen_ns = now
-                self._since_ns = self._ahead = None
+                self._seen_ns, self._searches = now, False
                 self._believe((now - START_NS) * 1e-9)
             told[self._target] = 0.0
             self._known |= set(np.flatnonzero(told >= KNOWN_PIXELS).tolist())
         if self._led:
             self._seen_ns = now
-        if self._since_ns is None and (self._seen_ns is None
-                                       or now - self._seen_ns > MEMORY_S * 1e9):
-            self._since_ns = now
+        x, y, yaw = float(truth.position[0]), float(truth.position[1]), truth.yaw
+        if self._searches and self._pose is not None:
+            self._search_on(x, y, yaw)
+        elif self._seen_ns is None or now - self._seen_ns > MEMORY_S * 1e9:
+            self._searches, self._turns, self._done, self._ahead = True, False, 0.0, None
+        self._pose = x, y, yaw
 
     def command(self, truth: Truth) -> NDArray[np.float64]:
         """Say what to do now; see :meth:`Expert.command`."""
         if not self.searches:
             return self._towards(self._world.target, truth)
         if self.turns:
-            self._ahead = None
             most = min(0.5, self._task.vehicle.max_climb)
             climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -most), most)
             return np.array([0.0, 0.0, climb, SEARCH_YAW_RATE])
-        if self._ahead is None:
-            x, y, z = truth.position.tolist()
+        x, y, z = truth.position.tolist()
+        if self._ahead is not None:
+            there_x, there_y, _ = self._ahead.position
+            off = math.remainder(math.atan2(there_y - y, there_x - x) - truth.yaw, 2.0 * math.pi)
+        if self._ahead is None or abs(off) > _ASTRAY:
             place = (x + SEARCH_AHEAD_M * math.cos(truth.yaw),
                      y + SEARCH_AHEAD_M * math.sin(truth.yaw), z)
             self._ahead = replace(self._world.target, position=place)
         return self._towards(self._ahead, truth)
+
+    def _search_on(self, x: float, y: float, yaw: float) -> None:
+        """Add what the vehicle has done of the way or of the turn; then the other one begins.
+
+        What it has done counts, not the time: whoever flies, the word is the same until it is
+        followed, so that a pupil can infer it from its own motion.
+        """
+        assert self._pose is not None
+        if self._turns:
+            self._done += math.remainder(yaw - self._pose[2], 2.0 * math.pi)
+        else:
+            self._done += math.hypot(x - self._pose[0], y - self._pose[1])
+        if self._done >= (SEARCH_TURN if self._turns else SEARCH_GOES_M):
+            self._turns, self._done, self._ahead = not self._turns, 0.0, None
 
     def _believe(self, at_s: float) -> None:
         """Note where the target is, and how it goes, at an instant at which it is seen."""

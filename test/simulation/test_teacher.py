@@ -20,8 +20,9 @@ from lnn_ros.simulation.simulator import (
 from lnn_ros.simulation.task import Task
 from lnn_ros.simulation.teacher import (
     MEMORY_S,
-    SEARCH_AHEAD_S,
+    SEARCH_GOES_M,
     SEARCH_HEIGHT,
+    SEARCH_TURN,
     SEARCH_YAW_RATE,
     Teacher,
 )
@@ -129,17 +130,28 @@ def test_a_target_is_remembered_for_a_while_then_searched_by_the_rule():
     assert teacher.searches and not teacher.turns
     ahead = teacher.command(standing(world, away, begun))
     assert ahead[0] > 0.5 and abs(ahead[3]) < 0.1
-    late = begun + SEARCH_AHEAD_S + 0.1
-    teacher.look(standing(world, away, late))
-    low = teacher.command(standing(world, away, late))
+    # Until the vehicle has gone that way the word stays, however long that takes.
+    teacher.look(standing(world, away, begun + 20.0))
+    assert not teacher.turns
+    # Who has looked away goes on where it looks now.
+    astray = teacher.command(standing(world, away + 2.0, begun + 20.0))
+    assert astray[0] > 0.5 and abs(astray[3]) < 0.1
+    x, y, z = world.start
+    there = (x + (SEARCH_GOES_M + 0.1) * math.cos(away),
+             y + (SEARCH_GOES_M + 0.1) * math.sin(away), z)
+    late = begun + 21.0
+    teacher.look(standing(world, away, late, there))
+    low = teacher.command(standing(world, away, late, there))
     assert teacher.turns and low[3] == SEARCH_YAW_RATE and low[2] > 0.3 and not low[:2].any()
-    x, y, _ = world.start
-    high = teacher.command(standing(world, away, late, (x, y, SEARCH_HEIGHT)))
+    high = teacher.command(standing(world, away, late, (*there[:2], SEARCH_HEIGHT)))
     assert high[2] == pytest.approx(0.0)
-    over = late + 2.0 * math.pi / SEARCH_YAW_RATE
-    teacher.look(standing(world, away, over))
+    teacher.look(standing(world, away, late + 20.0, there))
+    assert teacher.turns, "it has not turned yet"
+    for turned in np.arange(1.0, SEARCH_TURN + 1.0):
+        assert teacher.turns
+        teacher.look(standing(world, away + turned, late + 20.0, there), Lost.TARGET)
     assert teacher.searches and not teacher.turns
-    teacher.look(standing(world, yaw, over + 0.1))
+    teacher.look(standing(world, yaw, late + 20.1))
     assert not teacher.searches
 
 

@@ -131,11 +131,8 @@ class Teacher:
             most = min(0.5, self._task.vehicle.max_climb)
             climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -most), most)
             return np.array([0.0, 0.0, climb, SEARCH_YAW_RATE])
-        x, y, z = truth.position.tolist()
-        if self._ahead is not None:
-            there_x, there_y, _ = self._ahead.position
-            off = math.remainder(math.atan2(there_y - y, there_x - x) - truth.yaw, 2.0 * math.pi)
-        if self._ahead is None or abs(off) > _ASTRAY:
+        if self._ahead is None or _aside(self._ahead, truth) > _ASTRAY:
+            x, y, z = truth.position.tolist()
             place = (x + SEARCH_AHEAD_M * math.cos(truth.yaw),
                      y + SEARCH_AHEAD_M * math.sin(truth.yaw), z)
             self._ahead = replace(self._world.target, position=place)
@@ -181,6 +178,12 @@ class Teacher:
                 self._plan = Expert(world, self._manner, self._task, keep)
             self._goal, self._planned, self._planned_ns = target, set(self._known), now
         return self._plan.command(truth)
+
+
+def _aside(solid: Solid, truth: Truth) -> float:
+    """Return the angle (rad) between where the vehicle looks and where a solid is."""
+    x, y = (solid.position[axis] - float(truth.position[axis]) for axis in (0, 1))
+    return abs(math.remainder(math.atan2(y, x) - truth.yaw, 2.0 * math.pi))
 
 
 def _with(bounds: Sequence[float], *places: Sequence[float]) -> tuple[float, float, float, float]:

@@ -36,9 +36,15 @@ from lnn_ros.simulation.seeds import TRAIN
 from lnn_ros.simulation.task import Task
 
 LOOK_BATCH, LOOK_RATE = 64, 4e-3
-CORE_LANES, CORE_WINDOW = 32, 64
-"""The core alone: 64 frames are about 3 s, which memory needs; features make it cheap."""
+CORE_BATCH, CORE_WINDOW = 2048, 64
+"""The core alone: frames in a batch, and of one flight in a row. 64 are about 3 s; what takes
+longer to remember, as how far a search has turned, wants more. Features make them cheap."""
 WHOLE_LANES, WHOLE_WINDOW, WHOLE_RATE = 12, 32, 1e-3
+
+
+def lanes(window: int) -> int:
+    """Sequences side by side in a batch of the core alone, for so many frames of each."""
+    return max(1, CORE_BATCH // window)
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,7 @@ class _Training:
         if step.round == 0 and step.index == 0:
             low = 0.1 * self.chosen.rate
         return self.trainer.epoch(
-            self.data, key, (low, high), CORE_LANES, CORE_WINDOW, self.features
+            self.data, key, (low, high), lanes(self.args.window), self.args.window, self.features
         )
 
     def _note(self, step: Step, **found: Any) -> None:
@@ -281,6 +287,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--round-flights", type=int, default=100, help="of student and teacher in turns, in each")
     add("--round-epochs", type=int, default=8, help="of the core, in each round")
     add("--last-epochs", type=int, default=15, help="of the core, in the last round")
+    add("--window", type=read_window, default=CORE_WINDOW,
+        help="frames in a row over which the core alone learns to remember (default: %(default)s)")
     add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")
     add("--without", default="", metavar="NAME[,NAME...]",
         help="families of shifts, or groups of them, that it is not taught with")
@@ -292,6 +300,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1, help="of torch, while training")
     executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="write the course of the training here")
+
+
+def read_window(text: str) -> int:
+    """Read a length of windows of the core alone, frames."""
+    found = int(text) if text.isascii() and text.isdigit() else 0
+    if not 2 <= found <= CORE_BATCH:
+        raise argparse.ArgumentTypeError(f"{text!r} found, expected 2 to {CORE_BATCH} frames")
+    return found
 
 
 def _neurons(text: str) -> tuple[int, int]:

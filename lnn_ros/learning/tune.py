@@ -38,7 +38,7 @@ from lnn_ros.learning.hyperparameters import Hyperparameters
 from lnn_ros.learning.jobs import provenance
 from lnn_ros.learning.results import write
 from lnn_ros.learning.sequences import read_folder
-from lnn_ros.learning.train import CORE_LANES, CORE_WINDOW
+from lnn_ros.learning.train import CORE_WINDOW, lanes, read_window
 from lnn_ros.learning.trainer import Trainer, cosine
 from lnn_ros.liquid.checkpoint import load
 from lnn_ros.simulation.seeds import VALIDATION
@@ -66,6 +66,7 @@ class Attempt:
     epochs: int
     seed: int
     chosen: Hyperparameters
+    window: int = CORE_WINDOW
 
 
 def recordings(folder: Path, camera: VirtualCamera, trainer: Trainer, digest: str) -> Flights:
@@ -109,22 +110,23 @@ def attempt(job: Attempt) -> float:
     trainer = Trainer(spec, wiring, job.seed, decay=job.chosen.decay)
     trainer.take_encoder(encoder, job.encoder)
     digest, camera = encoder.weights_digest(), virtual_camera(task)
-    learn(trainer, recordings(Path(job.data), camera, trainer, digest), job.epochs, job.chosen.rate)
-    return judged(trainer, recordings(Path(job.judge), camera, trainer, digest))
+    learn(trainer, recordings(Path(job.data), camera, trainer, digest), job.epochs, job.chosen.rate,
+          job.window)
+    return judged(trainer, recordings(Path(job.judge), camera, trainer, digest), job.window)
 
 
-def learn(trainer: Trainer, flights: Flights, epochs: int, rate: float) -> None:
+def learn(trainer: Trainer, flights: Flights, epochs: int, rate: float,
+          window: int = CORE_WINDOW) -> None:
     """Train the core alone, the learning rate annealed from ``rate`` over so many epochs."""
     for epoch in range(epochs):
         low, high = (rate * cosine(end / epochs) for end in (epoch, epoch + 1))
         low = 0.1 * rate if epoch == 0 else low
-        trainer.epoch(flights[0], (epoch,), (low, high), CORE_LANES, CORE_WINDOW, flights[1])
+        trainer.epoch(flights[0], (epoch,), (low, high), lanes(window), window, flights[1])
 
 
-def judged(trainer: Trainer, flights: Flights) -> float:
+def judged(trainer: Trainer, flights: Flights, window: int = CORE_WINDOW) -> float:
     """Return the command loss on flights that judge."""
-    lanes = min(CORE_LANES, len(flights[0]))
-    return trainer.loss(flights[0], lanes, CORE_WINDOW, flights[1])
+    return trainer.loss(flights[0], min(lanes(window), len(flights[0])), window, flights[1])
 
 
 def tune(study: optuna.Study, usual: Attempt, trials: int,
@@ -165,6 +167,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name of a task, or path of a task file (default: %(default)s)")
     add("--trials", type=int, default=20, help="trainings, those of earlier commands included")
     add("--epochs", type=int, default=8, help="over the flights, in each")
+    add("--window", type=read_window, default=CORE_WINDOW,
+        help="frames in a row over which the core learns to remember (default: %(default)s)")
     add("--validation", type=Path,
         help="folder of recorded flights that judge; by default the teacher flies "
         f"{len(FLIGHTS)} validation worlds, once, into --out")
@@ -182,10 +186,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.validation:
         record_all(FLIGHTS, judge, executor, task=args.task)
     usual = Attempt(args.task, args.core, str(args.data), str(judge), str(args.encoder),
-                    args.epochs, args.seed, Hyperparameters())
+                    args.epochs, args.seed, Hyperparameters(), args.window)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Trials of other data, epochs or encoder are of another study: losses would not compare.
     name = f"{args.core} {args.task} {args.data} {judge} {args.encoder} {args.epochs} {args.seed}"
+    name += f" {args.window}" if args.window != CORE_WINDOW else ""
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(args.out / "study.log"))),
         study_name=name, load_if_exists=True)

@@ -10,7 +10,7 @@ from flyers import small_task
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.train import add_arguments, schedule
+from lnn_ros.learning.train import add_arguments, lanes, schedule
 from lnn_ros.liquid.checkpoint import load
 
 
@@ -49,6 +49,20 @@ def test_who_trains_says_how_large_the_core_is(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main([*words, "--neurons", bad])
         assert f"{bad!r} found, expected two numbers of 8 or more" in capsys.readouterr().err
+    for bad in ("1", "x", "2049", "-64"):
+        with pytest.raises(SystemExit):
+            main([*words, f"--window={bad}"])
+        assert f"{bad!r} found, expected 2 to 2048 frames" in capsys.readouterr().err
+    assert [lanes(frames) for frames in (2, 64, 192, 2048)] == [1024, 32, 10, 1]
+    other = tmp_path / "other"
+    again = [*words[:-1], str(other), "--neurons", "12,10", "--data", str(out), "--window"]
+    digests = []
+    for frames in ("64", "8"):
+        assert main([*again, frames]) == 0
+        digests.append(load(other / "policy.safetensors").weights_digest())
+        for file in other.iterdir():
+            file.unlink()
+    assert digests[0] == made.weights_digest() != digests[1]
 
 
 def test_a_training_goes_on_from_a_policy(tmp_path, capsys):

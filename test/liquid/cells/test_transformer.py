@@ -121,30 +121,30 @@ def test_whole_sequences_equal_the_loop(steps):
 @example(steps=11, before=K + 1, seed=0, masks=(False, False), trained=False)
 @example(steps=11, before=0, seed=1, masks=(True, True), trained=False)
 @example(steps=11, before=2, seed=2, masks=(True, True), trained=True)
+@example(steps=4, before=5, seed=123, masks=(False, False), trained=False)
 def test_whole_sequences_equal_the_loop_with_masks(dtype, tolerance, **case):
     """Missing observations, new episodes, a window that is empty, half full and full."""
     steps, before, seed = case["steps"], case["before"], case["seed"]
     rng = np.random.default_rng(seed)
-    x, dt = (part.to(dtype) for part in stream(steps + before, seed))
+    # The loop in double precision says what is right: in single it errs more than the kernel.
+    x, dt = (part.to(dtype).double() for part in stream(steps + before, seed))
     drawn = torch.tensor(rng.random((2, steps, B)) < 0.7)
     present, keep = (
         part if used else None for part, used in zip(drawn, case["masks"], strict=True)
     )
+    plain = module(False, torch.float64)
+    begun = plain.initial(B, 0.5)
+    if before:
+        shown = torch.tensor([[True, i != 1] for i in range(before)])  # unequal
+        begun = plain.states(x[:before], dt[:before], begun, shown)[-1].detach()
     found = []
-    for fused in (False, True):
-        core = module(fused, dtype)
-        state = core.initial(B, 0.5)
-        if before:
-            core.fused = False
-            shown = torch.tensor([[True, i != 1] for i in range(before)])  # unequal
-            state = core.states(x[:before], dt[:before], state, shown)[-1].detach()
-            core.fused = fused
-        moved = [x[before:].clone(), dt[before:].clone(), state.requires_grad_(case["trained"])]
-        for tensor in moved[:2]:
+    for core, kind in ((plain, torch.float64), (module(True, dtype), dtype)):
+        moved = [part.to(kind).clone() for part in (x[before:], dt[before:], begun)]
+        for tensor in moved[: 2 + case["trained"]]:
             tensor.requires_grad_()
         states = core.states(*moved, present, keep)
         y, last = core(*moved, present)
-        weight = torch.linspace(-1, 1, states[0].numel(), dtype=dtype)
+        weight = torch.linspace(-1, 1, states[0].numel(), dtype=kind)
         loss = (states.flatten(1) * weight).sum() + y.square().sum() + (last * last).sum()
         wanted = [*moved[: 2 + case["trained"]], *core.parameters()]
         found.append([states, y, last, *torch.autograd.grad(loss, wanted, allow_unused=True)])
@@ -152,7 +152,7 @@ def test_whole_sequences_equal_the_loop_with_masks(dtype, tolerance, **case):
         size = max(1.0, float(loop.detach().abs().max()))
         # Behind the first three are gradients: that by the time turns at 8 Hz.
         error = tolerance * size * (1 if i < 3 else 10)
-        torch.testing.assert_close(whole, loop, rtol=0, atol=error)
+        torch.testing.assert_close(whole.double(), loop, rtol=0, atol=error)
 
 
 def test_it_takes_one_dense_layer():

@@ -127,8 +127,11 @@ class _Training:
         self.chosen = Hyperparameters.load(args.tuned, args.core) if args.tuned else USUAL
         shape = self.chosen.shape if args.tuned else None
         if args.neurons:
-            shape = replace(self.chosen, **dict(zip(("inter", "command"), args.neurons,
-                                                    strict=True))).shape
+            if args.core == "feedforward":
+                raise LnnError("--neurons with --core feedforward found, expected a core with a "
+                               "memory: the layers of this one are fixed")
+            inter, behind = args.neurons
+            shape = replace(self.chosen, inter=inter, command=behind).shape
         spec, wiring = make_policy(args.core, self.task, args.seed, args.timeless, shape)
         if args.start:
             begun = load(args.start)

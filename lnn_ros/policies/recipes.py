@@ -22,14 +22,11 @@ class Recipe:
     ----------
     train : str
         Arguments of ``lnn_ros train``.
-    encoder : str
-        Arguments of an earlier training whose encoder it takes; empty: its own.
     novelty : bool
         Whether it says how unlike its training the input is.
     """
 
     train: str
-    encoder: str = ""
     novelty: bool = False
 
 
@@ -57,12 +54,7 @@ def commands(name: str, folder: Path, who: Sequence[str] = ()) -> list[list[str]
         Arguments that say who flies, as ``--workers 2``.
     """
     recipe, made, held = RECIPES[name], str(folder / "policy.safetensors"), f"{folder}_held"
-    steps, eyes = [], []
-    if recipe.encoder:
-        first = f"{folder}_encoder"
-        steps = [["train", *recipe.encoder.split(), "--out", first, *who]]
-        eyes = ["--encoder", f"{first}/policy.safetensors"]
-    steps += [["train", *recipe.train.split(), *eyes, "--out", str(folder), *who]]
+    steps = [["train", *recipe.train.split(), "--out", str(folder), *who]]
     if recipe.novelty:
         steps += [
             ["demonstrate", "--task", name, "--share", "1", "--policy", made, "--seeds", HELD_OUT,

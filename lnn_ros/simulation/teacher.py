@@ -84,7 +84,7 @@ class Teacher:
         self._seen_ns: int | None = None  # when the target was last seen; None: nobody knows where
         self._searches = self._turns = False
         self._done = 0.0  # of the search's way (m) or turn (rad), what the vehicle has done
-        self._pose: tuple[float, float, float] | None = None  # of the last look: x, y, yaw
+        self._pose = 0.0, 0.0, 0.0  # of the last look: x, y, yaw
 
     @property
     def searches(self) -> bool:
@@ -117,7 +117,7 @@ class Teacher:
         if self._led:
             self._seen_ns = now
         x, y, yaw = float(truth.position[0]), float(truth.position[1]), truth.yaw
-        if self._searches and self._pose is not None:
+        if self._searches:
             self._search_on(x, y, yaw)
         elif self._seen_ns is None or now - self._seen_ns > MEMORY_S * 1e9:
             self._searches, self._turns, self._done, self._ahead = True, False, 0.0, None
@@ -144,7 +144,6 @@ class Teacher:
         What it has done counts, not the time: whoever flies, the word is the same until it is
         followed, so that a pupil can infer it from its own motion.
         """
-        assert self._pose is not None
         if self._turns:
             self._done += math.remainder(yaw - self._pose[2], 2.0 * math.pi)
         else:

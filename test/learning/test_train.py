@@ -49,20 +49,26 @@ def test_who_trains_says_how_large_the_core_is(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main([*words, "--neurons", bad])
         assert f"{bad!r} found, expected two numbers of 8 or more" in capsys.readouterr().err
+    fixed = [*words[:-1], str(tmp_path / "fixed"), "--core", "feedforward", "--neurons", "12,10"]
+    assert main(fixed) == 2
+    assert "--neurons with --core feedforward found, expected" in capsys.readouterr().err
+
+
+def test_who_trains_says_over_how_many_frames_the_core_learns(tmp_path, capsys):
+    task, out = small_task(tmp_path, 1.5), tmp_path / "run"
+    words = ["train", "--task", task, "--look", "0", "--flights", "2", "--rounds", "0",
+             "--last-epochs", "1", "--whole-epochs", "0", "--out"]
+    assert main([*words, str(out)]) == 0
     for bad in ("1", "x", "2049", "-64"):
         with pytest.raises(SystemExit):
-            main([*words, f"--window={bad}"])
+            main([*words, str(out), f"--window={bad}"])
         assert f"{bad!r} found, expected 2 to 2048 frames" in capsys.readouterr().err
     assert [lanes(frames) for frames in (2, 64, 192, 2048)] == [1024, 32, 10, 1]
-    other = tmp_path / "other"
-    again = [*words[:-1], str(other), "--neurons", "12,10", "--data", str(out), "--window"]
-    digests = []
-    for frames in ("64", "8"):
-        assert main([*again, frames]) == 0
-        digests.append(load(other / "policy.safetensors").weights_digest())
-        for file in other.iterdir():
-            file.unlink()
-    assert digests[0] == made.weights_digest() != digests[1]
+    usual = load(out / "policy.safetensors").weights_digest()
+    for frames, same in (("64", True), ("8", False)):
+        again = tmp_path / frames
+        assert main([*words, str(again), "--data", str(out), "--window", frames]) == 0
+        assert (load(again / "policy.safetensors").weights_digest() == usual) is same
 
 
 def test_a_training_goes_on_from_a_policy(tmp_path, capsys):

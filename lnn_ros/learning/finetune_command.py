@@ -1,8 +1,9 @@
-"""Fine-tune a policy on takeovers, judge what comes of it, and let it fly if it is better.
+"""Fine-tune a policy on takeovers, and judge what comes of it.
 
 Of the recordings and of the rehearsal, every third is held out, and judges. A candidate that is
 refused is kept, says so on its card, and does not fly. On a robot the companion runs this command,
-with ``--store``, ``--cpu``, ``--memory-mb`` and ``--idle``.
+with ``--store``, ``--cpu``, ``--memory-mb`` and ``--idle``, and sees to the trial in flight of what
+is accepted.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may grow (default: %(default)s)")
     add("--worlds", type=int, default=rules.worlds, help="to fly in before it is accepted, where "
         "the embedded simulator is installed (default: %(default)s)")
-    add("--store", type=Path, metavar="DIR", help="policy store that keeps the candidate, and lets "
-        "it fly if it is accepted")
+    add("--store", type=Path, metavar="DIR", help="policy store that keeps the candidate and the "
+        "verdict")
     add("--cpu", type=float, default=1.0, help="share of one core that is used (default: "
         "%(default)s)")
     add("--memory-mb", type=float, default=0.0, help="the most memory, MB; 0: no bound (default: "
@@ -174,14 +175,14 @@ class _Work:
              course: list[dict[str, float]]) -> int:
         """Keep what there is, let the candidate fly if it may, and say what came of it."""
         args = self._args
-        promoted = bool(args.store) and self._keep(candidate is not None, verdict)
+        waits = bool(args.store) and self._keep(candidate is not None, verdict)
         said = "not judged" if verdict is None else verdict.said
         accepted = verdict is not None and verdict.accepted
         card = {} if candidate is None else candidate.card["training"]
         seconds = time.monotonic() - self._began
         if args.progress:
             self._say({"stage": "done", "said": said, "accepted": accepted,
-                       "promoted": promoted,
+                       "waits": waits,
                        "digest": "" if candidate is None else candidate.weights_digest()})
         elif candidate is None:
             print(f"{said}; nothing was learned; {seconds:.0f} s")
@@ -189,6 +190,8 @@ class _Work:
             print(f"{args.out}: {card['labels']} labels of {len(card['recordings'])} recordings, "
                   f"{card['rehearsed']} flights rehearsed; loss {course[0]['loss']:.4f} in the "
                   f"first epoch, {course[-1]['loss']:.4f} in the last; {seconds:.0f} s\n{said}")
+        if waits and not args.progress:
+            print(f"{args.store}: it waits there for its trial in flight")
         if args.json:
             found = {**card, "verdict": None if verdict is None else verdict.as_dict(),
                      "course": course}
@@ -196,7 +199,7 @@ class _Work:
         return int(verdict is not None and not accepted)
 
     def _keep(self, made: bool, verdict: Verdict | None) -> bool:
-        """Take both into the store with the verdict; return whether the candidate is to fly.
+        """Take both into the store with the verdict; return whether the candidate is to be tried.
 
         After one has been gone back from, a person decides (``lnn_ros store DIR promote``).
         """
@@ -209,10 +212,7 @@ class _Work:
         if verdict is None:
             return False
         store.decide(verdict.as_dict(), digest)
-        if not verdict.accepted or digest is None or store.history()[-1].rollback:
-            return False
-        store.promote(digest, verdict.said, verdict.as_dict())
-        return True
+        return verdict.accepted and store.waiting() == digest
 
     def _say(self, progress: Mapping[str, Any]) -> None:
         if self._args.progress:

@@ -3,10 +3,13 @@
 A folder. ``policies/DIGEST.safetensors`` are the policies, named by the SHA-256 of their bytes, so
 that a name never means two things and a damaged file is found out; beside each, ``DIGEST.json``
 says where it comes from. ``history.jsonl`` has a line for every change of the policy that flies,
-and is the truth about it; ``decisions.jsonl`` has one for every verdict on a candidate;
-``live.safetensors`` is a link to that policy, for who wants just a path, such as the parameter
-``policy`` of the controller. Everything is written whole or not at all: a kill at any instant
-leaves the state before or the state after.
+and is the truth about it; ``decisions.jsonl`` has one for every verdict on a candidate, and for
+every trial in flight that one failed; ``live.safetensors`` is a link to that policy, for who wants
+just a path, such as the parameter ``policy`` of the controller. Everything is written whole or not
+at all: a kill at any instant leaves the state before or the state after.
+
+What was learned flies for good only after its trial: a candidate that the judge accepts waits, is
+lent the link while a controller reads it, and is promoted once it has stood.
 """
 
 from __future__ import annotations
@@ -15,17 +18,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lnn_ros.errors import LnnError
 from lnn_ros.learning.results import locked, write
 from lnn_ros.liquid.checkpoint import Checkpoint, load
 
+_T = TypeVar("_T")
 LIVE = "live.safetensors"
 _SHORTEST = 8
 """Digits from which the beginning of a digest may stand for it."""
@@ -149,18 +153,7 @@ class Store:
         LnnError
             When a line other than the last is damaged; half a last line was never written.
         """
-        try:
-            lines = self._log.read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
-            return []
-        found = []
-        for number, line in enumerate(lines[:-1], 1):  # what ends without a line feed is half one
-            try:
-                found.append(Change(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise LnnError(f"{self._log}: line {number}: {error}: expected a change of policy"
-                               ) from error
-        return found
+        return _read(self._log, lambda line: Change(**line), "a change of policy")
 
     @property
     def live(self) -> str | None:
@@ -169,12 +162,35 @@ class Store:
         return history[-1].policy if history else None
 
     def decisions(self) -> list[dict[str, Any]]:
-        """Return every verdict on a candidate, in order; see ``decide``."""
-        try:
-            lines = self._decided.read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
-            return []
-        return [dict(json.loads(line)) for line in lines[:-1]]
+        """Return every verdict on a candidate, and every failed trial, in order.
+
+        Raises
+        ------
+        LnnError
+            As ``history``.
+        """
+        return _read(self._decided, lambda line: dict(**line), "a decision")
+
+    def waiting(self) -> str | None:
+        """Digest of the accepted candidate whose trial in flight is next; None: there is none.
+
+        It is the last that was made from the policy that flies, and has not flown yet. After one
+        has failed, or been gone back from, none is next until a person promotes one.
+        """
+        history = self.history()
+        if not history or history[-1].rollback:
+            return None
+        flown, found = {change.policy for change in history}, None
+        for decision in self.decisions():
+            candidate = decision["candidate"]
+            if decision.get("trial"):
+                if decision["changes"] == len(history):
+                    return None
+                flown.add(candidate)
+            elif decision["accepted"] and candidate and (
+                    self.papers(candidate)["parent"] == history[-1].policy):
+                found = candidate
+        return None if found in flown else found
 
     # What changes it
 
@@ -182,6 +198,25 @@ class Store:
         """Note a verdict, plain data, on a candidate; None: it did not come to one."""
         with self._alone():
             _append(self._decided, {"time": _now(), "candidate": candidate, **verdict})
+
+    def lend(self, digest: str) -> None:
+        """Let the link point to a candidate, for a controller to read it; ``mend`` ends that.
+
+        Raises
+        ------
+        LnnError
+            When it is not there, or damaged.
+        """
+        self.path(digest)
+        with self._alone():
+            self._point(digest)
+
+    def fail(self, digest: str, why: str) -> None:
+        """Note that a candidate has failed its trial in flight, and let the link be right."""
+        with self._alone():
+            _append(self._decided, {"time": _now(), "candidate": digest, "trial": "failed",
+                                    "said": why, "changes": len(self.history())})
+        self.mend()
 
     def add(self, file: Path, parent: str | None = None,
             about: Mapping[str, Any] | None = None) -> str:
@@ -263,7 +298,7 @@ class Store:
             return self._change(stack[-2], True, why, numbers)
 
     def mend(self) -> None:
-        """Let the link point to what the history says; to be called once after a start."""
+        """Let the link point to what the history says: after a start, and after ``lend``."""
         with self._alone():
             live = self.live
             if live is not None:
@@ -313,6 +348,21 @@ class Store:
     def _alone(self) -> Iterator[None]:
         with locked(self._log, wait=True):
             yield
+
+
+def _read(file: Path, made: Callable[[dict[str, Any]], _T], expected: str) -> list[_T]:
+    """Return the lines of a log; half a last one was never written."""
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, line in enumerate(lines[:-1], 1):  # what ends without a line feed is half one
+        try:
+            found.append(made(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise LnnError(f"{file}: line {number}: {error}: expected {expected}") from error
+    return found
 
 
 def _append(file: Path, what: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(store: Store) -> None:
-    """Print a line for each policy, then one for each change."""
+    """Print a line for each policy, for each change, for each failed trial, and what is next."""
     live = store.live
     for digest in store.digests():
         papers = store.papers(digest)
@@ -65,3 +65,10 @@ def _list(store: Store) -> None:
     for change in store.history():
         verb = "back to" if change.rollback else "to"
         sys.stdout.write(f"{change.time}  {verb} {change.policy[:12]}: {change.why}\n")
+    for decision in store.decisions():
+        if decision.get("trial"):
+            sys.stdout.write(f"{decision['time']}  {decision['candidate'][:12]} failed its trial: "
+                             f"{decision['said']}\n")
+    waiting = store.waiting()
+    if waiting is not None:
+        sys.stdout.write(f"{waiting[:12]} was accepted, and waits for its trial in flight\n")

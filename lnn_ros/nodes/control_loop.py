@@ -326,11 +326,11 @@ class ControlLoop:
     def _go_on(self) -> None:
         """Let a newcomer come nearer to flying, or go."""
         succession = self._succession
-        told = len(succession.news)
+        told, trial = len(succession.news), succession.stage is Stage.TRIAL
         if succession.step(self.at_ns, self.guard.mode):
             self._taken_over()
-        elif len(succession.news) > told and succession.stage is Stage.SETTLED:
-            self._name_policy()
+        elif len(succession.news) > told and succession.stage is Stage.SETTLED and not trial:
+            self._name_policy()  # one that has stood its trial is what was asked for by that name
 
     def _taken_over(self) -> None:
         """Let it count everywhere that another policy flies."""

@@ -1,8 +1,10 @@
-"""The companion's fine-tuning: when it begins, what it says, and how a candidate comes to fly."""
+"""The companion's fine-tuning: when it begins, what it says, and how a candidate is tried."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,35 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from lnn_ros.errors import LnnError
+from lnn_ros.guard.modes import Mode
 from lnn_ros.learner import Learner, Plan
 from lnn_ros.learning.store import LIVE, Store
+from lnn_ros.liquid.checkpoint import load
 from lnn_ros.nodes import qos
 from lnn_ros.nodes.diagnostics import ERROR, OK, status
 from lnn_ros.nodes.settings import FinetuneSettings
 from lnn_ros.succession import Stage
 
+_ANSWER_S = 10.0
+"""A controller that has not begun with a candidate by then has gone: it is asked again."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What waits for its trial: its names in the store and among controllers."""
+
+    digest: str
+    weights: str
+
 
 class Finetuning:
-    """One process that learns, and the controller that is asked to fly what comes of it.
+    """One process that learns, and the controller that is asked to try what comes of it.
 
-    The controller's parameter ``policy`` is the store's link to what flies, so that ``~/swap``
-    makes it fly the candidate, on trial; if it goes back to the policy before, so does the store,
-    and no other candidate flies until a person promotes one and sets the parameter to the link.
+    The controller's parameter ``policy`` is the store's link to what flies. A candidate that was
+    accepted is lent that link while the controller reads it for ``~/swap``; from then on the link
+    is again to the policy before, so that a start in the middle of the trial begins with that.
+    The candidate is promoted once the controller says that it has stood. If it fails, no other
+    is tried until a person promotes one. All of it goes on after a start of either.
 
     Parameters
     ----------
@@ -46,14 +63,19 @@ class Finetuning:
             settings.cpu, settings.memory_mb, settings.idle, settings.worlds))
         self._usable = bool(settings.rehearsal)
         self._takeovers = 0
-        self._trial = ""  # digest of the weights that were promoted last, until they have stood
-        self._changing = False  # whether the controller has begun with them
+        self._next: _Candidate | None = None
+        self._asked_s: float | None = None  # when the controller was asked to try it, steady time
+        self._before = ""  # what it said of its last change of policies then
+        self._changing = False  # whether the controller has begun with it
+        self._hindrance = ""  # said last of why it cannot be tried yet
+        self._said: Mapping[str, str] = {}  # by the controller, last
         self._publisher = node.create_publisher(DiagnosticStatus, "~/progress", qos.LATCHED)
-        self._named = ""  # what the controller's parameter policy says
         self._swap: Client | None = None
         if settings.controller:
             self._swap = node.create_client(Trigger, f"{settings.controller}/swap")
         self._tell({"stage": "idle"})
+        if folder.is_dir():
+            self._find_next()
 
     def start(self) -> str:
         """Begin; see ``Learner.start``."""
@@ -61,8 +83,8 @@ class Finetuning:
             raise LnnError("parameter finetune.rehearsal is empty: expected a folder of flights "
                            "of what the policy can (lnn_ros demonstrate makes some), so that it is "
                            "not forgotten")
-        if self._trial:
-            raise LnnError(f"finetune refused: policy {self._trial} is on trial in flight, "
+        if self._next is not None and self._asked_s is not None:
+            raise LnnError(f"finetune refused: policy {self._next.weights} is on trial in flight, "
                            f"expected the end of it")
         self._learner.start()
         self._takeovers = 0
@@ -91,7 +113,8 @@ class Finetuning:
 
     def due(self, after: int) -> bool:
         """Tell, once, that there have been so many takeovers since it last began (0: never)."""
-        if not after or self._takeovers < after or self._learner.running or self._trial:
+        if not after or self._takeovers < after or self._learner.running or (
+                self._asked_s is not None):
             return False
         self._takeovers = 0
         return True
@@ -102,27 +125,37 @@ class Finetuning:
             self._tell(progress)
             if progress["stage"] == "done":
                 self._node.get_logger().info(f"fine-tuning: {progress.get('said')}")
-                if progress.get("promoted") is True:
-                    self._let_fly(str(progress.get("digest", "")))
-                elif progress.get("accepted") is True:
+                self._find_next()
+                if progress.get("accepted") is True and progress.get("waits") is False:
                     self.fail("accepted, but the one before had to be gone back from: it is kept "
                               "until a person promotes it (lnn_ros store)")
+        if self._asked_s is not None and not self._changing and (
+                time.monotonic() - self._asked_s > _ANSWER_S):
+            self._withdraw()
+        elif self._next is not None and self._asked_s is None and not self._learner.running:
+            self._offer(self._next)
 
     def controller_said(self, topic: str, values: Mapping[str, str]) -> None:
         """Take what a controller says of itself: how the trial of a candidate goes."""
-        name = self._settings.controller.lstrip("/")
+        name, candidate = self._settings.controller.lstrip("/"), self._next
         if not topic.endswith(f"/{name}/status") or "swap" not in values:
             return
-        self._named = values.get("policy_parameter", "")
-        if not self._trial:
+        self._said = values
+        if candidate is None:
             return
         stage, _, last = values["swap"].partition("; ")
-        if stage != Stage.SETTLED.value:
-            self._changing = True
-        elif f"policy {self._trial} has stood" in last:
-            self._trial = ""
-        elif self._changing or self._trial in last:  # else it has not begun with it yet
-            self._go_back(last or "the controller was started anew meanwhile")
+        if stage == Stage.TRIAL.value and candidate.weights in last:
+            if not self._changing:  # it has been read
+                self._asked_s, self._changing = self._asked_s or time.monotonic(), True
+                self._do(lambda store: store.mend())
+                self._tell({"stage": "trial", "said": last})
+        elif stage != Stage.SETTLED.value:
+            self._changing = self._asked_s is not None
+        elif f"policy {candidate.weights} has stood" in last:
+            self._promote(candidate, last)
+        elif self._changing or candidate.weights in last or (
+                self._asked_s is not None and last != self._before):
+            self._failed(candidate, last or "the controller was started anew meanwhile")
 
     def fail(self, said: str) -> None:
         """Say what went wrong."""
@@ -131,41 +164,90 @@ class Finetuning:
 
     # Parts
 
-    def _let_fly(self, weights: str) -> None:
-        """Ask the controller to take the policy that the store lets fly.
+    def _find_next(self) -> None:
+        """Look for what waits in the store; the link is mended, should a start have lent it."""
+        def look(store: Store) -> None:
+            store.mend()
+            digest = store.waiting()
+            if digest is not None:
+                weights = load(store.path(digest)).weights_digest()[:16]  # as controllers name it
+                self._next = _Candidate(digest, weights)
+                self._tell({"stage": "waiting", "digest": weights,
+                            "said": f"policy {weights} was accepted, and waits for its trial by "
+                                    f"the controller {self._settings.controller!r}"})
+
+        self._next, self._asked_s, self._changing, self._hindrance = None, None, False, ""
+        self._do(look)
+
+    def _offer(self, candidate: _Candidate) -> None:
+        """Ask the controller to take the candidate, if it can.
 
         More than that this node must not ask for: it hears everything, and commands nothing.
         """
-        if self._swap is None:
+        if self._swap is None or not self._swap.service_is_ready() or not self._said:
             return
-        if not self._swap.service_is_ready():
-            self.fail(f"accepted, but no controller {self._settings.controller!r} is there to fly "
-                      f"it: the store has it")
+        link, named = self._folder / LIVE, self._said.get("policy_parameter", "")
+        if Path(named).expanduser().absolute() != link:
+            self._hinder(f"policy {candidate.weights} was accepted, but the controller's parameter "
+                         f"policy is {named!r}: expected {str(link)!r}, so that it flies what is "
+                         f"accepted here")
             return
-        link = self._folder / LIVE
-        if Path(self._named).expanduser().absolute() != link:
-            # So it is, too, after one has failed in flight: then a person decides.
-            self.fail(f"accepted, but the controller's parameter policy is {self._named!r}: "
-                      f"expected {str(link)!r}, so that it flies what is accepted here")
-            return
-        self._trial, self._changing = weights[:16], False  # as controllers name it
+        if self._said.get("mode") != Mode.ENGAGED.value or (
+                not self._said["swap"].startswith(Stage.SETTLED.value)):
+            return  # it could not be rehearsed, nor tried
 
-        def swapped(future: Future) -> None:
+        def lend(store: Store) -> None:
+            if store.waiting() != candidate.digest:  # a person has decided otherwise meanwhile
+                self._find_next()
+                return
+            store.lend(candidate.digest)
+            self._asked_s, self._changing = time.monotonic(), False
+            self._before = self._said["swap"].partition("; ")[2]
+            assert self._swap is not None
+            self._swap.call_async(Trigger.Request()).add_done_callback(answered)
+
+        def answered(future: Future) -> None:
             answer = None if future.exception() is not None else future.result()
-            if answer is None or not answer.success:
-                self._go_back(f"the controller does not take it: "
-                              f"{'no answer' if answer is None else answer.message}")
+            if answer is not None and not answer.success and self._next is candidate:
+                self._failed(candidate, f"the controller does not take it: {answer.message}")
 
-        self._swap.call_async(Trigger.Request()).add_done_callback(swapped)
+        self._do(lend)
 
-    def _go_back(self, why: str) -> None:
-        """Let that fly again in the store which flew before."""
-        self._trial = ""
+    def _withdraw(self) -> None:
+        """Let the link be right again: the controller that was asked has gone."""
+        self._asked_s = None
+        self._do(lambda store: store.mend())
+
+    def _promote(self, candidate: _Candidate, said: str) -> None:
+        """Let a candidate that has stood its trial be the one that flies."""
+        def promote(store: Store) -> None:
+            numbers = store.papers(candidate.digest).get("verdict")
+            store.promote(candidate.digest, said, numbers)
+            self._node.get_logger().info(f"fine-tuning: {said}")
+            self._tell({"stage": "promoted", "said": said, "digest": candidate.weights})
+
+        self._next, self._asked_s = None, None
+        self._do(promote)
+
+    def _failed(self, candidate: _Candidate, why: str) -> None:
+        """Note that a candidate has failed, so that it is not tried again, nor another one."""
+        self._next, self._asked_s = None, None
+        self._do(lambda store: store.fail(candidate.digest, why))
+        self.fail(f"policy {candidate.weights} has failed its trial, and the one before flies on: "
+                  f"{why}")
+
+    def _hinder(self, why: str) -> None:
+        """Say once why a candidate cannot be tried yet."""
+        if why != self._hindrance:
+            self._hindrance = why
+            self.fail(why)
+
+    def _do(self, what: Callable[[Store], None]) -> None:
+        """Do something with the store; what goes wrong is said."""
         try:
-            change = Store(self._folder).rollback(why)
-            self.fail(f"policy {change.policy[:12]} flies again: {why}")
+            what(Store(self._folder))
         except (LnnError, OSError) as error:
-            self.fail(f"{why}; {error}")
+            self.fail(str(error))
 
     def _tell(self, progress: Mapping[str, Any]) -> None:
         stage = str(progress["stage"])

@@ -139,7 +139,8 @@ def test_a_verdict_is_the_sum_of_its_findings():
     assert Verdict((yes, no)).said == "refused: too bad" and not Verdict((yes, no)).accepted
 
 
-def test_the_command_stores_every_candidate_and_lets_only_the_accepted_fly(taught, tmp_path):
+def test_the_command_stores_every_candidate_and_only_the_accepted_wait_to_fly(
+        taught, tmp_path, capsys):
     policy, store = tmp_path / "policy.safetensors", tmp_path / "store"
     taught.card["camera"] = {**taught.card["camera"], "width": CAMERA.width,
                              "height": CAMERA.height, "fov": CAMERA.horizontal_fov}
@@ -162,17 +163,18 @@ def test_the_command_stores_every_candidate_and_lets_only_the_accepted_fly(taugh
     verdicts = [there.papers(d).get("verdict") for d in there.digests()]
     assert len(verdicts) == 3 and verdicts[0] is None, "the policy that flew, and two candidates"
     assert [v["accepted"] for v in verdicts[1:]] == [first["accepted"], True]
-    assert there.live == there.digests()[2] and there.lineage(there.live)[1] == there.digests()[0]
-    why = there.history()[-1].why
-    assert why.startswith("accepted: ") and "loss on help from" in why
+    parent, candidate = there.digests()[0], there.digests()[2]
+    assert there.live == parent and there.lineage(candidate) == [candidate, parent]
+    assert there.waiting() == candidate
+    assert "waits there for its trial" in capsys.readouterr().out
     assert [one["candidate"] for one in there.decisions()] == there.digests()[1:]
-    # Once one has been gone back from, others are kept and do not fly, until a person says so.
-    before = there.rollback("it failed in flight").policy
+    # Once one has failed in flight, others are kept and do not wait, until a person says so.
+    there.fail(candidate, "the guard held the vehicle")
     again = [*words, "--margin", "1000", "--seed", "1"]
-    assert main(again) == 0 and there.live == before
-    there.promote(there.decisions()[-1]["candidate"], "by hand")
-    assert main(again) == 0
-    assert there.live == there.decisions()[-1]["candidate"] != before
+    assert main([*again, "--penalty", "0.29"]) == 0 and there.waiting() is None
+    there.promote(parent, "go on")
+    assert main([*again, "--penalty", "0.28"]) == 0
+    assert there.waiting() == there.decisions()[-1]["candidate"] == there.digests()[-1]
 
 
 def test_help_that_does_not_fit_itself_is_not_even_learned_from(taught, tmp_path, capsys):

@@ -128,6 +128,45 @@ def test_the_link_follows_the_history_after_a_kill_between_the_two(store, tmp_pa
     assert os.readlink(link) == f"policies/{b}.safetensors"
 
 
+def accepted(store, tmp_path, number, parent):
+    """Take in a candidate that a judge has accepted."""
+    digest = store.add(policy(tmp_path, number), parent)
+    store.decide({"accepted": True, "said": "accepted: it is better"}, digest)
+    return digest
+
+
+def test_what_is_accepted_waits_for_a_trial_and_after_a_failure_none_does(store, tmp_path):
+    assert store.waiting() is None
+    a = store.add(policy(tmp_path, 1))
+    store.promote(a, "first")
+    b, c = (accepted(store, tmp_path, n, a) for n in (2, 3))
+    store.decide({"accepted": False, "said": "refused: it is worse"},
+                 store.add(policy(tmp_path, 4), a))
+    assert store.waiting() == c and store.live == a
+    store.lend(c)
+    assert (store.folder / LIVE).resolve().stem == c and store.live == a
+    store.fail(c, "the guard held the vehicle")
+    assert (store.folder / LIVE).resolve().stem == a and store.waiting() is None
+    d = accepted(store, tmp_path, 5, a)
+    assert store.waiting() is None, "a person decides"
+    store.promote(a, "go on")
+    assert store.waiting() == d
+    store.promote(d, "it has stood")
+    assert store.waiting() is None, "what waits was made from what flies"
+    e = accepted(store, tmp_path, 6, d)
+    assert store.waiting() == e
+    store.rollback("it flies badly")
+    assert store.live == a and store.waiting() is None
+    store.promote(a, "go on")
+    assert store.waiting() is None, "what was gone back from is not come back to"
+    store.decide({"accepted": True, "said": "accepted: it is better"}, c)
+    assert store.waiting() is None, "what has failed is not tried again"
+    (store.folder / "decisions.jsonl").write_text("nonsense\n")
+    with pytest.raises(LnnError, match=r"decisions.jsonl: line 1: .* expected a decision"):
+        store.waiting()
+    assert b in store.digests()
+
+
 def test_the_command_shows_and_changes_it(store, tmp_path, capsys):
     def said(*words):
         assert main(["store", str(store.folder), *words]) == 0
@@ -141,6 +180,11 @@ def test_the_command_shows_and_changes_it(store, tmp_path, capsys):
     assert [line[:14] for line in listed[:2]] == [f"  {first[:12]}", f"* {second[:12]}"]
     assert listed[1].endswith(f"from {first[:12]}") and listed[3].endswith(": it is better")
     assert json.loads(said("show", second[:12]))["lineage"] == [second, first]
+    third = accepted(store, tmp_path, 3, second)
+    last = said().splitlines()[-1]
+    assert last == f"{third[:12]} was accepted, and waits for its trial in flight"
+    store.fail(third, "the guard held the vehicle")
+    assert said().endswith(f"  {third[:12]} failed its trial: the guard held the vehicle\n")
     assert said("rollback") == f"{first} flies again\n" and store.live == first
     for words, expected in ((("show",), "expected a digest"), (("rollback", "x"), "nothing after"),
                             (("promote", "12345678"), "0 policies begin with")):

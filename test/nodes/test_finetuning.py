@@ -42,6 +42,7 @@ class Learning:
     def __init__(self, bench, folder: Path, episodes: int = 12, **parameters: object) -> None:
         self.bench, self.folder = bench, folder
         self.recordings, self.rehearsal = folder / "recordings", folder / "old"
+        self.link = folder / "store" / LIVE  # what flies after a start
         for k in range(episodes):
             recorded(self.recordings / f"2026-01-01_{k:02}", k, (0.4, 0.0, 0.0, 0.2))
         for k in range(6):
@@ -49,13 +50,19 @@ class Learning:
         self.policy = random_policy(folder / "policy.safetensors")
         self.store = Store(folder / "store")
         self.progress = bench.collect(DiagnosticStatus, "companion/progress", LATCHED)
-        self.process = bench.start("companion", **{
+        self.parameters = {
             "folder": self.recordings, "finetune__rehearsal": self.rehearsal,
             "finetune__store": folder / "store", "finetune__policy": self.policy,
             "finetune__worlds": 0, "finetune__cpu": 1.0,
             # Tests keep the computer busy: who waits for the others would wait long.
-            "finetune__idle": False, **parameters})
-        bench.until(lambda: self.stages()[-1:] == ["idle"], "a companion that could learn")
+            "finetune__idle": False, **parameters}
+        self.start()
+
+    def start(self) -> None:
+        """Start the companion."""
+        self.progress.clear()
+        self.process = self.bench.start("companion", **self.parameters)
+        self.bench.until(lambda: self.progress, "a companion that could learn")
 
     def stages(self) -> list[str]:
         """Return what it was at, step by step, without repeating."""
@@ -87,8 +94,11 @@ def test_it_learns_when_asked_and_stores_what_it_makes_with_the_reason(bench, tm
     assert [s for s in learning.stages() if s != "idle"] == [
         "begun", "reading", "looking", "learning", "reading", "judging", "done"]
     parent, candidate = learning.store.digests()
-    assert learning.store.live == candidate and learning.store.lineage(candidate)[1] == parent
+    assert learning.store.lineage(candidate)[1] == parent
     assert load(learning.store.path(candidate)).weights_digest() == pairs(done)["digest"]
+    # Nobody tries it, so nothing else flies until a person says so.
+    assert learning.store.live == parent and learning.store.waiting() == candidate
+    learning.store.promote(candidate, "by hand")
     # The next one begins with what flies now, and with what has been recorded since.
     assert learning.ask().success
     bench.until(lambda: learning.stages().count("done") == 2, "another end")
@@ -160,12 +170,20 @@ def test_what_stands_in_its_way_is_said_in_a_sentence(bench, tmp_path, parameter
     assert learning.process.alive
 
 
-def test_after_so_many_takeovers_it_begins_and_the_candidate_flies_on_trial(bench, tmp_path):
+def flight_from_the_store(bench, folder: Path, **parameters: object) -> Flight:
+    """Start a controller that flies what a store lets fly."""
     policy = random_policy(bench.folder / "policy.safetensors")
-    store = Store(tmp_path / "store")
-    store.promote(store.add(policy), "to begin with")
-    flight = Flight(bench, engage=True, policy=tmp_path / "store" / LIVE)
+    store = Store(folder / "store")
+    if store.live is None:
+        store.promote(store.add(policy), "to begin with")
+    flight = Flight(bench, engage=True, policy=folder / "store" / LIVE, **parameters)
     flight.fly()
+    return flight
+
+
+@pytest.mark.parametrize("end", ["rolled back", "killed"])
+def test_after_takeovers_it_learns_and_the_candidate_is_tried_and_fails(bench, tmp_path, end):
+    flight = flight_from_the_store(bench, tmp_path)
     learning = Learning(bench, tmp_path, finetune__after_takeovers=1)
     takeover = bench.publisher(TwistStamped, "takeover")
     kept = bench.collect(DiagnosticStatus, "companion/status", LATCHED)
@@ -182,17 +200,49 @@ def test_after_so_many_takeovers_it_begins_and_the_candidate_flies_on_trial(benc
     assert pairs(done)["accepted"] == "true", done.message
     weights = pairs(done)["digest"][:16]
     assert bench.trigger("controller/engage", flight.sensors).success
-    flight.until(lambda: flight.say()["policy"] == weights, "the candidate in flight")
-    assert "on trial" in flight.say()["swap"] and learning.store.live is not None
+    learning.until("trial", flight.sensors)
+    assert flight.say()["policy"] == weights and "on trial" in flight.say()["swap"]
     again = bench.call(SetBool, "companion/finetune", SetBool.Request(data=True), flight.sensors)
     assert not again.success and f"policy {weights} is on trial in flight" in again.message
-    # The controller goes back, and so does the store.
-    live = learning.store.live
-    assert bench.trigger("controller/rollback", flight.sensors).success
-    link = tmp_path / "store" / LIVE  # what flies after a start
-    flight.until(lambda: link.resolve().stem != live, "another policy in the store")
-    assert learning.store.history()[-1].rollback
-    assert load(link.resolve()).weights_digest() == load(policy).weights_digest()
+    # A start in the middle of it begins with what has been proven.
+    before = learning.store.live
+    assert learning.link.resolve().stem == before != learning.store.waiting()
+    if end == "killed":
+        flight.process.send(signal.SIGKILL)
+        flight.process.wait()
+        flight = flight_from_the_store(bench, tmp_path)
+    else:
+        assert bench.trigger("controller/rollback", flight.sensors).success
+    flight.until(lambda: f"policy {weights} has failed its trial" in learning.progress[-1].message,
+                 "that it has failed")
+    assert flight.say()["policy"] == load(learning.link.resolve()).weights_digest()[:16] != weights
+    assert learning.link.resolve().stem == learning.store.live == before
+    failure = learning.store.decisions()[-1]
+    assert failure["trial"] == "failed"
+    assert load(learning.store.path(failure["candidate"])).weights_digest()[:16] == weights
+    assert learning.store.waiting() is None, "no other is tried until a person says so"
+
+
+def test_what_waits_is_tried_by_the_controller_that_comes_and_promoted_once_it_has_stood(
+        bench, tmp_path):
+    learning = Learning(bench, tmp_path)
+    assert learning.ask().success
+    assert "waits for its trial" in learning.until("waiting").message
+    parent, candidate = learning.store.digests()
+    # As if the companion had been killed when a controller was about to read it.
+    learning.process.send(signal.SIGKILL)
+    learning.process.wait()
+    learning.store.lend(candidate)
+    learning.start()
+    learning.until("waiting")
+    assert learning.link.resolve().stem == parent
+    flight = flight_from_the_store(bench, tmp_path, swap__trial_s=0.5)
+    promoted = learning.until("promoted", flight.sensors)
+    assert "has stood its trial" in promoted.message
+    assert learning.link.resolve().stem == learning.store.live == candidate
+    flight.until(lambda: flight.say()["policy"] == pairs(promoted)["digest"], "the candidate")
+    assert flight.say()["policy_parameter"] == str(learning.link)
+    assert learning.store.history()[-1].numbers["accepted"] is True
 
 
 def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_path):
@@ -204,5 +254,5 @@ def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_p
     assert bench.call(SetBool, "companion/finetune", SetBool.Request(data=True),
                       flight.sensors).success
     failed = learning.until("failed", flight.sensors)
-    assert f"expected '{learning.folder / 'store' / LIVE}', so that it flies" in failed.message
+    assert f"expected '{learning.link}', so that it flies" in failed.message
     assert flight.say()["swap"].startswith("settled"), "nobody asked"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lnn_ros.nodes.settings import FinetuneSettings
 from lnn_ros.succession import Stage
 
 _ANSWER_S = 10.0
-"""A controller that has not begun with a candidate by then has gone: it is asked again."""
+"""A controller that does not fly a candidate by then has gone: it is asked again."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class _Candidate:
 
     digest: str
     weights: str
+
+
+class _Trial(Enum):
+    """Where the trial of a candidate stands."""
+
+    NONE = "not begun"
+    ASKED = "the controller was asked for it"
+    PREPARED = "the controller prepares it"
+    FLOWN = "the controller flies it"
 
 
 class Finetuning:
@@ -64,9 +74,9 @@ class Finetuning:
         self._usable = bool(settings.rehearsal)
         self._takeovers = 0
         self._next: _Candidate | None = None
-        self._asked_s: float | None = None  # when the controller was asked to try it, steady time
+        self._trial = _Trial.NONE
+        self._asked_s = 0.0  # when the controller was asked for it, steady time
         self._before = ""  # what it said of its last change of policies then
-        self._changing = False  # whether the controller has begun with it
         self._hindrance = ""  # said last of why it cannot be tried yet
         self._said: Mapping[str, str] = {}  # by the controller, last
         self._publisher = node.create_publisher(DiagnosticStatus, "~/progress", qos.LATCHED)
@@ -83,7 +93,7 @@ class Finetuning:
             raise LnnError("parameter finetune.rehearsal is empty: expected a folder of flights "
                            "of what the policy can (lnn_ros demonstrate makes some), so that it is "
                            "not forgotten")
-        if self._next is not None and self._asked_s is not None:
+        if self._next is not None and self._trial is not _Trial.NONE:
             raise LnnError(f"finetune refused: policy {self._next.weights} is on trial in flight, "
                            f"expected the end of it")
         self._learner.start()
@@ -114,7 +124,7 @@ class Finetuning:
     def due(self, after: int) -> bool:
         """Tell, once, that there have been so many takeovers since it last began (0: never)."""
         if not after or self._takeovers < after or self._learner.running or (
-                self._asked_s is not None):
+                self._trial is not _Trial.NONE):
             return False
         self._takeovers = 0
         return True
@@ -129,10 +139,11 @@ class Finetuning:
                 if progress.get("accepted") is True and progress.get("waits") is False:
                     self.fail("accepted, but the one before had to be gone back from: it is kept "
                               "until a person promotes it (lnn_ros store)")
-        if self._asked_s is not None and not self._changing and (
-                time.monotonic() - self._asked_s > _ANSWER_S):
-            self._withdraw()
-        elif self._next is not None and self._asked_s is None and not self._learner.running:
+        if self._trial in (_Trial.ASKED, _Trial.PREPARED):
+            if time.monotonic() - self._asked_s > _ANSWER_S:
+                self._trial = _Trial.NONE  # whoever was asked has gone
+                self._do(lambda store: store.mend())
+        elif self._next is not None and self._trial is _Trial.NONE and not self._learner.running:
             self._offer(self._next)
 
     def controller_said(self, topic: str, values: Mapping[str, str]) -> None:
@@ -145,16 +156,17 @@ class Finetuning:
             return
         stage, _, last = values["swap"].partition("; ")
         if stage == Stage.TRIAL.value and candidate.weights in last:
-            if not self._changing:  # it has been read
-                self._asked_s, self._changing = self._asked_s or time.monotonic(), True
-                self._do(lambda store: store.mend())
+            if self._trial is not _Trial.FLOWN:
+                self._trial = _Trial.FLOWN
+                self._do(lambda store: store.mend())  # it has been read
                 self._tell({"stage": "trial", "said": last})
         elif stage != Stage.SETTLED.value:
-            self._changing = self._asked_s is not None
+            if self._trial is _Trial.ASKED:
+                self._trial = _Trial.PREPARED
         elif f"policy {candidate.weights} has stood" in last:
             self._promote(candidate, last)
-        elif self._changing or candidate.weights in last or (
-                self._asked_s is not None and last != self._before):
+        elif self._trial in (_Trial.PREPARED, _Trial.FLOWN) or candidate.weights in last or (
+                self._trial is _Trial.ASKED and last != self._before):
             self._failed(candidate, last or "the controller was started anew meanwhile")
 
     def fail(self, said: str) -> None:
@@ -176,7 +188,7 @@ class Finetuning:
                             "said": f"policy {weights} was accepted, and waits for its trial by "
                                     f"the controller {self._settings.controller!r}"})
 
-        self._next, self._asked_s, self._changing, self._hindrance = None, None, False, ""
+        self._next, self._trial, self._hindrance = None, _Trial.NONE, ""
         self._do(look)
 
     def _offer(self, candidate: _Candidate) -> None:
@@ -201,7 +213,7 @@ class Finetuning:
                 self._find_next()
                 return
             store.lend(candidate.digest)
-            self._asked_s, self._changing = time.monotonic(), False
+            self._trial, self._asked_s = _Trial.ASKED, time.monotonic()
             self._before = self._said["swap"].partition("; ")[2]
             assert self._swap is not None
             self._swap.call_async(Trigger.Request()).add_done_callback(answered)
@@ -213,11 +225,6 @@ class Finetuning:
 
         self._do(lend)
 
-    def _withdraw(self) -> None:
-        """Let the link be right again: the controller that was asked has gone."""
-        self._asked_s = None
-        self._do(lambda store: store.mend())
-
     def _promote(self, candidate: _Candidate, said: str) -> None:
         """Let a candidate that has stood its trial be the one that flies."""
         def promote(store: Store) -> None:
@@ -226,12 +233,12 @@ class Finetuning:
             self._node.get_logger().info(f"fine-tuning: {said}")
             self._tell({"stage": "promoted", "said": said, "digest": candidate.weights})
 
-        self._next, self._asked_s = None, None
+        self._next, self._trial = None, _Trial.NONE
         self._do(promote)
 
     def _failed(self, candidate: _Candidate, why: str) -> None:
         """Note that a candidate has failed, so that it is not tried again, nor another one."""
-        self._next, self._asked_s = None, None
+        self._next, self._trial = None, _Trial.NONE
         self._do(lambda store: store.fail(candidate.digest, why))
         self.fail(f"policy {candidate.weights} has failed its trial, and the one before flies on: "
                   f"{why}")

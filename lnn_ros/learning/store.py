@@ -4,12 +4,13 @@ A folder. ``policies/DIGEST.safetensors`` are the policies, named by the SHA-256
 that a name never means two things and a damaged file is found out; beside each, ``DIGEST.json``
 says where it comes from. ``history.jsonl`` has a line for every change of the policy that flies,
 and is the truth about it; ``decisions.jsonl`` has one for every verdict on a candidate, and for
-every trial in flight that one failed; ``live.safetensors`` is a link to that policy, for who wants
-just a path, such as the parameter ``policy`` of the controller. Everything is written whole or not
-at all: a kill at any instant leaves the state before or the state after.
+every trial in flight that has begun or failed; ``live.safetensors`` is a link to that policy, for
+who wants just a path, such as the parameter ``policy`` of the controller. Everything is written
+whole or not at all: a kill at any instant leaves the state before or the state after.
 
-What was learned flies for good only after its trial: a candidate that the judge accepts waits, is
-lent the link while a controller reads it, and is promoted once it has stood.
+What was learned flies for good only after its trial: a candidate that the judge accepts waits,
+``trial.safetensors`` is a link to it while a controller is to try it, and it is promoted once it
+has stood.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.journal import append, read
 from lnn_ros.learning.results import locked, write
 from lnn_ros.liquid.checkpoint import Checkpoint, load
+from lnn_ros.policies import LIVE, TRIAL
 
-_T = TypeVar("_T")
-LIVE = "live.safetensors"
+_BEGUN, _FAILED = "begun", "failed"
 _SHORTEST = 8
 """Digits from which the beginning of a digest may stand for it."""
 
@@ -153,7 +155,7 @@ class Store:
         LnnError
             When a line other than the last is damaged; half a last line was never written.
         """
-        return _read(self._log, lambda line: Change(**line), "a change of policy")
+        return read(self._log, lambda line: Change(**line), "a change of policy")
 
     @property
     def live(self) -> str | None:
@@ -162,61 +164,91 @@ class Store:
         return history[-1].policy if history else None
 
     def decisions(self) -> list[dict[str, Any]]:
-        """Return every verdict on a candidate, and every failed trial, in order.
+        """Return every verdict on a candidate, and every trial that began or failed, in order.
 
         Raises
         ------
         LnnError
             As ``history``.
         """
-        return _read(self._decided, lambda line: dict(**line), "a decision")
+        return read(self._decided, _decision, "a decision")
 
     def waiting(self) -> str | None:
         """Digest of the accepted candidate whose trial in flight is next; None: there is none.
 
-        It is the last that was made from the policy that flies, and has not flown yet. After one
-        has failed, or been gone back from, none is next until a person promotes one.
+        It is the last that was made from the policy that flies, and has not flown for good yet.
+        After one has failed, or been gone back from, none is next until a person promotes one.
         """
         history = self.history()
         if not history or history[-1].rollback:
             return None
         flown, found = {change.policy for change in history}, None
         for decision in self.decisions():
-            candidate = decision["candidate"]
-            if decision.get("trial"):
+            candidate, trial = decision["candidate"], decision.get("trial")
+            if trial == _FAILED:
                 if decision["changes"] == len(history):
                     return None
                 flown.add(candidate)
-            elif decision["accepted"] and candidate and (
-                    self.papers(candidate)["parent"] == history[-1].policy):
+            elif trial is None and decision["accepted"] and candidate and (
+                    self._parent(candidate) == history[-1].policy):
                 found = candidate
         return None if found in flown else found
+
+    def trials(self, digest: str) -> int:
+        """How many trials of a candidate have begun since the policy that flies last changed."""
+        changes = len(self.history())
+        return sum(decision.get("trial") == _BEGUN and decision["candidate"] == digest
+                   and decision["changes"] == changes for decision in self.decisions())
+
+    def version(self) -> tuple[int, ...]:
+        """Return what is another whenever something has been promoted, gone back from or judged."""
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0
+                     for file in (self._log, self._decided))
 
     # What changes it
 
     def decide(self, verdict: Mapping[str, Any], candidate: str | None) -> None:
         """Note a verdict, plain data, on a candidate; None: it did not come to one."""
         with self._alone():
-            _append(self._decided, {"time": _now(), "candidate": candidate, **verdict})
+            append(self._decided, {"time": _now(), "candidate": candidate, **verdict})
 
-    def lend(self, digest: str) -> None:
-        """Let the link point to a candidate, for a controller to read it; ``mend`` ends that.
+    def begin_trial(self, digest: str) -> None:
+        """Note that the trial of a candidate begins, and link to it: the next ``~/swap`` takes it.
 
         Raises
         ------
         LnnError
-            When it is not there, or damaged.
+            When it is not the one that waits, or damaged.
         """
         self.path(digest)
         with self._alone():
-            self._point(digest)
+            self._expect(digest)
+            self._note_trial(_BEGUN, digest, "")
+            self._point(TRIAL, digest)
+
+    def end_trial(self) -> None:
+        """Link to no candidate any more: nobody else is to take it."""
+        (self.folder / TRIAL).unlink(missing_ok=True)
 
     def fail(self, digest: str, why: str) -> None:
-        """Note that a candidate has failed its trial in flight, and let the link be right."""
+        """Note that a candidate has failed its trial."""
+        self.end_trial()
         with self._alone():
-            _append(self._decided, {"time": _now(), "candidate": digest, "trial": "failed",
-                                    "said": why, "changes": len(self.history())})
-        self.mend()
+            self._note_trial(_FAILED, digest, why)
+
+    def stood(self, digest: str, why: str) -> Change:
+        """Promote a candidate that has stood its trial.
+
+        Raises
+        ------
+        LnnError
+            When a person has decided otherwise meanwhile, or it is damaged.
+        """
+        self.end_trial()
+        self.path(digest)
+        with self._alone():
+            self._expect(digest)
+            return self._change(digest, False, why, self.papers(digest).get("verdict"))
 
     def add(self, file: Path, parent: str | None = None,
             about: Mapping[str, Any] | None = None) -> str:
@@ -298,11 +330,11 @@ class Store:
             return self._change(stack[-2], True, why, numbers)
 
     def mend(self) -> None:
-        """Let the link point to what the history says: after a start, and after ``lend``."""
+        """Let the link point to what the history says; to be called once after a start."""
         with self._alone():
             live = self.live
             if live is not None:
-                self._point(live)
+                self._point(LIVE, live)
 
     # Parts
 
@@ -319,14 +351,32 @@ class Store:
     def _change(self, digest: str, rollback: bool, why: str,
                 numbers: Mapping[str, Any] | None) -> Change:
         change = Change(_now(), digest, self.live, rollback, why, dict(numbers or {}))
-        _append(self._log, asdict(change))
-        self._point(digest)
+        append(self._log, asdict(change))
+        self._point(LIVE, digest)
         return change
 
-    def _point(self, digest: str) -> None:
-        """Replace the link."""
-        link = self.folder / LIVE
-        part = self.folder / f".{LIVE}.{os.getpid()}"
+    def _expect(self, digest: str) -> None:
+        """Refuse what does not wait for a trial."""
+        waiting = self.waiting()
+        if waiting != digest:
+            raise LnnError(f"{self.folder}: policy {(waiting or 'none')[:12]} waits for a trial, "
+                           f"expected {digest[:12]}: somebody has decided otherwise")
+
+    def _note_trial(self, what: str, digest: str, why: str) -> None:
+        append(self._decided, {"time": _now(), "candidate": digest, "trial": what, "said": why,
+                               "changes": len(self.history())})
+
+    def _parent(self, digest: str) -> str | None:
+        """What a policy was made from; of one that is not there any more nobody knows."""
+        try:
+            return self.papers(digest).get("parent")
+        except LnnError:
+            return None
+
+    def _point(self, name: str, digest: str) -> None:
+        """Replace a link."""
+        link = self.folder / name
+        part = self.folder / f".{name}.{os.getpid()}"
         part.unlink(missing_ok=True)
         part.symlink_to(self._file(digest).relative_to(self.folder))
         part.replace(link)
@@ -350,38 +400,13 @@ class Store:
             yield
 
 
-def _read(file: Path, made: Callable[[dict[str, Any]], _T], expected: str) -> list[_T]:
-    """Return the lines of a log; half a last one was never written."""
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        return []
-    found = []
-    for number, line in enumerate(lines[:-1], 1):  # what ends without a line feed is half one
-        try:
-            found.append(made(json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise LnnError(f"{file}: line {number}: {error}: expected {expected}") from error
+def _decision(line: dict[str, Any]) -> dict[str, Any]:
+    """Check a line of the decisions."""
+    found = dict(**line)
+    missing = {"candidate", "changes" if "trial" in found else "accepted"} - set(found)
+    if missing:
+        raise ValueError(f"without {', '.join(sorted(missing))}")
     return found
-
-
-def _append(file: Path, what: Mapping[str, Any]) -> None:
-    """Add a line that is on the disk when this returns."""
-    with file.open("a+b") as log:
-        _drop_half_a_line(log)
-        log.write((json.dumps(what) + "\n").encode())
-        log.flush()
-        os.fsync(log.fileno())
-
-
-def _drop_half_a_line(log: Any) -> None:
-    """Cut off what a kill has left of a line."""
-    log.seek(0)
-    whole = log.read()
-    end = whole.rfind(b"\n") + 1
-    if end < len(whole):
-        log.truncate(end)
-    log.seek(0, os.SEEK_END)
 
 
 def _digest(file: Path) -> str:

@@ -66,7 +66,7 @@ def _list(store: Store) -> None:
         verb = "back to" if change.rollback else "to"
         sys.stdout.write(f"{change.time}  {verb} {change.policy[:12]}: {change.why}\n")
     for decision in store.decisions():
-        if decision.get("trial"):
+        if decision.get("trial") == "failed":
             sys.stdout.write(f"{decision['time']}  {decision['candidate'][:12]} failed its trial: "
                              f"{decision['said']}\n")
     waiting = store.waiting()

@@ -274,10 +274,8 @@ class Companion(ManagedNode[CompanionSettings]):
         values = {pair.key: pair.value for pair in message.values}
         takeovers = self._recorder.episode.takeovers
         happened = self._recorder.episode.status(topic.rpartition("/")[0], log_ns, values)
-        if self._finetuning is not None:
-            self._finetuning.controller_said(topic, values)
-            if self._recorder.episode.takeovers > takeovers:
-                self._finetuning.takeover()
+        if self._finetuning is not None and self._recorder.episode.takeovers > takeovers:
+            self._finetuning.takeover()
         if happened and (self._recorder.recording is not None
                          or self.parameters.settings().preroll_s > 0):
             try:

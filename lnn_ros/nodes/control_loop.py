@@ -239,7 +239,7 @@ class ControlLoop:
         """
         settings = self._parameters.settings()
         try:
-            file = policies.find(settings.policy)
+            file = policies.newcomer(settings.policy)
         except LnnError as error:  # no reason to stop flying
             raise Refusal(f"swap refused: {error}") from error
         self._succession.propose(file, settings.swap.tolerance, settings.swap.trial_s)

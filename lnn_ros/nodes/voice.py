@@ -168,7 +168,7 @@ class Voice:
 
 
 class StatusSpeaker:
-    """``~/status``: said when the mode changes, and in between when its troubles do, calmly.
+    """``~/status``: said when anything of it changes; its troubles alone, calmly.
 
     It outlives ``Voice``: an unconfigured node has a status, too.
 
@@ -183,7 +183,7 @@ class StatusSpeaker:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
-        self._said: tuple[str, str] = ("", "")
+        self._said: tuple[object, ...] = ()
         self._troubles, self._said_at = "", -np.inf
 
     def say(self, mode: Mode, reason: str, troubles: list[str], level: bytes,
@@ -204,11 +204,12 @@ class StatusSpeaker:
             Publish in any case.
         """
         text = "; ".join(troubles)
-        new = (mode.value, reason) != self._said or bool(text) != bool(self._troubles)
+        known = (mode.value, reason, dict(about))
+        new = known != self._said or bool(text) != bool(self._troubles)
         changed = text != self._troubles and time.monotonic() - self._said_at > self._CALM_S
         if not (now or new or changed):
             return
-        self._said, self._troubles, self._said_at = (mode.value, reason), text, time.monotonic()
+        self._said, self._troubles, self._said_at = known, text, time.monotonic()
         sentence = f"{mode.value}: {reason}" + (f"; {text}" if text else "")
         values = {"mode": mode.value, "reason": reason, "troubles": text, **about}
         self._publisher.publish(

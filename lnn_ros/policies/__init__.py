@@ -6,6 +6,9 @@ from pathlib import Path
 
 from lnn_ros.errors import LnnError
 
+LIVE, TRIAL = "live.safetensors", "trial.safetensors"
+"""Links of a policy store: to what flies, and to what is to be tried by the next ``~/swap``."""
+
 
 def names() -> tuple[str, ...]:
     """Names of all policies that ship."""
@@ -47,3 +50,14 @@ def find(name: str) -> Path:
     if "/" in name or name.endswith(".safetensors"):
         return Path(name).expanduser()
     return path(name)
+
+
+def newcomer(name: str) -> Path:
+    """Return the file that is to take over in flight: as ``find``, but for a store.
+
+    Whose name is a store's link to what flies gets the candidate that is to be tried there, while
+    there is one. A start never does.
+    """
+    file = find(name)
+    trial = file.with_name(TRIAL)
+    return trial if file.name == LIVE and trial.exists() else file

@@ -17,10 +17,12 @@ from hypothesis.stateful import (
 )
 from policies_for_tests import small_checkpoint
 
+from lnn_ros import policies
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.store import LIVE, Store
+from lnn_ros.learning.store import Store
 from lnn_ros.liquid.checkpoint import load, save
+from lnn_ros.policies import LIVE, TRIAL
 
 
 def policy(folder, number):
@@ -143,15 +145,27 @@ def test_what_is_accepted_waits_for_a_trial_and_after_a_failure_none_does(store,
     store.decide({"accepted": False, "said": "refused: it is worse"},
                  store.add(policy(tmp_path, 4), a))
     assert store.waiting() == c and store.live == a
-    store.lend(c)
-    assert (store.folder / LIVE).resolve().stem == c and store.live == a
+    live, trial = store.folder / LIVE, store.folder / TRIAL
+    assert policies.newcomer(str(live)) == policies.find(str(live)) == live
+    store.begin_trial(c)
+    assert live.resolve().stem == store.live == a and trial.resolve().stem == c
+    assert policies.newcomer(str(live)) == trial and policies.find(str(live)) == live
+    assert policies.newcomer(str(store.path(a))) == store.path(a)
+    assert (store.trials(c), store.trials(b)) == (1, 0)
+    with pytest.raises(LnnError, match=f"policy {c[:12]} waits for a trial, expected {b[:12]}"):
+        store.begin_trial(b)
     store.fail(c, "the guard held the vehicle")
-    assert (store.folder / LIVE).resolve().stem == a and store.waiting() is None
+    assert not trial.is_symlink() and store.waiting() is None and store.live == a
+    with pytest.raises(LnnError, match="somebody has decided otherwise"):
+        store.stood(c, "it has stood")
     d = accepted(store, tmp_path, 5, a)
     assert store.waiting() is None, "a person decides"
     store.promote(a, "go on")
     assert store.waiting() == d
-    store.promote(d, "it has stood")
+    store.begin_trial(d)
+    before = store.version()
+    assert store.stood(d, "it has stood").policy == store.live == d != before
+    assert store.version() != before and not trial.is_symlink()
     assert store.waiting() is None, "what waits was made from what flies"
     e = accepted(store, tmp_path, 6, d)
     assert store.waiting() == e
@@ -161,10 +175,12 @@ def test_what_is_accepted_waits_for_a_trial_and_after_a_failure_none_does(store,
     assert store.waiting() is None, "what was gone back from is not come back to"
     store.decide({"accepted": True, "said": "accepted: it is better"}, c)
     assert store.waiting() is None, "what has failed is not tried again"
-    (store.folder / "decisions.jsonl").write_text("nonsense\n")
-    with pytest.raises(LnnError, match=r"decisions.jsonl: line 1: .* expected a decision"):
-        store.waiting()
-    assert b in store.digests()
+    (store.folder / "policies" / f"{b}.json").unlink()
+    assert store.waiting() is None, "also where somebody has tidied up"
+    for damaged in ("nonsense", '{"candidate": null}', '{"trial": "begun", "candidate": "x"}'):
+        (store.folder / "decisions.jsonl").write_text(f"{damaged}\n")
+        with pytest.raises(LnnError, match=r"decisions.jsonl: line 1: .* expected a decision"):
+            store.waiting()
 
 
 def test_the_command_shows_and_changes_it(store, tmp_path, capsys):

@@ -18,8 +18,9 @@ from ros import LATCHED, pairs
 from std_srvs.srv import SetBool
 
 from lnn_ros.geometry import VirtualCamera
-from lnn_ros.learning.store import LIVE, Store
-from lnn_ros.liquid.checkpoint import load
+from lnn_ros.learning.store import Store
+from lnn_ros.liquid.checkpoint import load, save
+from lnn_ros.policies import LIVE, TRIAL
 
 CAMERA = VirtualCamera(64, 48, np.pi / 2)
 NOBODY = '""'  # an empty text, as the command line takes it
@@ -206,43 +207,78 @@ def test_after_takeovers_it_learns_and_the_candidate_is_tried_and_fails(bench, t
     assert not again.success and f"policy {weights} is on trial in flight" in again.message
     # A start in the middle of it begins with what has been proven.
     before = learning.store.live
-    assert learning.link.resolve().stem == before != learning.store.waiting()
+    candidate = learning.store.waiting()
+    assert learning.link.resolve().stem == before != candidate
+    assert learning.store.trials(candidate) == 1
+    assert not learning.link.with_name(TRIAL).exists(), "nobody else is to take it"
     if end == "killed":
         flight.process.send(signal.SIGKILL)
         flight.process.wait()
         flight = flight_from_the_store(bench, tmp_path)
+        flight.until(lambda: "came to nothing: none so far" in learning.progress[-1].message,
+                     "that it waits again")
+        assert learning.store.waiting() == candidate
     else:
         assert bench.trigger("controller/rollback", flight.sensors).success
-    flight.until(lambda: f"policy {weights} has failed its trial" in learning.progress[-1].message,
-                 "that it has failed")
+        flight.until(lambda: f"policy {weights} has failed its trial" in
+                     learning.progress[-1].message, "that it has failed")
+        assert learning.store.waiting() is None, "no other is tried until a person says so"
     assert flight.say()["policy"] == load(learning.link.resolve()).weights_digest()[:16] != weights
     assert learning.link.resolve().stem == learning.store.live == before
-    failure = learning.store.decisions()[-1]
-    assert failure["trial"] == "failed"
-    assert load(learning.store.path(failure["candidate"])).weights_digest()[:16] == weights
-    assert learning.store.waiting() is None, "no other is tried until a person says so"
+
+
+def store_with_a_candidate(folder: Path, trials: int = 0) -> tuple[Store, str]:
+    """Make a store in which a candidate waits, so many trials of which have begun."""
+    store = Store(folder / "store")
+    parent = store.add(random_policy(folder / "policy.safetensors"))
+    store.promote(parent, "to begin with")
+    learned = load(store.path(parent))
+    learned.arrays["head.bias"] += 0.01
+    save(folder / "learned.safetensors", learned)
+    candidate = store.add(folder / "learned.safetensors", parent, {"verdict": {"accepted": True}})
+    store.decide({"accepted": True, "said": "accepted: it is better"}, candidate)
+    for _ in range(trials):  # as a companion that is killed before the controller has read it
+        store.begin_trial(candidate)
+    return store, candidate
 
 
 def test_what_waits_is_tried_by_the_controller_that_comes_and_promoted_once_it_has_stood(
         bench, tmp_path):
-    learning = Learning(bench, tmp_path)
-    assert learning.ask().success
+    store, candidate = store_with_a_candidate(tmp_path, trials=1)
+    parent = store.live
+    learning = Learning(bench, tmp_path, episodes=1)
     assert "waits for its trial" in learning.until("waiting").message
-    parent, candidate = learning.store.digests()
-    # As if the companion had been killed when a controller was about to read it.
-    learning.process.send(signal.SIGKILL)
-    learning.process.wait()
-    learning.store.lend(candidate)
-    learning.start()
-    learning.until("waiting")
-    assert learning.link.resolve().stem == parent
     flight = flight_from_the_store(bench, tmp_path, swap__trial_s=0.5)
+    assert flight.say()["policy"] == load(store.path(parent)).weights_digest()[:16]
     promoted = learning.until("promoted", flight.sensors)
     assert "has stood its trial" in promoted.message
-    assert learning.link.resolve().stem == learning.store.live == candidate
-    flight.until(lambda: flight.say()["policy"] == pairs(promoted)["digest"], "the candidate")
+    assert learning.link.resolve().stem == store.live == candidate
+    assert flight.say()["policy"] == load(store.path(candidate)).weights_digest()[:16]
     assert flight.say()["policy_parameter"] == str(learning.link)
-    assert learning.store.history()[-1].numbers["accepted"] is True
+    assert store.history()[-1].numbers["accepted"] is True
+
+
+def test_a_candidate_whose_trials_all_came_to_nothing_has_failed(bench, tmp_path):
+    store, _ = store_with_a_candidate(tmp_path, trials=3)
+    flight = flight_from_the_store(bench, tmp_path)
+    learning = Learning(bench, tmp_path, episodes=1)
+    failed = learning.until("failed", flight.sensors)
+    assert "3 trials have begun, and none was stood" in failed.message
+    assert store.waiting() is None and flight.say()["swap"] == "settled; none so far"
+
+
+def test_what_a_person_decides_during_a_trial_holds(bench, tmp_path):
+    store, candidate = store_with_a_candidate(tmp_path)
+    parent = store.live
+    flight = flight_from_the_store(bench, tmp_path, swap__trial_s=1.0)
+    learning = Learning(bench, tmp_path, episodes=1)
+    learning.until("trial", flight.sensors)
+    store.promote(store.add(random_policy(tmp_path / "another.safetensors")), "by hand")
+    another = store.live
+    failed = learning.until("failed", flight.sensors)
+    assert "somebody has decided otherwise" in failed.message
+    assert store.live == another not in (parent, candidate)
+    assert learning.link.resolve().stem == another
 
 
 def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_path):
@@ -255,4 +291,4 @@ def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_p
                       flight.sensors).success
     failed = learning.until("failed", flight.sensors)
     assert f"expected '{learning.link}', so that it flies" in failed.message
-    assert flight.say()["swap"].startswith("settled"), "nobody asked"
+    assert flight.say()["swap"] == "settled; none so far", "nobody asked"

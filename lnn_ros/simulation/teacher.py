@@ -34,14 +34,16 @@ MEMORY_S = 5.0
 """For so long after it was last seen the target is where it was."""
 PLAN_NS = 300_000_000
 """Least time between two plans, ns."""
-SEARCH_GOES_M, SEARCH_AHEAD_M = 3.0, 9.0
-"""Who searches goes on for so long a way, as if the target were so far ahead."""
-SEARCH_YAW_RATE, SEARCH_HEIGHT = 1.2, 1.9
-"""Then it turns to the left at this rate, rad/s, while climbing to this height, m."""
+SEARCH_YAW_RATE, SEARCH_HEIGHT = 1.4, 1.9
+"""Who searches turns to the left at this rate, rad/s, while climbing to this height, m."""
 SEARCH_TURN = 2.0 * math.pi
 """It turns all around, rad, and goes on in the direction of the last way: what one tree hides,
 another place shows. After three quarters a camera of 90 degrees has looked all around, too, but the
 ways then lead round a square, back to where nothing was seen."""
+SEARCH_GOES_M, SEARCH_AHEAD_M = 3.0, 9.0
+"""Then it goes on for so long a way, as if the target were so far ahead. With this it begins where
+the target has been seen before: it went there. Who has seen nothing yet begins with the turn, which
+a pupil can tell that has only just begun; to end a way that shows nothing is harder to infer."""
 _ASTRAY = 0.8
 """Who looks so far (rad) away from where it meant to go goes where it looks: one way is as good as
 another."""
@@ -82,6 +84,7 @@ class Teacher:
         self._ahead: Solid | None = None
         self._now_ns = self._planned_ns = 0
         self._seen_ns: int | None = None  # when the target was last seen; None: nobody knows where
+        self._blind = True  # no frame has come yet
         self._searches = self._turns = False
         self._done = 0.0  # of the search's way (m) or turn (rad), what the vehicle has done
         self._pose = 0.0, 0.0, 0.0  # of the last look: x, y, yaw
@@ -108,6 +111,7 @@ class Teacher:
         """
         now = self._now_ns = truth.stamp_ns
         if lost is not Lost.FRAMES:
+            self._blind = False
             told = self._sight.told(truth)
             if lost is not Lost.TARGET and told[self._target] >= IN_VIEW_PIXELS:
                 self._seen_ns, self._searches = now, False
@@ -120,11 +124,14 @@ class Teacher:
         if self._searches:
             self._search_on(x, y, yaw)
         elif self._seen_ns is None or now - self._seen_ns > MEMORY_S * 1e9:
-            self._searches, self._turns, self._done, self._ahead = True, False, 0.0, None
+            self._searches, self._done, self._ahead = True, 0.0, None
+            self._turns = self._seen_ns is None
         self._pose = x, y, yaw
 
     def command(self, truth: Truth) -> NDArray[np.float64]:
-        """Say what to do now; see :meth:`Expert.command`."""
+        """Say what to do now; see :meth:`Expert.command`. Before the first frame: stand still."""
+        if self._blind:
+            return np.zeros(4)
         if not self.searches:
             return self._towards(self._world.target, truth)
         if self.turns:

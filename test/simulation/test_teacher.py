@@ -98,7 +98,9 @@ def test_an_obstacle_counts_from_when_it_is_seen_until_the_end():
     far, yaw = math.hypot(x, y), math.atan2(y, x)
     pillar = next(s for s in world.solids if s.shape is Shape.CYLINDER and s is not world.target)
     at = 2.0 / far
-    pillar = replace(pillar, position=(x * at, y * at, 1.5), size=(0.3, 0.3, 1.5))
+    aside = 0.3 / far  # a part of the target is in view beside it
+    pillar = replace(pillar, position=(x * at - y * aside, y * at + x * aside, 1.5),
+                     size=(0.3, 0.3, 1.5))
     bare, blocked = (replace(world, solids=s) for s in ((world.target,), (world.target, pillar)))
     free, warned, sideways = (Teacher(w, CAMERA, task=TASK) for w in (bare, blocked, blocked))
     for teacher in (free, warned):
@@ -130,7 +132,8 @@ def test_a_target_is_remembered_for_a_while_then_searched_by_the_rule():
     assert teacher.searches and not teacher.turns
     ahead = teacher.command(standing(world, away, begun))
     assert ahead[0] > 0.5 and abs(ahead[3]) < 0.1
-    # Until the vehicle has gone that way the word stays, however long that takes.
+    # It was seen before: the way comes first, and the word stays until the vehicle has gone it,
+    # however long that takes.
     teacher.look(standing(world, away, begun + 20.0))
     assert not teacher.turns
     # Who has looked away goes on where it looks now.
@@ -153,6 +156,20 @@ def test_a_target_is_remembered_for_a_while_then_searched_by_the_rule():
     assert teacher.searches and not teacher.turns
     teacher.look(standing(world, yaw, late + 20.1))
     assert not teacher.searches
+
+
+def test_who_has_seen_nothing_yet_turns_first_and_stands_until_there_is_a_frame():
+    world = make_world(300_000, TASK)
+    teacher, away = Teacher(world, CAMERA, task=TASK), bearing(world) + math.pi
+    truth = standing(world, away)
+    teacher.look(truth, Lost.FRAMES)
+    assert not teacher.command(truth).any()
+    teacher.look(truth)
+    assert teacher.turns and teacher.command(truth)[3] == SEARCH_YAW_RATE
+    for turned in np.arange(1.0, SEARCH_TURN + 1.0):
+        assert teacher.turns
+        teacher.look(standing(world, away + turned), Lost.TARGET)
+    assert teacher.searches and not teacher.turns
 
 
 def test_its_search_leads_on_and_not_round_in_a_square():

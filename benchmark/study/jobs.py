@@ -34,6 +34,10 @@ ORDER_SEED = 7
 """Of the order in which a smaller data set takes flights: a larger one holds all of a smaller."""
 
 
+WINDOW = 192
+"""Frames in a row over which a core learns: 10 s. A search turns for 4 s."""
+
+
 class Job(Protocol):
     """Something to do."""
 
@@ -175,10 +179,10 @@ class Learn:
             "parameters": trainer.policy.spec.count(),
         }  # fmt: skip
         start = time.process_time()
-        learn(trainer, (flights, features), self.epochs, self.choice.rate)
+        learn(trainer, (flights, features), self.epochs, self.choice.rate, WINDOW)
         found["cpu_seconds"] = round(time.process_time() - start, 1)
         if self.judge is not None:
-            loss = judged(trainer, _flights((self.judge,), self.given))
+            loss = judged(trainer, _flights((self.judge,), self.given), WINDOW)
             found["loss"] = loss if math.isfinite(loss) else None
         if self.file is not None:
             checkpoint = self._checkpoint(trainer, found)

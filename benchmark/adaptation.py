@@ -251,8 +251,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, help="folder for recordings and policies")
     add("--seeds", type=seed_range, default=SEEDS, metavar="A:B",
         help=f"worlds of the table (default: {SEEDS.start}:{SEEDS.stop})")
-    for name in ("epochs", "rate", "penalty", "memory"):
-        add(f"--{name}", type=type(getattr(usual, name)), default=getattr(usual, name))
+    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs"):
+        default = getattr(usual, name)
+        add(f"--{name.replace('_', '-')}", type=type(default), default=default)
     executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="keeps everything; a rerun goes on from it")
     args = parser.parse_args(argv)
@@ -263,7 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(methods) - set(METHODS)):
         raise LnnError(f"--methods {', '.join(unknown)} found, expected some of "
                        f"{', '.join(METHODS)}")
-    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory)
+    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory,
+                    encoder_epochs=args.encoder_epochs)
     asked = Adaptation(str(policies.find(args.policy)), args.task, conditions, args.flights,
                        args.rehearsal, args.out, recipe, args.seeds)
     with locked(args.json):

@@ -1,10 +1,12 @@
 """Fine-tune a policy on takeovers, such that it forgets little of what it could before.
 
-The encoder stays as it is, so that the features of every frame are computed once and an epoch takes
-seconds. Two things keep the old skills: rehearsal, a bounded memory of old flights, drawn evenly
-from all strata (what they were flown under, and how they ended), which makes up half of what is
-learned from; and a penalty on the way from the old weights. What comes of it is a candidate: it has
-to be judged before it flies.
+Of the encoder a scale and a shift of every channel learn alone, as of a normalisation (Li et al.,
+"Revisiting batch normalization for practical domain adaptation", arXiv:1603.04779, adapt to another
+domain by that alone), and in the first epochs alone: then the features of every frame are computed
+once, and an epoch takes seconds. Two things keep the old skills: rehearsal, a bounded memory of old
+flights, drawn evenly from all strata (what they were flown under, and how they ended), which makes
+up half of what is learned from; and a penalty on the way from the old weights. What comes of it is
+a candidate: it has to be judged before it flies.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from lnn_ros.errors import LnnError
@@ -53,6 +56,9 @@ class Recipe:
         Most flights that are rehearsed; 0: none.
     seed : int
         Of the order, and of which flights are rehearsed.
+    encoder_epochs : int
+        In so many, the first ones, a scale and a shift of every channel of the encoder are learned,
+        too (``EncoderModule.freeze_but_channels``); then it stays as it is.
     """
 
     epochs: int = 20
@@ -60,6 +66,7 @@ class Recipe:
     penalty: float = 1.0
     memory: int = 64
     seed: int = 0
+    encoder_epochs: int = 4
 
 
 def stratified(bags: Sequence[Path], count: int, seed: int) -> list[Path]:
@@ -137,37 +144,55 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     if not any(one.weights.any() for one in new):
         raise LnnError(f"nothing to learn from in {len(new)} recordings: expected commands of a "
                        f"person on takeover")
-    new = [part for one in new for part in excerpts(one)]
     trainer = Trainer.of(checkpoint, recipe.seed)
+    new = [part for one in new for part in excerpts(one)]
     trainer.hold(recipe.penalty)
+    trainer.keep_encoder()
     course: list[dict[str, float]] = []
     of = _fingerprint(checkpoint, [*new, *old], recipe)
     if state is not None and state.exists():
         course = _taken_up(trainer, state, of)
-    features = {}
-    for k, one in enumerate((*new, *old), 1):
-        features[id(one)] = trainer.features(one)
-        say({"stage": "looking", "done": k, "of": len(new) + len(old)})
-        rest()
+    features: dict[int, NDArray[np.float32]] = {}
+
+    def look() -> None:
+        trainer.policy.encoder.freeze()
+        for k, one in enumerate((*new, *old), 1):
+            features[id(one)] = trainer.features(one)
+            say({"stage": "looking", "done": k, "of": len(new) + len(old)})
+            rest()
+
     for epoch in range(len(course), recipe.epochs):
         rng = np.random.default_rng((recipe.seed, 0xF1E, epoch))
         sequences = [*new, *_share(old, sum(map(len, new)), rng)]
+        if epoch >= recipe.encoder_epochs and not features:
+            look()
         rates = tuple(recipe.rate * cosine((epoch + end) / recipe.epochs) for end in (0, 1))
         loss = trainer.epoch(sequences, (epoch,), (rates[0], rates[1]), min(LANES, len(sequences)),
-                             WINDOW, [features[id(one)] for one in sequences], rest)
+                             WINDOW, _of(features, sequences), rest)
         course.append({"epoch": epoch, "loss": loss})
         if state is not None:
             trainer.save(state, {"of": of, "course": course})
         say({"stage": "learning", "done": epoch + 1, "of": recipe.epochs, "loss": loss})
+    if not features:
+        look()
     after = {"new": new, "old": old}
     for name, group in after.items():
         if group:
             course[-1][name] = trainer.loss(group, min(LANES, len(group)), WINDOW,
-                                            [features[id(one)] for one in group])
-    arrays = {name: value for name, value in trainer.policy.arrays().items()
-              if not name.startswith("encoder.")}
-    return Checkpoint(checkpoint.spec, {**checkpoint.arrays, **arrays}, dict(checkpoint.card),
-                      checkpoint.novelty), course
+                                            _of(features, group))
+    novelty = checkpoint.novelty
+    if novelty is not None and recipe.encoder_epochs:
+        known, parent = old or new, Trainer.of(checkpoint, recipe.seed)
+        novelty = novelty.carried(np.concatenate([parent.features(one)[0] for one in known]),
+                                  np.concatenate([features[id(one)][0] for one in known]))
+    return Checkpoint(checkpoint.spec, {**checkpoint.arrays, **trainer.policy.arrays()},
+                      dict(checkpoint.card), novelty), course
+
+
+def _of(features: Mapping[int, NDArray[np.float32]],
+        recordings: Sequence[Recording]) -> list[NDArray[np.float32]] | None:
+    """Features of recordings; None while the encoder still learns."""
+    return [features[id(one)] for one in recordings] if features else None
 
 
 def _fingerprint(checkpoint: Checkpoint, recordings: Sequence[Recording], recipe: Recipe) -> str:

@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="on the way from the old weights (default: %(default)s)")
     add("--memory", type=int, default=usual.memory,
         help="most flights that are rehearsed, and judge (default: %(default)s)")
+    add("--encoder-epochs", type=int, default=usual.encoder_epochs, help="the first ones, in which "
+        "a scale and a shift of every channel of the encoder learn, too (default: %(default)s)")
     add("--seed", type=int, default=usual.seed, help="of order and memory (default: %(default)s)")
     add("--unjudged", action="store_true", help="learn from all recordings, and judge nothing")
     add("--margin", type=float, default=rules.margin, help="share by which the loss on rehearsal "
@@ -73,12 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, judge, and write the candidate; the exit status is 1 if it is refused."""
     torch.set_num_threads(1)
-    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory, args.seed)
+    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory, args.seed,
+                    args.encoder_epochs)
     if recipe.epochs < 1 or not 0.0 < recipe.rate < math.inf or (
-            not 0.0 <= recipe.penalty < math.inf) or recipe.memory < 0:
+            not 0.0 <= recipe.penalty < math.inf) or (
+            min(recipe.memory, recipe.encoder_epochs) < 0):
         raise LnnError(f"--epochs {recipe.epochs}, --rate {recipe.rate}, --penalty "
-                       f"{recipe.penalty}, --memory {recipe.memory} found, expected an epoch or "
-                       f"more, a rate above 0, and neither of the others below")
+                       f"{recipe.penalty}, --memory {recipe.memory}, --encoder-epochs "
+                       f"{recipe.encoder_epochs} found, expected an epoch or more, a rate above 0, "
+                       f"and none of the others below")
     rules = replace(Rules(), margin=args.margin, worlds=args.worlds)
     allowance = Allowance(args.cpu)
     if args.idle:

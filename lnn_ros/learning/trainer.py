@@ -23,7 +23,7 @@ from lnn_ros.learning.hints import COLUMNS
 from lnn_ros.liquid.checkpoint import Checkpoint
 from lnn_ros.liquid.spec import CAMERA_PRESENT, PolicySpec
 from lnn_ros.liquid.torch_cell import OPS
-from lnn_ros.liquid.torch_policy import TorchPolicy
+from lnn_ros.liquid.torch_policy import CHANNEL_PACE, TorchPolicy
 from lnn_ros.liquid.wiring import Wiring
 
 HUBER = 0.5
@@ -85,7 +85,7 @@ class Trainer:
         self._seen = nn.Linear(spec.encoder.features, COLUMNS + 3)
         self._glance = nn.Linear(spec.encoder.features, 4)
         self._known = nn.Linear(read, COLUMNS + 2)
-        self._parameters = [
+        self._parameters: list[Tensor] = [
             *self.policy.parameters(),
             *self._seen.parameters(),
             *self._glance.parameters(),
@@ -95,7 +95,8 @@ class Trainer:
         self._scale = torch.tensor(SCALE)
         self._where = torch.tensor(WHERE_SCALE)
         self._hint_weight = HINT_WEIGHT
-        self._anchor: list[tuple[nn.Parameter, Tensor, float]] = []
+        self._anchor: list[tuple[Tensor, Tensor, float]] = []
+        self._penalty = 0.0
 
     def hold(self, penalty: float) -> None:
         """Let weights be drawn to what they are now, but for the encoder's.
@@ -103,6 +104,7 @@ class Trainer:
         The loss grows by ``penalty`` times the mean square of how far each is from there, by the
         root mean square of its tensor (L2-SP: Li, Grandvalet and Davoine, ICML 2018).
         """
+        self._penalty = penalty
         tensors = [p for name, p in self.policy.named_parameters()
                    if not name.startswith("encoder.")]
         count = sum(p.numel() for p in tensors)
@@ -110,6 +112,18 @@ class Trainer:
             (p, p.detach().clone(), penalty / count / max(float(p.detach().square().mean()), 1e-8))
             for p in tensors
         ] if penalty else []
+
+    def keep_encoder(self) -> None:
+        """Let the encoder learn a scale and a shift of every channel alone, held as ``hold`` says.
+
+        Without ``features`` in ``epoch``, else it learns nothing.
+        """
+        channels = self.policy.encoder.freeze_but_channels()
+        self._parameters += channels
+        self._optimiser.add_param_group({"params": channels})
+        count = sum(p.numel() for p in channels)
+        self._anchor += [(p, torch.zeros_like(p), self._penalty * CHANNEL_PACE ** 2 / count)
+                         for p in channels]
 
     def take_encoder(self, checkpoint: Checkpoint, source: str) -> None:
         """Start from the encoder of another policy.

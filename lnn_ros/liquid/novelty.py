@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,8 @@ MOST = 10.0
 """Of a score: what is a hundred times as unlike must not take a hundred times as long to forget."""
 LEAST_SIDE = 3
 """Pixels; a smaller picture has no second differences."""
+_MOST_SPREAD = 10.0
+"""By so much at most the spread of a feature changes from one encoder to another."""
 _DARK, _WHITE = 8, 247
 """Pixel values below the first and above the second are counted as black, and as white."""
 _FAINT = 1e-3
@@ -184,6 +186,29 @@ class Novelty:
             return -MOST
         score = (0.5 * math.log(squares) - self.usual) / (self.level - self.usual)
         return min(max(score, -MOST), MOST)
+
+    def carried(self, before: Floats, after: Floats) -> Novelty:
+        """Return what it is for another encoder, by what both make of the same frames.
+
+        Mean and spread of every feature move as they do in these frames; how features go together,
+        and what the statistics of the picture are, stays.
+
+        Parameters
+        ----------
+        before, after : ndarray, shape (N, features)
+            Of the encoder that it was fitted for, and of the other one.
+        """
+        count = before.shape[1]
+        was, now = before.std(0, np.float64), after.std(0, np.float64)
+        by = np.ones(len(self.parts))
+        by[:count] = np.divide(now, was, out=np.ones(count), where=(was > 0.0) & (now > 0.0))
+        by = np.clip(by, 1.0 / _MOST_SPREAD, _MOST_SPREAD)
+        mean = self.mean.astype(np.float64)
+        mean[:count] = after.mean(0, np.float64) + by[:count] * (
+            mean[:count] - before.mean(0, np.float64))
+        covariance = self.covariance * np.outer(by, by)
+        return replace(self, mean=mean.astype(np.float32),
+                       covariance=covariance.astype(np.float32))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Tensors, as stored."""

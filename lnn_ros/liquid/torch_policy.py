@@ -18,6 +18,8 @@ from lnn_ros.liquid.spec import CAMERA_PRESENT, PolicySpec
 from lnn_ros.liquid.torch_cell import OPS, CellModule, nest
 from lnn_ros.liquid.wiring import Wiring
 
+CHANNEL_PACE = 10.0
+"""How much faster a channel's scale and shift learn than a weight: there are few, of one size."""
 ENCODER_CHUNK = 256
 """Frames per call of the encoder: small enough for the activations to stay in the cache."""
 SPREAD_DELTA = 2.0
@@ -38,6 +40,42 @@ class EncoderModule(nn.Module):
             nest(self, name, parameter)
         self.in_bfloat16 = False
         """Compute in bfloat16, weights staying float32: for training, where it is faster."""
+        self._channels: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def freeze_but_channels(self) -> list[Tensor]:
+        """Let the encoder learn no more than a scale and a shift of every channel; return them.
+
+        The layers are folded ones: they have no normalisation apart from their weights. Scaling
+        and shifting what a layer's channels are before their rectifier does what that of a batch
+        normalisation would, and is folded into the weights again (``weights``).
+
+        Returns
+        -------
+        list of Tensor, shape (channels,)
+            Zero at first: nothing is changed. A layer's channel y becomes
+            ``(1 + CHANNEL_PACE a) y + CHANNEL_PACE b``.
+        """
+        self.freeze()
+        for name, parameter in self.named_parameters():
+            layer, _, kind = name.rpartition(".")
+            if kind == "bias":
+                self._channels[layer] = (torch.zeros_like(parameter, requires_grad=True),
+                                         torch.zeros_like(parameter, requires_grad=True))
+        return [one for pair in self._channels.values() for one in pair]
+
+    def freeze(self) -> None:
+        """Let it learn nothing more."""
+        for one in (*self.parameters(), *(c for pair in self._channels.values() for c in pair)):
+            one.requires_grad_(False)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its numbers by name, with what its channels have learned."""
+        w: dict[str, Tensor] = dict(self.named_parameters())
+        for layer, (scale, shift) in self._channels.items():
+            by, weight = 1.0 + CHANNEL_PACE * scale, w[f"{layer}.weight"]
+            w[f"{layer}.weight"] = weight * by.reshape(-1, *[1] * (weight.ndim - 1))
+            w[f"{layer}.bias"] = w[f"{layer}.bias"] * by + CHANNEL_PACE * shift
+        return w
 
     def forward(self, frames: Tensor, light: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Encode frames.
@@ -52,7 +90,7 @@ class EncoderModule(nn.Module):
         -------
         Tensor, shape (N, features)
         """
-        w = dict(self.named_parameters())
+        w = self.weights()
         dtype = next(iter(w.values())).dtype
         out = []
         for start in range(0, len(frames), ENCODER_CHUNK):
@@ -237,6 +275,9 @@ class TorchPolicy(nn.Module):
             name: np.array(p.detach().to(torch.float32).numpy(), order="C")
             for name, p in self.named_parameters()
         }
+        for name, weight in self.encoder.weights().items():
+            arrays[f"encoder.{name}"] = np.array(weight.detach().to(torch.float32).numpy(),
+                                                 order="C")
         for name, weight in self.core.weights().items():
             arrays[f"core.{name}"] = weight.detach().to(torch.float32).numpy().copy()
         arrays.update(self.core.wiring.masks())

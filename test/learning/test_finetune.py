@@ -11,7 +11,7 @@ import pytest
 import torch
 from flights_for_tests import CAMERA, arrays, write
 from lessons import lesson
-from policies_for_tests import small_checkpoint, small_spec, small_wiring
+from policies_for_tests import small_checkpoint, small_spec, small_wiring, with_novelty
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
@@ -73,7 +73,7 @@ def test_it_learns_what_is_new_and_rehearsal_and_penalty_keep_what_was_there(tau
 
 def test_the_encoder_stays_and_the_result_is_the_same_every_time(taught):
     new, old = [changed(100)], [lesson(0)]
-    recipe = replace(RECIPE, epochs=2, penalty=1.0)
+    recipe = replace(RECIPE, epochs=2, penalty=1.0, encoder_epochs=0)
     one, other = (finetune(taught, new, old, recipe)[0] for _ in range(2))
     assert one.weights_digest() == other.weights_digest() != taught.weights_digest()
     assert finetune(taught, new, old, replace(recipe, seed=1))[0].weights_digest() != (
@@ -82,6 +82,49 @@ def test_the_encoder_stays_and_the_result_is_the_same_every_time(taught):
         same = np.array_equal(values, taught.arrays[name])
         assert same == name.startswith(("encoder.", "wiring.")), name
     assert one.spec == taught.spec
+
+
+def test_of_the_encoder_a_scale_and_a_shift_of_every_channel_learn(taught):
+    new, old = [changed(100)], [lesson(0)]
+
+    def learned(penalty):
+        recipe = replace(RECIPE, epochs=4, encoder_epochs=2, penalty=penalty)
+        return finetune(taught, new, old, recipe)[0].arrays
+
+    def moved(arrays):
+        return sum(float(np.abs(arrays[name] - values).sum())
+                   for name, values in taught.arrays.items() if name.startswith("encoder."))
+
+    arrays = learned(0.0)
+    for name, was in taught.arrays.items():
+        if name.startswith("encoder.") and name.endswith(".weight"):
+            was, now = (one.reshape(len(one), -1) for one in (was, arrays[name]))
+            scale = (was * now).sum(1) / np.square(was).sum(1)
+            np.testing.assert_allclose(now, scale[:, None] * was, atol=1e-5)
+            assert (np.abs(scale - 1.0) > 1e-4).any(), name
+            bias = name.replace("weight", "bias")
+            shift = arrays[bias] - scale * taught.arrays[bias]
+            assert (np.abs(shift) > 1e-4).any(), name
+    assert 0.0 < moved(learned(1000.0)) < 0.5 * moved(arrays)
+
+
+def test_what_was_usual_is_so_by_the_changed_encoder(taught):
+    new, old = [changed(100)], [lesson(0), lesson(1)]
+    arrays, features = taught.arrays, taught.spec.encoder.features
+    before = np.concatenate([Trainer.of(taught, 0).features(one)[0] for one in old])
+    known = with_novelty(taught).novelty
+    mean = known.mean.copy()
+    mean[:features] = before.mean(0)
+    novelty = replace(known, mean=mean)
+    recipe = replace(RECIPE, epochs=4, encoder_epochs=4)
+    candidate = finetune(Checkpoint(taught.spec, arrays, taught.card, novelty), new, old,
+                         recipe)[0]
+    after = np.concatenate([Trainer.of(candidate, 0).features(one)[0] for one in old])
+    assert np.abs(after.mean(0) - before.mean(0)).max() > 1e-3
+    np.testing.assert_allclose(candidate.novelty.mean[:features], after.mean(0), atol=1e-4)
+    np.testing.assert_array_equal(candidate.novelty.mean[features:], known.mean[features:])
+    assert finetune(Checkpoint(taught.spec, arrays, taught.card, novelty), new, old,
+                    replace(recipe, encoder_epochs=0))[0].novelty is novelty
 
 
 def test_a_strong_penalty_moves_nothing_far(taught):
@@ -130,9 +173,10 @@ def test_only_what_is_labelled_is_cut_out_with_what_came_before():
     assert excerpts(replace(one, weights=0 * weights)) == []
 
 
-def test_who_was_killed_goes_on_and_ends_with_the_same_weights(taught, tmp_path):
+@pytest.mark.parametrize("encoder_epochs", [0, 1, 3])
+def test_who_was_killed_goes_on_and_ends_with_the_same_weights(taught, tmp_path, encoder_epochs):
     new, old = [changed(100), changed(101)], [lesson(0), lesson(1)]
-    recipe = replace(RECIPE, epochs=4, penalty=1.0)
+    recipe = replace(RECIPE, epochs=4, penalty=1.0, encoder_epochs=encoder_epochs)
     whole, course = finetune(taught, new, old, recipe)
     state, told = tmp_path / "state", []
 

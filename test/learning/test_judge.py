@@ -155,7 +155,7 @@ def test_the_command_stores_every_candidate_and_only_the_accepted_wait_to_fly(
     out = tmp_path / "candidate.safetensors"
     words = ["finetune", str(tmp_path / "help"), "--policy", str(policy), "--rehearsal",
              str(tmp_path / "old"), "--out", str(out), "--epochs", "15", "--rate", "0.01",
-             "--worlds", "0", "--store", str(store)]
+             "--encoder-epochs", "0", "--worlds", "0", "--store", str(store)]
     assert main([*words, "--margin", "0"]) in (0, 1)
     first = load(out).card["training"]["verdict"]
     assert main([*words, "--margin", "1000", "--seed", "1"]) == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from policies_for_tests import FEATURES, frame, small_checkpoint, with_novelty
 
@@ -75,6 +76,22 @@ def test_a_score_is_the_logarithm_of_mahalanobis_distance():
     assert judge.of(judge.mean) == -MOST and judge.of(x * np.float32(1e9)) == MOST
     picture, features = frame(np.random.default_rng(2)), np.ones(FEATURES, np.float32)
     assert judge.score(picture, features) == judge.of(describe(picture, features))
+
+
+@given(st.integers(0, 1000))
+def test_features_that_are_scaled_and_shifted_say_the_same_of_every_frame(seed):
+    judge, rng = with_novelty(small_checkpoint()).novelty, np.random.default_rng(seed)
+    by = rng.uniform(0.3, 3.0, FEATURES).astype(np.float32)
+    shift = rng.normal(0.0, 2.0, FEATURES).astype(np.float32)
+    before = rng.normal(1.0, 2.0, (50, FEATURES)).astype(np.float32)
+    moved = judge.carried(before, by * before + shift)
+    x = rng.normal(0, 3, len(judge.parts)).astype(np.float32)
+    y = x.copy()
+    y[:FEATURES] = by * x[:FEATURES] + shift
+    assert moved.of(y) == pytest.approx(judge.of(x), abs=1e-3)
+    # A feature that never moves in these frames, before or after, stays as it was.
+    still = np.zeros_like(before)
+    np.testing.assert_array_equal(judge.carried(still, still).covariance, judge.covariance)
 
 
 def test_it_goes_with_the_policy_and_does_not_rename_it(tmp_path):

@@ -93,7 +93,7 @@ def test_it_learns_when_asked_and_stores_what_it_makes_with_the_reason(bench, tm
     assert pairs(done)["accepted"] == "true", done.message
     assert done.message.startswith("accepted: ") and "loss on help from" in done.message
     assert [s for s in learning.stages() if s != "idle"] == [
-        "begun", "reading", "looking", "learning", "reading", "judging", "done"]
+        "begun", "reading", "learning", "looking", "learning", "reading", "judging", "done"]
     parent, candidate = learning.store.digests()
     assert learning.store.lineage(candidate)[1] == parent
     assert load(learning.store.path(candidate)).weights_digest() == pairs(done)["digest"]

@@ -40,7 +40,7 @@ SEARCH_TURN = 2.0 * math.pi
 """It turns all around, rad, and goes on in the direction of the last way: what one tree hides,
 another place shows. After three quarters a camera of 90 degrees has looked all around, too, but the
 ways then lead round a square, back to where nothing was seen."""
-SEARCH_GOES_M, SEARCH_AHEAD_M = 3.0, 9.0
+SEARCH_GOES_M, SEARCH_AHEAD_M = 4.0, 9.0
 """Then it goes on for so long a way, as if the target were so far ahead. With this it begins where
 the target has been seen before: it went there. Who has seen nothing yet begins with the turn, which
 a pupil can tell that has only just begun; to end a way that shows nothing is harder to infer."""

@@ -180,13 +180,14 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
         if group:
             course[-1][name] = trainer.loss(group, min(LANES, len(group)), WINDOW,
                                             _of(features, group))
-    novelty = checkpoint.novelty
+    novelty, card = checkpoint.novelty, dict(checkpoint.card)
     if novelty is not None and recipe.encoder_epochs:
         known, parent = old or new, Trainer.of(checkpoint, recipe.seed)
         novelty = novelty.carried(np.concatenate([parent.features(one)[0] for one in known]),
                                   np.concatenate([features[id(one)][0] for one in known]))
+        card["novelty"] = {"carried_from": checkpoint.weights_digest()}  # fitted there, not here
     return Checkpoint(checkpoint.spec, {**checkpoint.arrays, **trainer.policy.arrays()},
-                      dict(checkpoint.card), novelty), course
+                      card, novelty), course
 
 
 def _of(features: Mapping[int, NDArray[np.float32]],

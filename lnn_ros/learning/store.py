@@ -155,7 +155,7 @@ class Store:
         LnnError
             When a line other than the last is damaged; half a last line was never written.
         """
-        return read(self._log, lambda line: Change(**line), "a change of policy")
+        return read(self._log, _change_of, "a change of policy")
 
     @property
     def live(self) -> str | None:
@@ -231,10 +231,15 @@ class Store:
         (self.folder / TRIAL).unlink(missing_ok=True)
 
     def fail(self, digest: str, why: str) -> None:
-        """Note that a candidate has failed its trial."""
+        """Note that a candidate has failed its trial.
+
+        What a person has promoted since that began stands in nobody's way.
+        """
         self.end_trial()
         with self._alone():
-            self._note_trial(_FAILED, digest, why)
+            begun = [decision["changes"] for decision in self.decisions()
+                     if decision.get("trial") == _BEGUN and decision["candidate"] == digest]
+            self._note_trial(_FAILED, digest, why, *begun[-1:])
 
     def stood(self, digest: str, why: str) -> Change:
         """Promote a candidate that has stood its trial.
@@ -247,8 +252,12 @@ class Store:
         self.end_trial()
         self.path(digest)
         with self._alone():
+            history = self.history()
+            if history and history[-1].policy == digest:  # a person was quicker
+                return history[-1]
             self._expect(digest)
-            return self._change(digest, False, why, self.papers(digest).get("verdict"))
+            numbers = self.papers(digest).get("verdict")
+            return self._change(digest, False, why, numbers if isinstance(numbers, dict) else None)
 
     def add(self, file: Path, parent: str | None = None,
             about: Mapping[str, Any] | None = None) -> str:
@@ -350,6 +359,7 @@ class Store:
 
     def _change(self, digest: str, rollback: bool, why: str,
                 numbers: Mapping[str, Any] | None) -> Change:
+        self.end_trial()  # first: whoever swaps after this gets what was decided
         change = Change(_now(), digest, self.live, rollback, why, dict(numbers or {}))
         append(self._log, asdict(change))
         self._point(LIVE, digest)
@@ -362,9 +372,10 @@ class Store:
             raise LnnError(f"{self.folder}: policy {(waiting or 'none')[:12]} waits for a trial, "
                            f"expected {digest[:12]}: somebody has decided otherwise")
 
-    def _note_trial(self, what: str, digest: str, why: str) -> None:
+    def _note_trial(self, what: str, digest: str, why: str, changes: int | None = None) -> None:
+        """Note what came of a trial, and after how many changes of what flies it began: now."""
         append(self._decided, {"time": _now(), "candidate": digest, "trial": what, "said": why,
-                               "changes": len(self.history())})
+                               "changes": len(self.history()) if changes is None else changes})
 
     def _parent(self, digest: str) -> str | None:
         """What a policy was made from; of one that is not there any more nobody knows."""
@@ -406,6 +417,19 @@ def _decision(line: dict[str, Any]) -> dict[str, Any]:
     missing = {"candidate", "changes" if "trial" in found else "accepted"} - set(found)
     if missing:
         raise ValueError(f"without {', '.join(sorted(missing))}")
+    candidate, trial = found["candidate"], found.get("trial", _BEGUN)
+    if not isinstance(candidate, str | None) or trial not in (_BEGUN, _FAILED) or (
+            not isinstance(found.get("changes", 0), int)):
+        raise ValueError(f"candidate {candidate!r}, trial {trial!r}, changes "
+                         f"{found.get('changes')!r}")
+    return found
+
+
+def _change_of(line: dict[str, Any]) -> Change:
+    """Check a line of the history."""
+    found = Change(**line)
+    if not isinstance(found.policy, str) or not isinstance(found.rollback, bool):
+        raise ValueError(f"policy {found.policy!r}, rollback {found.rollback!r}")
     return found
 
 

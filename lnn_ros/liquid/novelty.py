@@ -200,9 +200,12 @@ class Novelty:
         """
         count = before.shape[1]
         was, now = before.std(0, np.float64), after.std(0, np.float64)
+        known = np.sqrt(np.diag(self.covariance)[:count].astype(np.float64))
         by = np.ones(len(self.parts))
-        by[:count] = np.divide(now, was, out=np.ones(count), where=(was > 0.0) & (now > 0.0))
-        by = np.clip(by, 1.0 / _MOST_SPREAD, _MOST_SPREAD)
+        # What never moved, and moves now, is as usual as it moves.
+        by[:count] = np.where(was > 0.0, np.clip(
+            np.divide(now, was, out=np.ones(count), where=(was > 0.0) & (now > 0.0)),
+            1.0 / _MOST_SPREAD, _MOST_SPREAD), np.maximum(now / known, 1.0))
         mean = self.mean.astype(np.float64)
         mean[:count] = after.mean(0, np.float64) + by[:count] * (
             mean[:count] - before.mean(0, np.float64))

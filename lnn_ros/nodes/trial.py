@@ -28,7 +28,7 @@ from lnn_ros.succession import Stage
 _LOOK_S = 1.0  # between two looks at the store and at whether the controller is there
 _AGAIN_S = 10.0
 """A controller that has not begun with a candidate by then, or has gone, is asked anew; nor is one
-asked sooner after a trial that came to nothing."""
+asked sooner after a trial has come to nothing."""
 _TRIALS = 3
 """So many may begin: what ends none of them well, by whatever chance, has failed."""
 
@@ -93,8 +93,7 @@ class TrialInFlight:
             self._swap = node.create_client(Trigger, f"{controller}/swap")
             self._status = node.create_subscription(
                 DiagnosticStatus, f"{controller}/status", self._controller_said, qos.LATCHED)
-        if folder.is_dir():
-            self._do(_begin_anew)
+        self._do(_begin_anew)
 
     @property
     def under_way(self) -> str:
@@ -114,7 +113,7 @@ class TrialInFlight:
         if now - self._looked_s < _LOOK_S:
             return
         self._looked_s = now
-        if self._stage is _Trial.NONE and self._folder.is_dir():
+        if self._stage is _Trial.NONE:
             self._do(self._look)
         if self._swap is None or self._next is None:
             return
@@ -146,14 +145,16 @@ class TrialInFlight:
             self._next, self._asked_s, self._hindrance = _Candidate(digest, weights), -math.inf, ""
             self._tell("waiting", f"policy {weights} was accepted, and waits for its trial by the "
                                   f"controller {self._controller!r}", weights)
+            self._hear()  # what came of its trial may have been said before this node knew of it
 
     def _offer(self, candidate: _Candidate, said: Mapping[str, str]) -> None:
         """Ask the controller to try the candidate, if it can.
 
         More than that this node must not ask for: it hears everything, and commands nothing.
         """
-        link, named = str(self._folder / LIVE), said.get("policy_parameter", "")
-        if os.path.abspath(os.path.expanduser(named)) != link:  # of nobody's home, too
+        link = os.path.abspath(self._folder / LIVE)
+        named = os.path.expanduser(said.get("policy_parameter", ""))  # of nobody's home, too
+        if not os.path.isabs(named) or os.path.abspath(named) != link:
             self._hinder(f"policy {candidate.weights} was accepted, but the controller's parameter "
                          f"policy is {named!r}: expected {link!r}, so that it flies what is "
                          f"accepted here")
@@ -184,12 +185,17 @@ class TrialInFlight:
         self._do(ask)
 
     def _controller_said(self, message: DiagnosticStatus) -> None:
-        """Take what the controller says of itself: how the trial of a candidate goes."""
+        """Take what the controller says of itself."""
         values = {pair.key: pair.value for pair in message.values}
-        if "swap" not in values:
-            return
-        self._said, candidate = values, self._next
-        if candidate is None:
+        if "swap" in values:
+            self._said = values
+            self._hear()
+
+    def _hear(self) -> None:
+        """Hear from what the controller said last how the trial of a candidate goes."""
+        values, candidate = self._said, self._next
+        if candidate is None or not values or (
+                self._stage is _Trial.ASKED and values["swap"] == self._before):
             return
         stage, _, last = values["swap"].partition("; ")
         if stage == Stage.TRIAL.value and candidate.weights in last:
@@ -206,8 +212,7 @@ class TrialInFlight:
             self._promote(candidate, last)
         elif f"back from policy {candidate.weights}" in last:
             self._failed(candidate, last)
-        elif self._stage in (_Trial.PREPARED, _Trial.FLOWN) or (
-                self._stage is _Trial.ASKED and values["swap"] != self._before):
+        elif self._stage is not _Trial.NONE:
             self._interrupt(candidate, last)
 
     def _begun(self, candidate: _Candidate) -> bool:
@@ -218,7 +223,7 @@ class TrialInFlight:
 
     def _interrupt(self, candidate: _Candidate, why: str) -> None:
         """Let a candidate wait again whose trial has come to nothing."""
-        self._stage = _Trial.NONE
+        self._stage, self._asked_s = _Trial.NONE, time.monotonic()
         self._do(lambda store: store.end_trial())
         self._tell("waiting", f"the trial of policy {candidate.weights} came to nothing: {why}",
                    candidate.weights)
@@ -246,14 +251,15 @@ class TrialInFlight:
             self._tell("failed", why, "")
 
     def _do(self, what: Callable[[Store], None]) -> None:
-        """Do something with the store; what goes wrong is said, once."""
+        """Do something with the store, if it is there; what goes wrong is said, once."""
         try:
-            what(Store(self._folder))
+            if self._folder.is_dir():
+                what(Store(self._folder))
         except (LnnError, OSError) as error:
             self._hinder(str(error))
 
 
 def _begin_anew(store: Store) -> None:
     """See to what a kill may have left."""
-    store.mend()
     store.end_trial()
+    store.mend()

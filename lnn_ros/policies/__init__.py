@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lnn_ros.errors import LnnError
@@ -59,5 +60,7 @@ def newcomer(name: str) -> Path:
     there is one. A start never does.
     """
     file = find(name)
+    if file.name != LIVE:
+        return file
     trial = file.with_name(TRIAL)
-    return trial if file.name == LIVE and trial.exists() else file
+    return trial if os.path.exists(trial) else file  # never raises: a lost disk is no link

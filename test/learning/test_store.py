@@ -183,6 +183,30 @@ def test_what_is_accepted_waits_for_a_trial_and_after_a_failure_none_does(store,
             store.waiting()
 
 
+def test_what_a_person_says_during_a_trial_is_taken_by_the_next_swap(store, tmp_path):
+    a, b = (store.add(policy(tmp_path, k)) for k in (1, 2))
+    store.promote(a, "first")
+    c = accepted(store, tmp_path, 3, a)
+    live, trial = store.folder / LIVE, store.folder / TRIAL
+    store.begin_trial(c)  # and its companion is killed
+    store.promote(b, "by hand")
+    assert not trial.is_symlink() and policies.newcomer(str(live)) == live
+    d = accepted(store, tmp_path, 4, b)
+    store.fail(c, "the guard held the vehicle")
+    assert store.waiting() == d, "of the policy before: what a person has said since stands"
+    store.begin_trial(d)
+    store.promote(d, "at once")
+    assert store.stood(d, "it has stood").why == "at once"
+    store.begin_trial(accepted(store, tmp_path, 5, d))
+    store.rollback("I liked it better")
+    assert not trial.is_symlink() and store.live == b
+
+
+@pytest.mark.parametrize("name", ["/", "./", "x" * 5000 + "/live.safetensors"])
+def test_a_policy_that_cannot_be_a_file_is_no_candidate(name):
+    assert policies.newcomer(name) == policies.find(name)
+
+
 def test_the_command_shows_and_changes_it(store, tmp_path, capsys):
     def said(*words):
         assert main(["store", str(store.folder), *words]) == 0

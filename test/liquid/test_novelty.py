@@ -92,6 +92,9 @@ def test_features_that_are_scaled_and_shifted_say_the_same_of_every_frame(seed):
     # A feature that never moves in these frames, before or after, stays as it was.
     still = np.zeros_like(before)
     np.testing.assert_array_equal(judge.carried(still, still).covariance, judge.covariance)
+    # One that moves only now is as usual as it moves.
+    spread = np.sqrt(np.diag(judge.carried(still, 50.0 * before).covariance))[:FEATURES]
+    np.testing.assert_allclose(spread, 50.0 * before.std(0), rtol=1e-3)
 
 
 def test_it_goes_with_the_policy_and_does_not_rename_it(tmp_path):

@@ -267,6 +267,26 @@ def test_a_candidate_whose_trials_all_came_to_nothing_has_failed(bench, tmp_path
     assert store.waiting() is None and flight.say()["swap"] == "settled; none so far"
 
 
+@pytest.mark.parametrize("end", ["failed", "promoted"])
+def test_what_came_of_a_trial_while_the_companion_was_down_counts(bench, tmp_path, end):
+    store, candidate = store_with_a_candidate(tmp_path)
+    parent = store.live
+    stands = end == "promoted"
+    flight = flight_from_the_store(bench, tmp_path, swap__trial_s=1.0 if stands else 60.0)
+    learning = Learning(bench, tmp_path, episodes=1)
+    learning.until("trial", flight.sensors)
+    learning.process.send(signal.SIGKILL)
+    learning.process.wait()
+    if stands:
+        flight.until(lambda: "has stood its trial" in flight.say()["swap"], "that it has stood")
+    else:
+        assert bench.trigger("controller/rollback", flight.sensors).success
+    learning.start()
+    learning.until(end, flight.sensors)
+    assert store.trials(candidate) == (0 if stands else 1), "it was not tried again"
+    assert store.live == (candidate if stands else parent) and store.waiting() is None
+
+
 def test_what_a_person_decides_during_a_trial_holds(bench, tmp_path):
     store, candidate = store_with_a_candidate(tmp_path)
     parent = store.live

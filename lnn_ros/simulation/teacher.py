@@ -137,7 +137,8 @@ class Teacher:
         if self.turns:
             most = min(0.5, self._task.vehicle.max_climb)
             climb = min(max(0.9 * (SEARCH_HEIGHT - float(truth.position[2])), -most), most)
-            return np.array([0.0, 0.0, climb, SEARCH_YAW_RATE])
+            turn = min(SEARCH_YAW_RATE, self._task.vehicle.max_yaw_rate)
+            return np.array([0.0, 0.0, climb, turn])
         if self._ahead is None or _aside(self._ahead, truth) > _ASTRAY:
             x, y, z = truth.position.tolist()
             place = (x + SEARCH_AHEAD_M * math.cos(truth.yaw),

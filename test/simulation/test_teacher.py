@@ -166,6 +166,10 @@ def test_who_has_seen_nothing_yet_turns_first_and_stands_until_there_is_a_frame(
     assert not teacher.command(truth).any()
     teacher.look(truth)
     assert teacher.turns and teacher.command(truth)[3] == SEARCH_YAW_RATE
+    slow = replace(TASK, vehicle=replace(TASK.vehicle, max_yaw_rate=0.7))
+    other = Teacher(world, CAMERA, task=slow)
+    other.look(truth)
+    assert other.command(truth)[3] == 0.7, "no faster than the vehicle can"
     for turned in np.arange(1.0, SEARCH_TURN + 1.0):
         assert teacher.turns
         teacher.look(standing(world, away + turned), Lost.TARGET)

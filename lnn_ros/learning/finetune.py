@@ -144,10 +144,10 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     if not any(one.weights.any() for one in new):
         raise LnnError(f"nothing to learn from in {len(new)} recordings: expected commands of a "
                        f"person on takeover")
-    trainer = Trainer.of(checkpoint, recipe.seed)
     new = [part for one in new for part in excerpts(one)]
+    trainer = Trainer.of(checkpoint, recipe.seed)
     trainer.hold(recipe.penalty)
-    trainer.keep_encoder()
+    trainer.adapt_channels(recipe.penalty)
     course: list[dict[str, float]] = []
     of = _fingerprint(checkpoint, [*new, *old], recipe)
     if state is not None and state.exists():
@@ -168,7 +168,7 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
             look()
         rates = tuple(recipe.rate * cosine((epoch + end) / recipe.epochs) for end in (0, 1))
         loss = trainer.epoch(sequences, (epoch,), (rates[0], rates[1]), min(LANES, len(sequences)),
-                             WINDOW, _of(features, sequences), rest)
+                             WINDOW, _cached(features, sequences), rest)
         course.append({"epoch": epoch, "loss": loss})
         if state is not None:
             trainer.save(state, {"of": of, "course": course})
@@ -179,7 +179,7 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     for name, group in after.items():
         if group:
             course[-1][name] = trainer.loss(group, min(LANES, len(group)), WINDOW,
-                                            _of(features, group))
+                                            _cached(features, group))
     novelty, card = checkpoint.novelty, dict(checkpoint.card)
     if novelty is not None and recipe.encoder_epochs:
         known, parent = old or new, Trainer.of(checkpoint, recipe.seed)
@@ -190,8 +190,8 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
                       card, novelty), course
 
 
-def _of(features: Mapping[int, NDArray[np.float32]],
-        recordings: Sequence[Recording]) -> list[NDArray[np.float32]] | None:
+def _cached(features: Mapping[int, NDArray[np.float32]],
+            recordings: Sequence[Recording]) -> list[NDArray[np.float32]] | None:
     """Features of recordings; None while the encoder still learns."""
     return [features[id(one)] for one in recordings] if features else None
 

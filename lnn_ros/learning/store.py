@@ -417,11 +417,11 @@ def _decision(line: dict[str, Any]) -> dict[str, Any]:
     missing = {"candidate", "changes" if "trial" in found else "accepted"} - set(found)
     if missing:
         raise ValueError(f"without {', '.join(sorted(missing))}")
-    candidate, trial = found["candidate"], found.get("trial", _BEGUN)
-    if not isinstance(candidate, str | None) or trial not in (_BEGUN, _FAILED) or (
-            not isinstance(found.get("changes", 0), int)):
-        raise ValueError(f"candidate {candidate!r}, trial {trial!r}, changes "
-                         f"{found.get('changes')!r}")
+    if not isinstance(found["candidate"], str | None):
+        raise ValueError(f"candidate {found['candidate']!r}")
+    if "trial" in found and (found["trial"] not in (_BEGUN, _FAILED)
+                             or not isinstance(found["changes"], int)):
+        raise ValueError(f"trial {found['trial']!r}, changes {found['changes']!r}")
     return found
 
 

@@ -96,7 +96,6 @@ class Trainer:
         self._where = torch.tensor(WHERE_SCALE)
         self._hint_weight = HINT_WEIGHT
         self._anchor: list[tuple[Tensor, Tensor, float]] = []
-        self._penalty = 0.0
 
     def hold(self, penalty: float) -> None:
         """Let weights be drawn to what they are now, but for the encoder's.
@@ -104,7 +103,6 @@ class Trainer:
         The loss grows by ``penalty`` times the mean square of how far each is from there, by the
         root mean square of its tensor (L2-SP: Li, Grandvalet and Davoine, ICML 2018).
         """
-        self._penalty = penalty
         tensors = [p for name, p in self.policy.named_parameters()
                    if not name.startswith("encoder.")]
         count = sum(p.numel() for p in tensors)
@@ -113,16 +111,17 @@ class Trainer:
             for p in tensors
         ] if penalty else []
 
-    def keep_encoder(self) -> None:
-        """Let the encoder learn a scale and a shift of every channel alone, held as ``hold`` says.
+    def adapt_channels(self, penalty: float) -> None:
+        """Let a scale and a shift of every channel be all that the encoder learns.
 
-        Without ``features`` in ``epoch``, else it learns nothing.
+        It does so in epochs without ``features``; both are drawn to nothing by ``penalty``, as
+        weights are by ``hold``.
         """
         channels = self.policy.encoder.freeze_but_channels()
         self._parameters += channels
         self._optimiser.add_param_group({"params": channels})
         count = sum(p.numel() for p in channels)
-        self._anchor += [(p, torch.zeros_like(p), self._penalty * CHANNEL_PACE ** 2 / count)
+        self._anchor += [(p, torch.zeros_like(p), penalty * CHANNEL_PACE ** 2 / count)
                          for p in channels]
 
     def take_encoder(self, checkpoint: Checkpoint, source: str) -> None:

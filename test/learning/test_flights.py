@@ -82,7 +82,7 @@ def test_an_episode_is_recorded_once_and_is_reproducible(tmp_path, share):
     flown, wished = ({stamp_ns(m): command_vector(m) for m in decoded(bags[0], topic)}
                      for topic in ("/cmd_vel", "/takeover"))  # fmt: skip
     assert list(flown) == list(wished) == one.label_stamps.tolist()
-    # Before the first frame both stand still.
+    # Until the first frame has come, which takes less than 0.5 s, both stand still.
     obeyed = [np.array_equal(flown[stamp], wished[stamp]) for stamp in flown
               if stamp > one.frame_stamps[0] + 500_000_000]
     # Shoved at times, and at times flown by the student.

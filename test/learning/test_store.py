@@ -177,7 +177,9 @@ def test_what_is_accepted_waits_for_a_trial_and_after_a_failure_none_does(store,
     assert store.waiting() is None, "what has failed is not tried again"
     (store.folder / "policies" / f"{b}.json").unlink()
     assert store.waiting() is None, "also where somebody has tidied up"
-    for damaged in ("nonsense", '{"candidate": null}', '{"trial": "begun", "candidate": "x"}'):
+    for damaged in ("nonsense", '{"candidate": null}', '{"trial": "begun", "candidate": "x"}',
+                    '{"candidate": ["x"], "accepted": true}',
+                    '{"trial": "ended", "candidate": "x", "changes": 1}'):
         (store.folder / "decisions.jsonl").write_text(f"{damaged}\n")
         with pytest.raises(LnnError, match=r"decisions.jsonl: line 1: .* expected a decision"):
             store.waiting()

@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from flight import Flight
 from flights_for_tests import arrays, write
 from geometry_msgs.msg import TwistStamped
+from lifecycle_msgs.msg import Transition
 from random_policy import random_policy
 from ros import LATCHED, pairs
 from std_srvs.srv import SetBool
@@ -59,10 +60,12 @@ class Learning:
             "finetune__idle": False, **parameters}
         self.start()
 
-    def start(self) -> None:
+    def start(self, **parameters: object) -> None:
         """Start the companion."""
         self.progress.clear()
-        self.process = self.bench.start("companion", **self.parameters)
+        self.process = self.bench.start("companion", **self.parameters, **parameters)
+        if parameters.get("autostart") is False:
+            assert self.bench.transition("companion", Transition.TRANSITION_CONFIGURE)
         self.bench.until(lambda: self.progress, "a companion that could learn")
 
     def stages(self) -> list[str]:
@@ -275,13 +278,24 @@ def test_what_came_of_a_trial_while_the_companion_was_down_counts(bench, tmp_pat
     flight = flight_from_the_store(bench, tmp_path, swap__trial_s=1.0 if stands else 60.0)
     learning = Learning(bench, tmp_path, episodes=1)
     learning.until("trial", flight.sensors)
+
+    def readers():
+        return bench.node.count_subscribers("controller/status")
+
+    both = readers()
     learning.process.send(signal.SIGKILL)
     learning.process.wait()
     if stands:
         flight.until(lambda: "has stood its trial" in flight.say()["swap"], "that it has stood")
     else:
         assert bench.trigger("controller/rollback", flight.sensors).success
-    learning.start()
+    flight.until(lambda: readers() < both, "the dead to be forgotten")
+    # It hears of the end before it is active: before it has looked into the store.
+    others = readers()
+    learning.start(autostart=False)
+    flight.until(lambda: readers() > others, "a reader of what the controller says")
+    flight.more(30)  # meanwhile what is latched comes
+    assert bench.transition("companion", Transition.TRANSITION_ACTIVATE)
     learning.until(end, flight.sensors)
     assert store.trials(candidate) == (0 if stands else 1), "it was not tried again"
     assert store.live == (candidate if stands else parent) and store.waiting() is None

@@ -57,9 +57,12 @@ from lnn_ros.simulation.seeds import REPORTED
 from lnn_ros.simulation.simulator import Outcome
 from lnn_ros.simulation.task import Task
 
-METHODS = {"judged": (True, True), "both": (True, True), "rehearsal": (True, False),
-           "penalty": (False, True), "naive": (False, False), "joint": (True, True)}
-"""Whether each rehearses, and is drawn to its old weights."""
+METHODS = {"judged": (True, True, True), "all": (True, True, True), "both": (True, True, False),
+           "rehearsal": (True, False, False), "penalty": (False, True, False),
+           "uncorrected": (False, False, True), "naive": (False, False, False),
+           "joint": (True, True, True)}
+"""Whether each rehearses, is drawn to its old weights, and flies on as before where nobody
+corrected it."""
 FIRST_HELP = 90_000
 """First world of training in which there is help; each condition has a thousand of its own."""
 LOSES = 0.6
@@ -152,9 +155,10 @@ class Bench:
 
     def _learn(self, method: str, before: str, file: Path,
                helped: Sequence[Path]) -> tuple[Checkpoint, dict[str, Any] | None]:
-        rehearses, drawn = METHODS[method]
-        parent = load(before)
-        recipe = self._asked.recipe if drawn else replace(self._asked.recipe, penalty=0.0)
+        rehearses, drawn, own = METHODS[method]
+        parent, recipe = load(before), self._asked.recipe
+        recipe = replace(recipe, penalty=recipe.penalty * drawn,
+                         uncorrected=recipe.uncorrected * own)
         bags = [bag for folder in helped[-1:] if method != "joint" for bag in find_flights(folder)]
         if method == "joint":
             bags = [bag for folder in helped for bag in find_flights(folder)]
@@ -251,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, help="folder for recordings and policies")
     add("--seeds", type=seed_range, default=SEEDS, metavar="A:B",
         help=f"worlds of the table (default: {SEEDS.start}:{SEEDS.stop})")
-    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs"):
+    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs", "uncorrected"):
         default = getattr(usual, name)
         add(f"--{name.replace('_', '-')}", type=type(default), default=default)
     executors.add_arguments(parser.add_argument)
@@ -265,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise LnnError(f"--methods {', '.join(unknown)} found, expected some of "
                        f"{', '.join(METHODS)}")
     recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory,
-                    encoder_epochs=args.encoder_epochs)
+                    encoder_epochs=args.encoder_epochs, uncorrected=args.uncorrected)
     asked = Adaptation(str(policies.find(args.policy)), args.task, conditions, args.flights,
                        args.rehearsal, args.out, recipe, args.seeds)
     with locked(args.json):

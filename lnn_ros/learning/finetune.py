@@ -3,10 +3,11 @@
 Of the encoder a scale and a shift of every channel learn alone, as of a normalisation (Li et al.,
 "Revisiting batch normalization for practical domain adaptation", arXiv:1603.04779, adapt to another
 domain by that alone), and in the first epochs alone: then the features of every frame are computed
-once, and an epoch takes seconds. Two things keep the old skills: rehearsal, a bounded memory of old
-flights, drawn evenly from all strata (what they were flown under, and how they ended), which makes
-up half of what is learned from; and a penalty on the way from the old weights. What comes of it is
-a candidate: it has to be judged before it flies.
+once, and an epoch takes seconds. Three things keep the old skills: rehearsal, a bounded memory of
+old flights, drawn evenly from all strata (what they were flown under, and how they ended), of which
+there is as much as of help; a penalty on the way from the old weights; and the policy's own
+commands where nobody corrected them (``corrections.uncorrected``). What comes of it is a candidate:
+it has to be judged before it flies.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.corrections import excerpts, uncorrected
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.flights import notes
 from lnn_ros.learning.trainer import Trainer, cosine
@@ -30,8 +32,6 @@ from lnn_ros.liquid.checkpoint import Checkpoint
 
 LANES, WINDOW = 4, 32
 """Small batches: a minute of help is about 1,200 updates."""
-CONTEXT = 64
-"""Updates before what is labelled, about 3 s."""
 Say = Callable[[Mapping[str, Any]], None]
 """Takes what is to be told of the progress: its stage, how much is done of how much, and more."""
 
@@ -59,6 +59,9 @@ class Recipe:
     encoder_epochs : int
         In so many, the first ones, a scale and a shift of every channel of the encoder are learned,
         too (``EncoderModule.freeze_but_channels``); then it stays as it is.
+    uncorrected : float
+        How much of what nobody corrected goes beside the help, as the policy flies it itself, per
+        update of help; 0: none.
     """
 
     epochs: int = 20
@@ -67,6 +70,7 @@ class Recipe:
     memory: int = 64
     seed: int = 0
     encoder_epochs: int = 4
+    uncorrected: float = 1.0
 
 
 def stratified(bags: Sequence[Path], count: int, seed: int) -> list[Path]:
@@ -88,31 +92,6 @@ def stratified(bags: Sequence[Path], count: int, seed: int) -> list[Path]:
             if queues[k] and len(chosen) < count:
                 chosen.append(queues[k].pop())
     return sorted(chosen)
-
-
-def excerpts(recording: Recording) -> list[Recording]:
-    """Cut out what is labelled, each time with what came shortly before.
-
-    Of a flight in which somebody helped for seconds, the rest teaches nothing; but the network has
-    to have seen what went before.
-    """
-    labelled = np.flatnonzero(recording.weights.any(1))
-    found: list[Recording] = []
-    while len(labelled):
-        # What lies no farther apart than what has to go before goes together.
-        breaks = np.flatnonzero(np.diff(labelled) > CONTEXT)
-        last = labelled[breaks[0]] if len(breaks) else labelled[-1]
-        part = slice(max(0, labelled[0] - CONTEXT), last + 1)
-        where = recording.where[part]
-        shown, places = np.unique(where[where >= 0], return_inverse=True)
-        remapped = np.full(len(where), -1, np.int32)
-        remapped[where >= 0] = places
-        found.append(replace(
-            recording, frames=recording.frames[shown], where=remapped,
-            **{name: getattr(recording, name)[part]
-               for name in ("summaries", "reads", "taken", "labels", "weights", "hints")}))
-        labelled = labelled[labelled > last]
-    return found
 
 
 def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Recording],
@@ -144,26 +123,33 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     if not any(one.weights.any() for one in new):
         raise LnnError(f"nothing to learn from in {len(new)} recordings: expected commands of a "
                        f"person on takeover")
-    new = [part for one in new for part in excerpts(one)]
+    of = _fingerprint(checkpoint, [*new, *old], recipe)
     trainer = Trainer.of(checkpoint, recipe.seed)
+    own: list[Recording] = []
+    for one in new if recipe.uncorrected else ():
+        own += excerpts(uncorrected(one, trainer.commands(one)))
+        rest()
+    new = [part for one in new for part in excerpts(one)]
     trainer.hold(recipe.penalty)
     trainer.adapt_channels(recipe.penalty)
     course: list[dict[str, float]] = []
-    of = _fingerprint(checkpoint, [*new, *old], recipe)
     if state is not None and state.exists():
         course = _taken_up(trainer, state, of)
     features: dict[int, NDArray[np.float32]] = {}
 
     def look() -> None:
         trainer.policy.encoder.freeze()
-        for k, one in enumerate((*new, *old), 1):
+        every = (*new, *old, *own)
+        for k, one in enumerate(every, 1):
             features[id(one)] = trainer.features(one)
-            say({"stage": "looking", "done": k, "of": len(new) + len(old)})
+            say({"stage": "looking", "done": k, "of": len(every)})
             rest()
 
     for epoch in range(len(course), recipe.epochs):
         rng = np.random.default_rng((recipe.seed, 0xF1E, epoch))
-        sequences = [*new, *_share(old, sum(map(len, new)), rng)]
+        helped = sum(map(len, new))
+        sequences = [*new, *_share(old, helped, rng),
+                     *_share(own, recipe.uncorrected * helped, rng)]
         if epoch >= recipe.encoder_epochs and not features:
             look()
         rates = tuple(recipe.rate * cosine((epoch + end) / recipe.epochs) for end in (0, 1))
@@ -175,7 +161,7 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
         say({"stage": "learning", "done": epoch + 1, "of": recipe.epochs, "loss": loss})
     if not features:
         look()
-    after = {"new": new, "old": old}
+    after = {"new": new, "old": old, "uncorrected": own}
     for name, group in after.items():
         if group:
             course[-1][name] = trainer.loss(group, min(LANES, len(group)), WINDOW,
@@ -217,8 +203,8 @@ def _taken_up(trainer: Trainer, state: Path, of: str) -> list[dict[str, float]]:
         return []  # half a state is none: it is begun anew
 
 
-def _share(old: Sequence[Recording], updates: int, rng: np.random.Generator) -> list[Recording]:
-    """Draw as much of the old as there is new, another part in every epoch."""
+def _share(old: Sequence[Recording], updates: float, rng: np.random.Generator) -> list[Recording]:
+    """Draw so much of what there is, another part in every epoch."""
     chosen, have = [], 0
     for k in rng.permutation(len(old)).tolist():
         if have >= updates:

@@ -1,11 +1,11 @@
 """Judge a fine-tuned candidate: it may fly only if it is better, and nowhere worse.
 
-Three questions, each answered in numbers, besides those that ``consistency`` asks of the
-recordings. On help that was held out, by episode, is it better than
-the policy that flies? On rehearsal flights that were held out, is it no worse than by a stated
-margin? In the embedded simulator, where it is installed, does it arrive in as many of the same
-worlds, but for a stated few? Any no, and what cannot be answered for want of data, keeps it from
-flying.
+Four questions, each answered in numbers, besides those that ``consistency`` asks of the
+recordings. On help that was held out, by episode, is it better than the policy that flies? Where
+nobody had to correct that one in the same episodes, does it fly about the same? On rehearsal
+flights that were held out, is it no worse than by a stated margin? In the embedded simulator, where
+it is installed, does it arrive in as many of the same worlds, but for a stated few? Any no, and
+what cannot be answered for want of data, keeps it from flying.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lnn_ros.errors import LnnError
+from lnn_ros.learning.corrections import uncorrected
 from lnn_ros.learning.dataset import Recording
 from lnn_ros.learning.statistics import bootstrap_difference
 from lnn_ros.learning.trainer import Trainer
@@ -42,6 +43,9 @@ class Rules:
     ----------
     episodes : int
         Of help that is held out: of fewer, nobody can say that it is better.
+    change : float
+        Mean loss, as in training, of its commands against the parent's where nobody corrected
+        those. A typical error, ``dataset.SCALE``, in every output is 1.5.
     margin : float
         Share by which the loss on rehearsal may grow, if it is more than ``LEAST_MARGIN``; the
         upper end of its interval counts.
@@ -52,15 +56,16 @@ class Rules:
     """
 
     episodes: int = 4
+    change: float = 0.5
     margin: float = 0.05
     worlds: int = 60
     worse: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.episodes < 2 or self.margin < 0 or not 0 <= self.worlds <= len(JUDGED) or (
-                not 0 <= self.worse <= 1):
-            raise LnnError(f"{self} found, expected two episodes or more, a margin of 0 or more, "
-                           f"at most {len(JUDGED)} worlds and a share worse from 0 to 1")
+        if self.episodes < 2 or min(self.change, self.margin) < 0 or (
+                not 0 <= self.worlds <= len(JUDGED)) or not 0 <= self.worse <= 1:
+            raise LnnError(f"{self} found, expected two episodes or more, a change and a margin of "
+                           f"0 or more, at most {len(JUDGED)} worlds and a share worse from 0 to 1")
 
 
 def held_out(episodes: Sequence[T]) -> tuple[list[T], list[T]]:
@@ -90,7 +95,10 @@ def judge(parent: Checkpoint, candidate: Checkpoint, held: Sequence[Recording],
     rest : callable
         Called between recordings.
     """
+    flies = Trainer.of(parent, 0)
+    own = [uncorrected(one, flies.commands(one)) for one in held]
     return [_better(*_losses(parent, candidate, held, rest), rules),
+            _same(_losses(parent, candidate, own, rest)[1], rules),
             _kept(*_losses(parent, candidate, rehearsed, rest), rules)]
 
 
@@ -127,6 +135,16 @@ def _better(before: list[float], after: list[float], rules: Rules) -> Finding:
     said = (f"loss on help from {np.mean(before):.3f} to {np.mean(after):.3f} (difference "
             f"{mean:+.3f}, {low:+.3f} to {high:+.3f})")
     return Finding("help", high < 0.0, said, numbers)
+
+
+def _same(change: list[float], rules: Rules) -> Finding:
+    if (fault := _sane("uncorrected", [], change)) is not None:
+        return fault
+    numbers = {"episodes": len(change), "change": change, "most": rules.change}
+    mean = float(np.mean(change)) if change else 0.0
+    said = (f"where nobody corrected it changes by a loss of {mean:.3f} (at most "
+            f"{rules.change:g})")
+    return Finding("uncorrected", mean <= rules.change, said, numbers)
 
 
 def _kept(before: list[float], after: list[float], rules: Rules) -> Finding:

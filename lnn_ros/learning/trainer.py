@@ -145,6 +145,18 @@ class Trainer:
             both = [self.policy.encoder(f).numpy() for f in (frames, frames.flip(2))]
         return np.stack(both)
 
+    def commands(self, sequence: Recording) -> NDArray[np.float32]:
+        """Commands (K, 4) that the policy itself gives at the updates of a sequence."""
+        policy, spec = self.policy, self.policy.spec
+        seen = torch.from_numpy(self.features(sequence)[0])
+        # Where there is no frame the spec leaves features out; some have to stand there.
+        shown = seen[torch.from_numpy(np.maximum(sequence.where, 0)).long()]
+        summaries = torch.from_numpy(sequence.summaries)[:, None]
+        with torch.no_grad():
+            inputs = spec.inputs(OPS, shown[:, None], summaries)
+            states = policy.states(inputs, summaries, policy.core.initial(1))
+            return np.asarray(policy.read(spec.core.activity(OPS, states))[:, 0].numpy())
+
     def epoch(
         self,
         sequences: Sequence[Recording],

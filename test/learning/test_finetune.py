@@ -15,7 +15,8 @@ from policies_for_tests import small_checkpoint, small_spec, small_wiring, with_
 
 from lnn_ros.cli import main
 from lnn_ros.errors import LnnError
-from lnn_ros.learning.finetune import CONTEXT, Recipe, excerpts, finetune, stratified
+from lnn_ros.learning.corrections import uncorrected
+from lnn_ros.learning.finetune import Recipe, finetune, stratified
 from lnn_ros.learning.trainer import Trainer
 from lnn_ros.liquid.checkpoint import Checkpoint, load, save
 from lnn_ros.liquid.spec import SUMMARY
@@ -127,6 +128,23 @@ def test_what_was_usual_is_so_by_the_changed_encoder(taught):
                     replace(recipe, encoder_epochs=0))[0].novelty is novelty
 
 
+def test_what_nobody_corrected_is_flown_as_before(taught):
+    """Of half of a flight nobody says anything; help alone changes what is done there, too."""
+    new = [changed(100 + i, 0.6) for i in range(5)]
+    parent = Trainer.of(taught, 0)
+    own = [uncorrected(one, parent.commands(one)) for one in (changed(300 + i, 0.6)
+                                                              for i in range(4))]
+
+    def change(share):
+        candidate, course = finetune(taught, new, [], replace(RECIPE, uncorrected=share))
+        assert ("uncorrected" in course[-1]) == bool(share)
+        return Trainer.of(candidate, 0).loss(own), losses(candidate)[0]
+
+    (without, _), (with_, on_new) = change(0.0), change(1.0)
+    assert with_ < 0.5 * without
+    assert on_new < 0.8 * losses(taught)[0], "and yet it learns"
+
+
 def test_a_strong_penalty_moves_nothing_far(taught):
     def moved(penalty):
         candidate, _ = finetune(taught, [changed(100)], [], replace(RECIPE, penalty=penalty))
@@ -151,26 +169,6 @@ def test_the_memory_is_drawn_evenly_from_all_strata(tmp_path):
     assert len(chosen) == 6 and sum(bag.name < "04" for bag in chosen) == 4
     assert stratified(bags, 6, 0) == chosen != stratified(bags, 6, 1)
     assert stratified(bags, 99, 0) == bags and stratified(bags, 0, 0) == []
-
-
-def test_only_what_is_labelled_is_cut_out_with_what_came_before():
-    one = lesson(3, count=500)
-    weights = np.zeros_like(one.weights)
-    weights[100:110], weights[150:155], weights[400:402], weights[20:22] = 1.0, 1.0, 1.0, 1.0
-    where = one.where.copy()
-    where[::3] = -1
-    one = replace(one, weights=weights, where=where)
-    parts = excerpts(one)
-    assert [len(part) for part in parts] == [22, 155 - (100 - CONTEXT), 402 - (400 - CONTEXT)]
-    assert sum(part.weights.sum() for part in parts) == weights.sum()
-    begin = 100 - CONTEXT
-    for k, place in enumerate(parts[1].where):
-        assert (place < 0) == (where[begin + k] < 0)
-        if place >= 0:
-            assert np.array_equal(parts[1].frames[place], one.frames[where[begin + k]])
-    assert np.array_equal(parts[1].labels, one.labels[begin:155])
-    assert len(parts[1].frames) == (parts[1].where >= 0).sum(), "no other is looked at"
-    assert excerpts(replace(one, weights=0 * weights)) == []
 
 
 @pytest.mark.parametrize("encoder_epochs", [0, 1, 3])

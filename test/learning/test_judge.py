@@ -86,6 +86,30 @@ def test_who_forgets_is_refused(taught):
     assert "refused: " in Verdict(tuple(findings)).said
 
 
+def test_who_changes_what_nobody_corrected_is_refused(taught):
+    """Help that everywhere turns hard, in the second half of the flights alone."""
+    def harm(labels):
+        labels = labels.copy()
+        labels[..., :] = 0.0, 0.3, 0.0, -1.0
+        return labels
+
+    def half(one):
+        weights = one.weights.copy()
+        weights[: len(one) // 2] = 0.0
+        return replace(one, weights=weights)
+
+    helped, held = ([half(elsewhere(first + i, harm)) for i in range(count)]
+                    for first, count in ((400, 8), (450, 5)))
+    learned, kept = (finetune(taught, helped, [], replace(RECIPE, penalty=0.0, rate=2e-2,
+                                                          uncorrected=share))[0]
+                     for share in (0.0, 3.0))
+    findings = judge(taught, learned, held, KEPT, RULES)
+    assert "uncorrected" in names(findings), [f.said for f in findings]
+    (before, after) = (judge(taught, one, held, KEPT, RULES)[1].numbers["change"]
+                       for one in (learned, kept))
+    assert np.mean(after) < 0.5 * np.mean(before)
+
+
 def test_of_too_little_nothing_is_concluded(taught, better):
     assert names(judge(taught, better, HELD[:3], KEPT, RULES)) == ["help"]
     assert names(judge(taught, better, HELD, KEPT[:1], RULES)) == ["rehearsal"]
@@ -127,8 +151,8 @@ def test_it_flies_both_in_the_same_worlds_that_nobody_knows_before(taught, bette
 
 
 def test_rules_are_checked():
-    for wrong in ({"episodes": 1}, {"margin": -0.1}, {"worlds": -1}, {"worlds": 10**6},
-                  {"worse": 1.1}):
+    for wrong in ({"episodes": 1}, {"margin": -0.1}, {"change": -0.1}, {"worlds": -1},
+                  {"worlds": 10**6}, {"worse": 1.1}):
         with pytest.raises(LnnError, match="expected two episodes or more"):
             Rules(**wrong)
 

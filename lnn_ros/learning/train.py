@@ -2,7 +2,8 @@
 
 One command does all: the teacher flies and the encoder learns to see; then, round by round, the
 core learns on the encoder's features, and the student flies with the teacher's labels; in the end
-the whole policy is trained together. Started again with the same arguments after a kill, the
+the whole policy is trained together, by short windows, and the core once more by long ones. Started
+again with the same arguments after a kill, the
 command goes on where it was, and ends with the same weights.
 """
 
@@ -40,6 +41,8 @@ CORE_BATCH, CORE_WINDOW = 2048, 64
 """The core alone: frames in a batch, and of one flight in a row. 64 are about 3 s; what takes
 longer to remember, as how far a search has turned, wants more. Features make them cheap."""
 WHOLE_LANES, WHOLE_WINDOW, WHOLE_RATE = 12, 32, 1e-3
+_EPOCHS = {"core": 1, "whole": 2, "settle": 3}
+"""Steps that go through all flights once, and what seeds their order."""
 
 
 def lanes(window: int) -> int:
@@ -55,7 +58,7 @@ class Step:
     ----------
     kind : str
         "fly": record flights; "look": the encoder alone; "core": an epoch of the core on features;
-        "whole": an epoch of everything.
+        "whole": an epoch of everything; "settle": as "core", with the encoder that came of it.
     round : int
         DAgger round; 0 is the teacher alone.
     index, total : int
@@ -97,9 +100,11 @@ def schedule(args: argparse.Namespace) -> list[Step]:
     if not steps:
         raise LnnError("--flights 0 with no rounds found, expected flights to learn from")
     steps += [Step("whole", args.rounds, i, args.whole_epochs) for i in range(args.whole_epochs)]
-    if not any(step.kind in ("core", "whole") for step in steps):
-        raise LnnError("--epochs, --round-epochs, --last-epochs and --whole-epochs found that "
-                       "train nothing, expected one or more in some round")
+    steps += [Step("settle", args.rounds, i, args.settle_epochs) for i in range(args.settle_epochs)]
+    if not any(step.kind in _EPOCHS for step in steps):
+        raise LnnError("--epochs, --round-epochs, --last-epochs, --whole-epochs and "
+                       "--settle-epochs found that train nothing, expected one or more in some "
+                       "round")
     if args.first_seed not in TRAIN or at - 1 not in TRAIN:
         raise LnnError(
             f"worlds {args.first_seed} to {at - 1} asked for, expected training worlds, "
@@ -205,9 +210,10 @@ class _Training:
         return outcomes
 
     def _epoch(self, step: Step) -> float:
-        key = (step.round, 1 if step.kind == "core" else 2, step.index)
+        key = (step.round, _EPOCHS[step.kind], step.index)
         ends = [(step.index + i) / step.total for i in (0, 1)]
         if step.kind == "whole":
+            self.features = []  # the encoder is about to change
             low, high = (WHOLE_RATE * cosine(end) for end in ends)
             return self.trainer.epoch(self.data, key, (low, high), WHOLE_LANES, WHOLE_WINDOW)
         self.features += [self.trainer.features(r) for r in self.data[len(self.features) :]]
@@ -293,6 +299,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--window", type=read_window, default=CORE_WINDOW,
         help="frames in a row over which the core alone learns to remember (default: %(default)s)")
     add("--whole-epochs", type=int, default=5, help="of the whole policy, in the end")
+    add("--settle-epochs", type=int, default=0, help="of the core again, after those of the whole, "
+        f"which learns to remember over {WHOLE_WINDOW} frames only")
     add("--without", default="", metavar="NAME[,NAME...]",
         help="families of shifts, or groups of them, that it is not taught with")
     add("--tuned", type=Path, help="choices of `lnn_ros tune`, its best.json, for this core")

@@ -189,41 +189,39 @@ def test_evaluation_flies_the_same_worlds_whatever_the_workers(tmp_path, capsys)
 def tiny_train(out, *more):
     words = (
         f"-m lnn_ros.cli train --out {out} --flights 2 --look 256 --epochs 2 --rounds 1 "
-        f"--round-flights 1 --last-epochs 1 --whole-epochs 2 --json {out / 'course.json'}"
+        f"--round-flights 1 --last-epochs 1 --whole-epochs 2 "
+        f"--settle-epochs 1 --json {out / 'course.json'}"
     )
     return [sys.executable, *words.split(), *more]
 
 
 def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    """Early, and after the encoder has changed for the last time."""
+    whole = tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(tiny_train(whole), check=True, env=environment, capture_output=True)
-    process = subprocess.Popen(
-        tiny_train(killed, "--data", str(whole)),
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("step 3/"):
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
-    process.stderr.close()
-    assert not (killed / "policy.safetensors").exists()
-    subprocess.run(
-        tiny_train(killed, "--data", str(whole)), check=True, env=environment, capture_output=True
-    )
-    one, other = (load(f / "policy.safetensors") for f in (whole, killed))
-    assert one.weights_digest() == other.weights_digest()
+    one = load(whole / "policy.safetensors")
+    for step in (3, 8):
+        killed = tmp_path / f"killed_{step}"
+        words = tiny_train(killed, "--data", str(whole))
+        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(f"step {step}/"):
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+        process.stderr.close()
+        assert not (killed / "policy.safetensors").exists()
+        subprocess.run(words, check=True, env=environment, capture_output=True)
+        assert load(killed / "policy.safetensors").weights_digest() == one.weights_digest()
     assert one.card["training"]["worlds"] == [0, 3]
     assert on_card(one.card["training"], "timing") == taught_timing(Task.load("fly_to_target"))
     assert "lnn_ros train" in one.card["training"]["command"]
     course = json.loads((killed / "course.json").read_text())["course"]
     kinds = [entry["kind"] for entry in course]
-    assert kinds == ["fly", "look", "core", "core", "fly", "core", "whole", "whole"]
+    assert kinds == ["fly", "look", "core", "core", "fly", "core", "whole", "whole", "settle"]
     assert all(np.isfinite(entry["loss"]) for entry in course if "loss" in entry)
     # Other arguments in the same folder are refused, in one line.
     wrong = subprocess.run(

@@ -255,7 +255,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, help="folder for recordings and policies")
     add("--seeds", type=seed_range, default=SEEDS, metavar="A:B",
         help=f"worlds of the table (default: {SEEDS.start}:{SEEDS.stop})")
-    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs", "uncorrected"):
+    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs", "rehearsal_ratio",
+                 "uncorrected"):
         default = getattr(usual, name)
         add(f"--{name.replace('_', '-')}", type=type(default), default=default)
     executors.add_arguments(parser.add_argument)
@@ -269,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise LnnError(f"--methods {', '.join(unknown)} found, expected some of "
                        f"{', '.join(METHODS)}")
     recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory,
-                    encoder_epochs=args.encoder_epochs, uncorrected=args.uncorrected)
+                    encoder_epochs=args.encoder_epochs, rehearsal_ratio=args.rehearsal_ratio,
+                    uncorrected=args.uncorrected)
     asked = Adaptation(str(policies.find(args.policy)), args.task, conditions, args.flights,
                        args.rehearsal, args.out, recipe, args.seeds)
     with locked(args.json):

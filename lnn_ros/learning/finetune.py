@@ -5,9 +5,9 @@ Of the encoder a scale and a shift of every channel learn alone, as of a normali
 domain by that alone), and in the first epochs alone: then the features of every frame are computed
 once, and an epoch takes seconds. Three things keep the old skills: rehearsal, a bounded memory of
 old flights, drawn evenly from all strata (what they were flown under, and how they ended), of which
-there is as much as of help; a penalty on the way from the old weights; and the policy's own
-commands where nobody corrected them (``corrections.uncorrected``). What comes of it is a candidate:
-it has to be judged before it flies.
+there is several times as much as of help; a penalty on the way from the old weights; and the
+policy's own commands where nobody corrected them (``corrections.uncorrected``). What comes of it is
+a candidate: it has to be judged before it flies.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class Recipe:
     encoder_epochs : int
         In so many, the first ones, a scale and a shift of every channel of the encoder are learned,
         too (``EncoderModule.freeze_but_channels``); then it stays as it is.
+    rehearsal_ratio : float
+        How much is rehearsed, of what there is, per update of help.
     uncorrected : float
         How much of what nobody corrected goes beside the help, as the policy flies it itself, per
         update of help; 0: none.
@@ -70,6 +72,7 @@ class Recipe:
     memory: int = 64
     seed: int = 0
     encoder_epochs: int = 4
+    rehearsal_ratio: float = 4.0
     uncorrected: float = 1.0
 
 
@@ -148,7 +151,7 @@ def finetune(checkpoint: Checkpoint, new: Sequence[Recording], old: Sequence[Rec
     for epoch in range(len(course), recipe.epochs):
         rng = np.random.default_rng((recipe.seed, 0xF1E, epoch))
         helped = sum(map(len, new))
-        sequences = [*new, *_share(old, helped, rng),
+        sequences = [*new, *_share(old, recipe.rehearsal_ratio * helped, rng),
                      *_share(own, recipe.uncorrected * helped, rng)]
         if epoch >= recipe.encoder_epochs and not features:
             look()

@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most flights that are rehearsed, and judge (default: %(default)s)")
     add("--encoder-epochs", type=int, default=usual.encoder_epochs, help="the first ones, in which "
         "a scale and a shift of every channel of the encoder learn, too (default: %(default)s)")
+    add("--rehearsal-ratio", type=float, default=usual.rehearsal_ratio, help="how much is "
+        "rehearsed per update of help (default: %(default)s)")
     add("--uncorrected", type=float, default=usual.uncorrected, help="how much of what nobody "
         "corrected goes beside the help, per update of it (default: %(default)s)")
     add("--seed", type=int, default=usual.seed, help="of order and memory (default: %(default)s)")
@@ -78,14 +80,15 @@ def run(args: argparse.Namespace) -> int:
     """Fine-tune, judge, and write the candidate; the exit status is 1 if it is refused."""
     torch.set_num_threads(1)
     recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory, args.seed,
-                    args.encoder_epochs, args.uncorrected)
+                    args.encoder_epochs, args.rehearsal_ratio, args.uncorrected)
     if recipe.epochs < 1 or not 0.0 < recipe.rate < math.inf or not all(
             0.0 <= one < math.inf for one in (recipe.penalty, recipe.memory, recipe.encoder_epochs,
-                                              recipe.uncorrected)):
+                                              recipe.rehearsal_ratio, recipe.uncorrected)):
         raise LnnError(f"--epochs {recipe.epochs}, --rate {recipe.rate}, --penalty "
                        f"{recipe.penalty}, --memory {recipe.memory}, --encoder-epochs "
-                       f"{recipe.encoder_epochs}, --uncorrected {recipe.uncorrected} found, "
-                       f"expected an epoch or more, a rate above 0, and none of the others below")
+                       f"{recipe.encoder_epochs}, --rehearsal-ratio {recipe.rehearsal_ratio}, "
+                       f"--uncorrected {recipe.uncorrected} found, expected an epoch or more, a "
+                       f"rate above 0, and none of the others below")
     rules = replace(Rules(), margin=args.margin, worlds=args.worlds)
     allowance = Allowance(args.cpu)
     if args.idle:

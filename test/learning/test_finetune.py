@@ -128,6 +128,13 @@ def test_what_was_usual_is_so_by_the_changed_encoder(taught):
                     replace(recipe, encoder_epochs=0))[0].novelty is novelty
 
 
+def test_who_rehearses_more_keeps_more(taught):
+    new, old = [changed(100 + i) for i in range(4)], [lesson(i) for i in range(16)]
+    little, much = (losses(finetune(taught, new, old, replace(
+        RECIPE, epochs=6, encoder_epochs=0, rehearsal_ratio=ratio))[0])[1] for ratio in (0.2, 4.0))
+    assert much < 0.7 * little
+
+
 def test_what_nobody_corrected_is_flown_as_before(taught):
     """Of half of a flight nobody says anything; help alone changes what is done there, too."""
     new = [changed(100 + i, 0.6) for i in range(5)]

@@ -127,7 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--show", action="store_true",
-        help="of a suite: fly nothing, print the tables of what --json holds",
+        help="of a suite: fly nothing, print and write tables and plot of what --json holds",
     )  # fmt: skip
     parser.add_argument(
         "--controls", nargs="*", choices=CONTROLS, help="fly these controls, too; all if none named"
@@ -207,8 +207,7 @@ def _run_suite(args: argparse.Namespace) -> int:
     if args.show:
         if not args.json or not args.json.is_file():
             raise LnnError(f"--show: --json {args.json} found, expected a file of a suite")
-        print(tables(json.loads(args.json.read_text(encoding="utf-8"))))
-        return 0
+        return _tell(json.loads(args.json.read_text(encoding="utf-8")), args.json)
     policy = str(args.policy or policies.path(args.task))
     peers = named_peers(args.peer)
     if args.feedforward and FEEDFORWARD in peers:
@@ -219,9 +218,14 @@ def _run_suite(args: argparse.Namespace) -> int:
     agents = columns(policy, peers, controls)
     rows = tuple(args.rows.split(",")) if args.rows else rows_of(args.suite, Task.load(args.task))
     seeds = args.seeds or final_worlds(agents[POLICY].weights, FINAL)
-    result = fly_suite(rows, agents, seeds, args.task, executors.of(args), args.json)
+    return _tell(fly_suite(rows, agents, seeds, args.task, executors.of(args), args.json),
+                 args.json)
+
+
+def _tell(result: dict[str, Any], file: Path | None) -> int:
+    """Print the tables of a suite; beside its file, write them and the plot."""
     print(tables(result))
-    if args.json:
-        args.json.with_suffix(".md").write_text(tables(result) + "\n", encoding="utf-8")
-        plot(result, args.json.with_suffix(".png"))
+    if file:
+        file.with_suffix(".md").write_text(tables(result) + "\n", encoding="utf-8")
+        plot(result, file.with_suffix(".png"))
     return 0

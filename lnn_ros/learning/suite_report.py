@@ -156,12 +156,10 @@ def plot(result: Mapping[str, Any], file: Path, goals: bool = True) -> None:
     axes.set_yticks(range(len(rows)), [about(key, strengths) for key in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0.0, 102.0)
-    grey = "; grey: the policy's goal for the lower end" if goals else ""
+    grey = "\ngrey: the policy's goal for the lower end" if goals else ""
     axes.set_xlabel(f"arrived, %, with 95 % intervals{grey}")
-    if len(names) < 6:
-        axes.legend(loc="lower left", fontsize=8)
-    else:  # it would cover what it explains
-        axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=4, fontsize=8)
+    # Above: inside it would cover what it explains.
+    axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=4, fontsize=8)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)

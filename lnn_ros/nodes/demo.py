@@ -39,7 +39,7 @@ from lnn_ros.simulation.verdicts import said, stamped
 from lnn_ros.simulation.worlds import make_world
 
 # A demo seed, chosen by looking among the first seventy above 300000: the way leads around two
-# trees and a wall, and the shipped policy arrived with each of eight seeds of noise and wind. It is
+# trees and a wall, and an earlier policy arrived with each of eight seeds of noise and wind. It is
 # no statistic; `lnn_ros evaluate` is.
 _SEEDS = {"drone": 300_037, "rover": 300_002}
 _TASKS = {"drone": "fly_to_target", "rover": "lane"}

@@ -22,18 +22,24 @@ class Recipe:
     ----------
     train : str
         Arguments of ``lnn_ros train``.
+    encoder : str
+        Arguments of an earlier training whose encoder it takes; empty: its own.
     novelty : bool
         Whether it says how unlike its training the input is.
     """
 
     train: str
+    encoder: str = ""
     novelty: bool = False
 
 
 RECIPES = {
     "fly_to_target": Recipe(
-        "--flights 600 --look 1200000 --epochs 30 --rounds 8 --round-flights 120 --round-epochs 10 "
-        "--last-epochs 30 --whole-epochs 14 --bfloat16", novelty=True),
+        "--core lstm --neurons 20,18 --window 192 --look 0 --flights 600 --epochs 24 --rounds 10 "
+        "--round-flights 160 --round-epochs 6 --last-epochs 40 --whole-epochs 6 "
+        "--settle-epochs 16",
+        encoder="--flights 600 --look 1200000 --epochs 30 --rounds 8 --round-flights 120 "
+        "--round-epochs 10 --last-epochs 30 --whole-epochs 14 --bfloat16", novelty=True),
     "lane": Recipe(
         "--task lane --core flow --flights 50 --look 150000 --epochs 100 --rounds 5 "
         "--round-flights 16 --round-epochs 30 --last-epochs 120 --whole-epochs 6"),
@@ -54,7 +60,12 @@ def commands(name: str, folder: Path, who: Sequence[str] = ()) -> list[list[str]
         Arguments that say who flies, as ``--workers 2``.
     """
     recipe, made, held = RECIPES[name], str(folder / "policy.safetensors"), f"{folder}_held"
-    steps = [["train", *recipe.train.split(), "--out", str(folder), *who]]
+    steps, eyes = [], []
+    if recipe.encoder:
+        first = f"{folder}_encoder"
+        steps = [["train", *recipe.encoder.split(), "--out", first, *who]]
+        eyes = ["--encoder", f"{first}/policy.safetensors"]
+    steps += [["train", *recipe.train.split(), *eyes, "--out", str(folder), *who]]
     if recipe.novelty:
         steps += [
             ["demonstrate", "--task", name, "--share", "1", "--policy", made, "--seeds", HELD_OUT,

@@ -51,15 +51,20 @@ def test_a_recipe_is_what_the_card_says(name: str) -> None:
     lnn_ros, train, *words = card["training"]["command"].split()
     assert (lnn_ros, train) == ("lnn_ros", "train")
     told = parsed(words)
-    recipe = parsed([*RECIPES[name].train.split(), "--out", "x"])
+    *before, (_, *made) = (s for s in commands(name, Path("x")) if s[0] == "train")
+    recipe = parsed(made)
+    for one in (recipe, told):  # where the file is with the encoder
+        assert bool(one.pop("encoder")) == bool(RECIPES[name].encoder)
     assert recipe == told
+    if RECIPES[name].encoder:
+        (_, *first), eyes = before[0], card["training"]["encoder"]["training"]
+        assert parsed(first) == parsed(eyes["command"].split()[2:])
     assert recipe["task"] == card["task"] == name
     assert recipe["seed"] == card["training"]["seed"]
     # Flights as the card counts them, in worlds for training.
-    (made, *_) = commands(name, Path("x"))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    flown = [s for s in schedule(parser.parse_args(made[1:])) if s.kind == "fly"]
+    flown = [s for s in schedule(parser.parse_args(made)) if s.kind == "fly"]
     assert [flown[0].seeds.start, flown[-1].seeds.stop] == card["training"]["worlds"]
     assert [len(s.seeds) for s in flown] == [r["flights"] for r in card["training"]["rounds"]]
     assert RECIPES[name].novelty == ("novelty" in card)
@@ -101,7 +106,7 @@ def test_commands_run_one_after_the_other_until_one_fails(
     ran.clear()
     fails = "demonstrate"
     assert script.main(given) == 3, "all, but the first cannot go on"
-    assert [step[0] for step in ran] == ["train", "demonstrate"]
+    assert [step[0] for step in ran] == ["train", "train", "demonstrate"]
     ran.clear()
     assert script.main(["no_such", *given]) == 2 and not ran
     told = capsys.readouterr()

@@ -60,7 +60,7 @@ def test_all_of_it_is_kept_and_gone_on_with(adaptation, tmp_path, capsys) -> Non
 
 def test_a_file_of_other_settings_and_unknown_words_are_refused(adaptation, tmp_path) -> None:
     given = words(tmp_path)
-    with pytest.raises(LnnError, match="--methods some found, expected some of judged, both"):
+    with pytest.raises(LnnError, match="--methods some found, expected some of judged, all"):
         adaptation.main([*given, "--methods", "some"])
     with pytest.raises(LnnError, match="shift 'rain' found"):
         adaptation.main([*given, "--conditions", "rain"])

@@ -95,8 +95,10 @@ def judge(parent: Checkpoint, candidate: Checkpoint, held: Sequence[Recording],
     rest : callable
         Called between recordings.
     """
-    flies = Trainer.of(parent, 0)
-    own = [uncorrected(one, flies.commands(one)) for one in held]
+    flies, own = Trainer.of(parent, 0), []
+    for one in held:
+        own.append(uncorrected(one, flies.commands(one)))
+        rest()
     return [_better(*_losses(parent, candidate, held, rest), rules),
             _same(_losses(parent, candidate, own, rest)[1], rules),
             _kept(*_losses(parent, candidate, rehearsed, rest), rules)]

@@ -3,8 +3,8 @@
 One command does all: the teacher flies and the encoder learns to see; then, round by round, the
 core learns on the encoder's features, and the student flies with the teacher's labels; in the end
 the whole policy is trained together, by short windows, and the core once more by long ones. Started
-again with the same arguments after a kill, the
-command goes on where it was, and ends with the same weights.
+again with the same arguments after a kill, the command goes on where it was, and ends with the same
+weights.
 """
 
 from __future__ import annotations

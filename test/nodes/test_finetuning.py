@@ -319,7 +319,9 @@ def test_a_controller_that_does_not_fly_from_the_store_is_not_asked(bench, tmp_p
     flight = Flight(bench, engage=True)
     flight.fly()
     learning = Learning(bench, tmp_path)
-    bench.until(lambda: bench.node.get_client_names_and_types_by_node("companion", "/"),
+    # Of a node that is not known yet nobody may ask.
+    bench.until(lambda: "companion" in bench.node.get_node_names() and
+                bench.node.get_client_names_and_types_by_node("companion", "/"),
                 "its client", flight.sensors)
     assert bench.call(SetBool, "companion/finetune", SetBool.Request(data=True),
                       flight.sensors).success

@@ -76,7 +76,8 @@ def test_flight_in_lockstep_is_reproduced_command_by_command(bench, tmp_path, ca
         assert found["unknown"] == found["different"] == []
         assert f"reproduced {found['commands']} of {found['commands']} live commands" in said
         live, again = commands(bag, "/cmd_vel"), commands(out, "/replay/cmd_vel")
-        assert again.items() <= live.items()
+        # By another topic than its trace the first command, zero, may have come to the bag before.
+        assert again.items() - live.items() <= {(START_NS, (0.0,) * 4)}
         assert len(again) == found["commands"]
         assert sum(any(command) for command in again.values()) > len(again) / 2
 

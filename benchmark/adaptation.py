@@ -62,7 +62,7 @@ METHODS = {"judged": (True, True, True), "all": (True, True, True), "both": (Tru
            "uncorrected": (False, False, True), "naive": (False, False, False),
            "joint": (True, True, True)}
 """Whether each rehearses, is drawn to its old weights, and flies on as before where nobody
-corrected it."""
+corrected it. What came of all of it is judged beside, and what is refused does not fly."""
 FIRST_HELP = 90_000
 """First world of training in which there is help; each condition has a thousand of its own."""
 LOSES = 0.6
@@ -255,9 +255,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, help="folder for recordings and policies")
     add("--seeds", type=seed_range, default=SEEDS, metavar="A:B",
         help=f"worlds of the table (default: {SEEDS.start}:{SEEDS.stop})")
-    for name in ("epochs", "rate", "penalty", "memory", "encoder_epochs", "rehearsal_ratio",
-                 "uncorrected"):
-        default = getattr(usual, name)
+    asked_for = {name: value for name, value in vars(usual).items() if name != "seed"}
+    for name, default in asked_for.items():
         add(f"--{name.replace('_', '-')}", type=type(default), default=default)
     executors.add_arguments(parser.add_argument)
     add("--json", type=Path, help="keeps everything; a rerun goes on from it")
@@ -269,9 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(methods) - set(METHODS)):
         raise LnnError(f"--methods {', '.join(unknown)} found, expected some of "
                        f"{', '.join(METHODS)}")
-    recipe = Recipe(args.epochs, args.rate, args.penalty, args.memory,
-                    encoder_epochs=args.encoder_epochs, rehearsal_ratio=args.rehearsal_ratio,
-                    uncorrected=args.uncorrected)
+    recipe = Recipe(**{name: getattr(args, name) for name in asked_for})
     asked = Adaptation(str(policies.find(args.policy)), args.task, conditions, args.flights,
                        args.rehearsal, args.out, recipe, args.seeds)
     with locked(args.json):

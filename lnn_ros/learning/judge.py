@@ -143,7 +143,9 @@ def _same(change: list[float], rules: Rules) -> Finding:
     if (fault := _sane("uncorrected", [], change)) is not None:
         return fault
     numbers = {"episodes": len(change), "change": change, "most": rules.change}
-    mean = float(np.mean(change)) if change else 0.0
+    if not change:
+        return Finding("uncorrected", True, "nobody flew uncorrected: nothing to compare", numbers)
+    mean = float(np.mean(change))
     said = (f"where nobody corrected it changes by a loss of {mean:.3f} (at most "
             f"{rules.change:g})")
     return Finding("uncorrected", mean <= rules.change, said, numbers)

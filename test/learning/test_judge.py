@@ -69,6 +69,7 @@ def names(findings):
 def test_who_is_better_at_what_is_new_and_has_kept_what_is_old_is_accepted(taught, better):
     findings = judge(taught, better, HELD, KEPT, RULES)
     assert not names(findings), [f.said for f in findings]
+    assert findings[1].said == "nobody flew uncorrected: nothing to compare"
     verdict = Verdict(tuple(findings))
     assert verdict.accepted and verdict.said.startswith("accepted: loss on help from ")
     assert json.loads(json.dumps(verdict.as_dict()))["findings"][0]["numbers"]["episodes"] == 5
